@@ -1,0 +1,89 @@
+// Package provider is the seam to those who deliver: one interface, one
+// taxonomy of errors. Each provider has a folder of its own.
+//
+// It imports message and redact. Start with Sender and Class.
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/novaura/acs-operator/internal/message"
+)
+
+// Receipt is a provider's word that it has a message.
+type Receipt struct {
+	ID     string // the provider's own id (a Twilio SID)
+	Status string // the provider's own word: queued, accepted, sent …
+}
+
+// Sender turns one message into one effect. Implementations are safe for
+// concurrent use, never repeat a call by themselves, and bound each by the
+// context's deadline.
+type Sender interface {
+	Name() string
+	// Send asks the provider once. An error is an *Error.
+	Send(ctx context.Context, m *message.Message) (Receipt, error)
+	// Find looks for a message like m that the provider accepted at or after
+	// since, for a send whose outcome is unknown; the newest first.
+	// Candidates may be none.
+	Find(ctx context.Context, m *message.Message, since time.Time) ([]Receipt, error)
+}
+
+// Class says what an error means for the message and for the sender.
+type Class int
+
+// The classes, by what follows from each.
+const (
+	InDoubt   Class = iota // nobody knows whether it was accepted: resolve before anything is sent again
+	Permanent              // this message will never go: record, dead-letter
+	Suppress               // and its recipient must not be tried again
+	Config                 // our set-up is wrong: hand back, pause, tell people
+	Throttled              // nothing was accepted: slow down and repeat
+	Transient              // nothing was accepted: repeat later
+)
+
+var classNames = [...]string{"in doubt", "permanent", "suppress", "config", "throttled", "transient"}
+
+func (c Class) String() string { return classNames[c] }
+
+// Error is a provider's refusal, or the lack of an answer.
+type Error struct {
+	Provider   string
+	Class      Class
+	HTTPStatus int           // 0: no answer
+	Code       string        // the provider's own code
+	Message    string        // the provider's words, without personal data
+	RetryAfter time.Duration // 0: the provider named none
+	Err        error         // the cause; may be nil
+}
+
+func (e *Error) Error() string {
+	text := fmt.Sprintf("%s: %s", e.Provider, e.Class)
+	if e.HTTPStatus != 0 {
+		text += fmt.Sprintf(", HTTP %d", e.HTTPStatus)
+	}
+	if e.Code != "" {
+		text += ", code " + e.Code
+	}
+	if e.Message != "" {
+		text += ": " + e.Message
+	}
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// AsError returns err as an *Error; what is not one is InDoubt, the only safe
+// reading.
+func AsError(err error) *Error {
+	if typed := (*Error)(nil); errors.As(err, &typed) {
+		return typed
+	}
+	return &Error{Provider: "unknown", Class: InDoubt, Err: err}
+}

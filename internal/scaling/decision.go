@@ -1,0 +1,45 @@
+package scaling
+
+import "time"
+
+// Decision is the count of tasks a policy asks for, and why.
+type Decision struct {
+	Time    time.Time `json:"time"`
+	Policy  string    `json:"policy"`
+	Desired int       `json:"desired"` // tasks
+	// Reason is one sentence for a tired person.
+	Reason string `json:"reason"`
+	// LimitedBy names the constraint that set Desired apart from the need:
+	// minTasks, maxTasks, behavior, stabilization, tolerance, schedule,
+	// fallback, unknown, paused, rollout …; empty: nothing did.
+	LimitedBy string `json:"limitedBy,omitempty"`
+	Alerts    []any  `json:"alerts"` // never nil, so that it prints as []
+
+	Current int         `json:"current"`          // desired count before the decision
+	Need    int         `json:"need"`             // tasks before any constraint
+	Queues  []QueueNeed `json:"queues,omitempty"` // one a queue of the policy, in its order
+	Steps   []Step      `json:"steps,omitempty"`  // the constraints that changed the count, in order
+}
+
+// Step is one constraint that changed the count.
+type Step struct {
+	Rule   string `json:"rule"`
+	From   int    `json:"from"`
+	To     int    `json:"to"`
+	Reason string `json:"reason"`
+}
+
+// QueueNeed is what one queue asks for, with the estimates behind it.
+type QueueNeed struct {
+	Queue    string  `json:"queue"`
+	Need     int     `json:"need"`    // tasks
+	Known    bool    `json:"known"`   // the depth is fresh
+	Backlog  float64 `json:"backlog"` // messages: visible, in flight, parked
+	InFlight float64 `json:"inFlight"`
+	Age      float64 `json:"age"`     // seconds the oldest message waits; 0: unknown or none
+	Arrival  float64 `json:"arrival"` // messages/s, estimated
+	PerTask  float64 `json:"perTask"` // messages/s a task, estimated or told
+	Learned  bool    `json:"learned"` // PerTask comes from observations
+	Drain    float64 `json:"drain"`   // seconds until the backlog is gone with Desired tasks; 0: empty or never
+	Why      string  `json:"why"`     // half a sentence: what set Need
+}

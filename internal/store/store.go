@@ -1,0 +1,266 @@
+// Package store is the contract of history and state: what is remembered of
+// every message, and what the controller must know again after a restart.
+// postgres/ and sqlite/ keep it; storetest/ holds both to it.
+//
+// It imports redact and the standard library. Start with Store.
+//
+// # The life of a row
+//
+//	            Claim                Settle
+//	(no row) ──────────▶ processing ────────▶ sent · failed · suppressed · expired · in_doubt
+//	    new ──────────▶      │  ▲
+//	scheduled ────────▶      │  │ Claim, the lease still running: Busy, nothing changes
+//	    ▲       Release      │  │ Claim, the lease lapsed: Doubtful, the claimer must ask
+//	    └────────────────────┘  └─ the provider before it sends
+//
+// Every step is one conditional write, fenced by owner and attempt: who lost
+// the claim changes nothing.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/novaura/acs-operator/internal/redact"
+)
+
+// Status is where a message stands.
+type Status string
+
+// The statuses of a row. New and Scheduled may be claimed; Processing is
+// owned; the others are the end, except that delivery reports move Sent to
+// Delivered or Undelivered.
+const (
+	New         Status = "new"
+	Scheduled   Status = "scheduled"
+	Processing  Status = "processing"
+	Sent        Status = "sent"
+	Delivered   Status = "delivered"
+	Undelivered Status = "undelivered"
+	Failed      Status = "failed"
+	Suppressed  Status = "suppressed"
+	Expired     Status = "expired"
+	InDoubt     Status = "in_doubt"
+	Received    Status = "received"
+)
+
+// ErrNotFound says that there is no such row.
+var ErrNotFound = errors.New("not found")
+
+// ErrLost says that a write was fenced off: the claim it speaks for is no
+// longer its owner's. The row was not changed.
+var ErrLost = errors.New("the claim is lost to another owner")
+
+// Event is one row of communication_events: one message.
+type Event struct {
+	ID            string
+	Channel       string
+	Type          string
+	Status        Status
+	From, To      redact.Personal
+	Provider      string
+	ProviderID    string
+	Attempts      int
+	ErrorCode     string
+	Error         string
+	Queue         string // the queue's name
+	SQSMessageID  string
+	PayloadHash   string // SHA-256 in hex of the content the ID stands for
+	BodyHash      string // SHA-256 in hex of the body; bodies are not kept
+	Segments      int    // SMS segments; 0: not an SMS
+	Template      string
+	Priority      string
+	Owner         string
+	LeaseUntil    time.Time // never zero
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+	SentAt        time.Time // zero: not sent
+	EnqueuedAt    time.Time // SQS's SentTimestamp; zero: unknown
+	SettledReason string    // why a terminal status was chosen, for people; may be empty
+}
+
+// Attempt is one row of communication_attempts: one try at a provider.
+type Attempt struct {
+	EventID    string
+	Number     int // from 1
+	Owner      string
+	StartedAt  time.Time
+	FinishedAt time.Time // zero: still running, or its owner died
+	Outcome    string    // a Status, or "released"; empty while running
+	Provider   string
+	ProviderID string
+	ErrorCode  string
+	Error      string
+}
+
+// Claim asks for the right to process one message. The fields describe the
+// row to insert when there is none.
+type Claim struct {
+	ID           string
+	Channel      string
+	Type         string
+	From, To     redact.Personal
+	Queue        string
+	SQSMessageID string
+	PayloadHash  string
+	BodyHash     string
+	Segments     int
+	Template     string
+	Priority     string
+	EnqueuedAt   time.Time
+}
+
+// Outcome says what a claim came to.
+type Outcome int
+
+// The outcomes of a claim.
+const (
+	Granted  Outcome = iota // the claimer owns the row; nothing was sent before
+	Doubtful                // the claimer owns the row, and an earlier owner's lease lapsed: ask the provider first
+	Busy                    // another owner works on it until LeaseUntil; nothing changed
+	Done                    // the row is settled; nothing changed
+	Conflict                // the ID stands for other content; nothing changed
+)
+
+// ClaimResult is the answer to one Claim.
+type ClaimResult struct {
+	Outcome Outcome
+	Event   Event // the row as it stands after the claim
+	// Suppressed is the reason for which the recipient is on the
+	// suppression list of this channel; empty: it is not.
+	Suppressed string
+}
+
+// Settlement ends, or hands back, a claim.
+type Settlement struct {
+	ID      string
+	Attempt int    // Event.Attempts as the claim gave it
+	Owner   string // the claimer
+	// Status is the terminal status, or Scheduled to release the claim: the
+	// message will come again and nothing was sent.
+	Status     Status
+	Provider   string
+	ProviderID string
+	ErrorCode  string
+	Error      string
+}
+
+// Lease names one claim that is still worked on.
+type Lease struct {
+	ID      string
+	Attempt int
+}
+
+// Filter selects events, newest first. Empty fields select everything.
+type Filter struct {
+	ID         string
+	Channel    string
+	Type       string
+	Status     Status
+	ProviderID string
+	Since      time.Time // created at or after
+	Limit      int       // at most so many rows; 0: 100
+}
+
+// StatusUpdate is a delivery report for an event that was sent.
+type StatusUpdate struct {
+	ProviderID string
+	Status     Status // Sent, Delivered, Undelivered or Failed
+	ErrorCode  string
+}
+
+// Messages is the worker's side. Every method may be called from many
+// goroutines and many processes at once; an error means that nothing may be
+// assumed: the caller neither sends nor deletes.
+type Messages interface {
+	// Claim claims a batch in one statement, for owner, until lease from now
+	// by the database's clock. Results come in the order of claims. Two
+	// claims with one ID in one batch: the first wins, the second is Busy.
+	Claim(ctx context.Context, owner string, lease time.Duration, claims []Claim) ([]ClaimResult, error)
+	// Extend renews leases that owner still holds, and returns those that it
+	// does not.
+	Extend(ctx context.Context, owner string, lease time.Duration, leases []Lease) (lost []Lease, err error)
+	// Settle ends claims; the answer at i is nil or ErrLost for the
+	// settlement at i.
+	Settle(ctx context.Context, settlements []Settlement) ([]error, error)
+	// Record inserts a row that needs no provider (inbound, a status,
+	// something that cannot be understood) and reports whether it is new. A
+	// row that exists already is left as it is.
+	Record(ctx context.Context, e Event) (inserted bool, err error)
+	// UpdateStatus applies a delivery report by rank (sent < delivered,
+	// undelivered, failed): it never goes back. ErrNotFound: no event has
+	// that provider id (yet).
+	UpdateStatus(ctx context.Context, u StatusUpdate) error
+
+	// Suppress puts an address on a channel's suppression list, and
+	// Unsuppress takes it off; both may be repeated.
+	Suppress(ctx context.Context, channel string, address redact.Personal, reason string) error
+	Unsuppress(ctx context.Context, channel string, address redact.Personal) error
+	// SuppressionReason is why an address is on the list; empty: it is not.
+	SuppressionReason(ctx context.Context, channel string, address redact.Personal) (string, error)
+
+	// Events lists events; Attempts lists the tries of one, first to last.
+	Events(ctx context.Context, f Filter) ([]Event, error)
+	Attempts(ctx context.Context, eventID string) ([]Attempt, error)
+	// SettledProviderIDs returns which of the given provider ids are already
+	// settled to an event other than eventID.
+	SettledProviderIDs(ctx context.Context, provider string, ids []string, eventID string) (map[string]bool, error)
+}
+
+// Decision is one row of controller_decisions. Equal decisions in a row fold
+// to one row a minute, whose Count says how many ticks it stands for.
+type Decision struct {
+	Policy    string
+	Time      time.Time // of the first tick folded into the row
+	LastTime  time.Time // of the last
+	Count     int
+	Desired   int
+	Current   int
+	LimitedBy string
+	Reason    string
+	Changed   bool   // the count was written to the service
+	Record    []byte // JSON: observation, decision, hash of the state
+}
+
+// Notice is one row of controller_events: something that happened, with a
+// reason in CamelCase, counted while it repeats.
+type Notice struct {
+	Policy    string
+	Type      string // Normal or Warning
+	Reason    string
+	Message   string
+	Count     int
+	FirstTime time.Time
+	LastTime  time.Time
+}
+
+// Controller is the controller's side.
+type Controller interface {
+	SaveDecision(ctx context.Context, d Decision) error
+	// Decisions lists a policy's decisions since a time, newest first, at
+	// most limit.
+	Decisions(ctx context.Context, policy string, since time.Time, limit int) ([]Decision, error)
+	// SaveState keeps a policy's scaling state, a small JSON value;
+	// LoadState returns it, or ErrNotFound.
+	SaveState(ctx context.Context, policy string, state []byte) error
+	LoadState(ctx context.Context, policy string) ([]byte, error)
+	// SaveNotice counts one more of an equal notice (policy, reason,
+	// message) of the last hour, or inserts it.
+	SaveNotice(ctx context.Context, n Notice) error
+	// Notices lists the newest notices first, at most limit.
+	Notices(ctx context.Context, limit int) ([]Notice, error)
+}
+
+// Store is the whole contract.
+type Store interface {
+	Messages
+	Controller
+	// Migrate brings the schema up to date and reports the version it has
+	// now. It refuses a communication_events that is not ours.
+	Migrate(ctx context.Context) (version int64, err error)
+	// Ready reports nil when the database answers and its schema is one this
+	// code can work with.
+	Ready(ctx context.Context) error
+	Close() error
+}
