@@ -1,0 +1,85 @@
+// Package cli is what the three mains share: a grammar becomes an exit code,
+// a logger, and the ways of printing a result.
+//
+// It imports kong and slog handlers, and nothing of the business.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/alecthomas/kong"
+)
+
+// The exit codes of every command.
+const (
+	ExitDone   = 0
+	ExitFailed = 1
+	ExitUsage  = 2 // wrong usage, or input that is not valid
+)
+
+// A UsageError is a mistake of whoever called: its command exits with
+// ExitUsage.
+type UsageError struct{ Err error }
+
+func (e *UsageError) Error() string { return e.Err.Error() }
+func (e *UsageError) Unwrap() error { return e.Err }
+
+// Usagef is a UsageError in fmt's words.
+func Usagef(format string, args ...any) error {
+	return &UsageError{Err: fmt.Errorf(format, args...)}
+}
+
+// Streams are a command's standard streams.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+type exit int
+
+// Run parses args by grammar (a pointer to a kong struct whose commands have
+// a method Run(context.Context, Streams) error) and runs the chosen command.
+// It returns the exit code, having printed any error to streams.Err.
+func Run(ctx context.Context, name, description string, grammar any, args []string, streams Streams) (code int) {
+	defer func() {
+		switch stop := recover().(type) {
+		case nil:
+		case exit:
+			code = int(stop)
+		default:
+			panic(stop)
+		}
+	}()
+	parser, err := kong.New(grammar, kong.Name(name), kong.Description(description),
+		kong.Writers(streams.Out, streams.Err), kong.UsageOnError(),
+		kong.Exit(func(code int) { panic(exit(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(streams))
+	if err != nil {
+		_, _ = fmt.Fprintf(streams.Err, "%s: %v\n", name, err)
+		return ExitUsage
+	}
+	if len(args) == 0 && len(parser.Model.Children) > 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		_, _ = fmt.Fprintf(streams.Err, "%s: %v (see %s --help)\n", name, err, name)
+		return ExitUsage
+	}
+	if err := parsed.Run(); err != nil {
+		_, _ = fmt.Fprintf(streams.Err, "%s: %v\n", name, err)
+		return codeOf(err)
+	}
+	return ExitDone
+}
+
+func codeOf(err error) int {
+	if usage := (*UsageError)(nil); errors.As(err, &usage) {
+		return ExitUsage
+	}
+	return ExitFailed
+}
