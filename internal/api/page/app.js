@@ -1,0 +1,143 @@
+"use strict";
+// The page of the controller: one state, drawn again whenever it comes.
+
+const $ = (id) => document.getElementById(id);
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const clock = (t) => new Date(t).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const count = (n) => (n === null || n === undefined ? "–" : Math.round(n).toLocaleString());
+const rate = (n) => (n === null || n === undefined ? "–" : n >= 10 ? Math.round(n).toLocaleString() : n.toFixed(1));
+const seconds = (s) => (s === null || s === undefined ? "–" : s < 120 ? Math.round(s) + " s" : Math.round(s / 60) + " min");
+const value = (sample) => (sample ? sample.value : null);
+
+// node builds an element; text is always set as text, never as markup.
+function node(tag, attributes, ...children) {
+  const element = document.createElement(tag);
+  for (const [key, v] of Object.entries(attributes || {})) element.setAttribute(key, v);
+  element.append(...children.map((c) => (c instanceof Node ? c : document.createTextNode(c ?? ""))));
+  return element;
+}
+
+const history = new Map(); // time in ms → point of the first policy
+
+function remember(points) {
+  for (const point of points) history.set(Date.parse(point.time), point);
+  const surplus = history.size - 1800;
+  if (surplus > 0) for (const key of [...history.keys()].sort((a, b) => a - b).slice(0, surplus)) history.delete(key);
+}
+
+const charts = {};
+const palette = ["--accent", "--arriving", "--good", "--bad"];
+
+function chart(id, lines) {
+  const holder = $(id);
+  const axis = { stroke: css("--muted"), grid: { stroke: css("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
+  charts[id] = new uPlot({
+    width: holder.clientWidth, height: 170,
+    cursor: { y: false, points: { size: 6 } }, legend: { show: false },
+    scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(high * 1.15, 4)] } },
+    axes: [{ ...axis, space: 70 }, { ...axis, size: 46, values: (_, ticks) => ticks.map((t) => t.toLocaleString()) }],
+    series: [{ value: (_, t) => clock(t * 1000) }, ...lines.map((line) => ({
+      label: line.label, stroke: css(line.color), width: 2, spanGaps: true, points: { show: false },
+      fill: line.fill ? css(line.color) + "22" : undefined, paths: line.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
+      dash: line.dash,
+    }))],
+  }, [[], ...lines.map(() => [])], holder);
+}
+
+function drawCharts() {
+  const points = [...history.entries()].sort((a, b) => a[0] - b[0]).slice(-900);
+  const times = points.map(([t]) => t / 1000);
+  const names = [...new Set(points.flatMap(([, p]) => Object.keys(p.queues)))].sort();
+  if (!charts["chart-tasks"]) {
+    chart("chart-tasks", [{ label: "desired", color: "--desired", stepped: true, dash: [6, 4] }, { label: "running", color: "--accent", stepped: true, fill: true }]);
+    chart("chart-rate", [{ label: "processed/s", color: "--accent" }, { label: "sent/s", color: "--arriving" }]);
+  }
+  if (!charts["chart-depth"] && names.length) {
+    const lines = names.map((label, i) => ({ label, color: palette[i % palette.length], fill: names.length === 1 }));
+    chart("chart-depth", lines);
+    chart("chart-age", lines);
+  }
+  const sum = (field) => points.map(([, p]) => {
+    const known = Object.values(p.queues).map((q) => q[field]).filter((v) => v !== null);
+    return known.length ? known.reduce((a, b) => a + b, 0) : null;
+  });
+  charts["chart-tasks"].setData([times, points.map(([, p]) => p.desired), points.map(([, p]) => p.running)]);
+  charts["chart-rate"].setData([times, sum("deleted"), sum("sent")]);
+  if (!charts["chart-depth"]) return;
+  const depth = (q) => (q && q.visible !== null ? q.visible + (q.inFlight || 0) : null);
+  charts["chart-depth"].setData([times, ...names.map((n) => points.map(([, p]) => depth(p.queues[n])))]);
+  charts["chart-age"].setData([times, ...names.map((n) => points.map(([, p]) => (p.queues[n] ? p.queues[n].age : null)))]);
+}
+
+function tile(number, label, tone) { return node("div", { class: "tile" }, node("b", { class: tone || "" }, number), node("span", {}, label)); }
+
+function rows(table, header, body) {
+  const head = node("tr", {}, ...header.map((h) => node("th", h.startsWith("#") ? { class: "num" } : {}, h.replace("#", ""))));
+  $(table).replaceChildren(node("thead", {}, head), node("tbody", {}, ...body));
+}
+const cell = (text, kind) => node("td", kind ? { class: kind } : {}, text);
+
+function drawPolicy(view) {
+  const { policy, observation, decision } = view;
+  const service = observation.service;
+  $("target").textContent = `${policy.spec.target.cluster} / ${policy.spec.target.service}`;
+  if (decision) {
+    $("reason").textContent = decision.reason;
+    $("steps").replaceChildren(...(decision.steps || []).map((s) => node("span", { class: "step", title: s.reason || "" }, `${s.rule}: ${s.from} → ${s.to}`)));
+  }
+  $("tiles").replaceChildren(
+    tile(service ? count(service.running) : "–", "running"), tile(service ? count(service.pending) : "–", "pending"),
+    tile(service ? count(service.desired) : "–", "desired"), tile(decision ? count(decision.need) : "–", "needed"));
+  const needs = new Map(((decision && decision.queues) || []).map((q) => [q.queue, q]));
+  rows("queues", ["queue", "#visible", "#in flight", "#delayed", "#oldest", "#objective", "#arriving/s", "#a task does/s", "#needs", "why"],
+    policy.spec.queues.map((spec) => {
+      const q = observation.queues[spec.name] || {}, need = needs.get(spec.name) || {};
+      const late = q.oldestAge && q.oldestAge.value > spec.maxAge / 1e9;
+      return node("tr", {}, cell(spec.name), cell(count(value(q.visible)), "num"), cell(count(value(q.inFlight)), "num"), cell(count(value(q.delayed)), "num"),
+        cell(seconds(value(q.oldestAge)), "num " + (late ? "bad" : "")), cell(seconds(spec.maxAge / 1e9), "num"), cell(rate(need.arrival), "num"),
+        cell(rate(need.perTask) + (need.learned ? "" : " ?"), "num"), cell(count(need.need), "num"), cell(need.why || "", "wide"));
+    }));
+}
+
+function drawLogs(state) {
+  $("decisions").replaceChildren(...state.decisions.map((d) => node("li", {}, node("time", {}, clock(d.lastTime)),
+    node("b", { class: d.desired > d.current ? "up" : "down" }, d.changed ? `${d.current} → ${d.desired}` : `${d.desired}` + (d.count > 1 ? ` ×${d.count}` : "")), node("p", {}, d.reason))));
+  $("notices").replaceChildren(...state.notices.map((n) => node("li", {}, node("time", {}, clock(n.lastTime)),
+    node("p", {}, node("b", { class: n.type }, n.reason + (n.count > 1 ? ` ×${n.count}` : "") + " "), n.message))));
+  const tones = { sent: "good", delivered: "good", received: "good", failed: "bad", undelivered: "bad", in_doubt: "warn", processing: "muted", suppressed: "warn" };
+  rows("messages", ["time", "status", "channel", "type", "who", "#attempts", "id", "error"], state.messages.map((m) => node("tr", {},
+    cell(clock(m.updatedAt)), cell(m.status, tones[m.status]), cell(m.channel), cell(m.type.replace("message_", "")), cell(m.to), cell(count(m.attempts), "num"),
+    cell(m.id, "id"), cell([m.errorCode, m.error].filter(Boolean).join(" "), "wide"))));
+}
+
+function drawConditions(conditions) {
+  const healthy = (c) => c.status === (c.type === "ScalingLimited" ? "False" : "True");
+  rows("conditions", ["condition", "status", "reason", "since", "message"], conditions.map((c) => node("tr", {},
+    cell(c.type), cell(c.status, healthy(c) ? "good" : "warn"), cell(c.reason), cell(clock(c.lastTransitionTime)), cell(c.message, "wide"))));
+}
+
+function draw(state) {
+  $("links").replaceChildren(...Object.entries(state.links || {}).map(([name, url]) => node("a", { href: url, target: "_blank", rel: "noopener" }, name)));
+  const trouble = [state.refusal && "The newest policy was refused; the running one stays.\n" + state.refusal, state.problem].filter(Boolean).join("\n");
+  $("banner").hidden = !trouble;
+  $("banner").textContent = trouble;
+  $("footer").textContent = `version ${state.version} · ${clock(state.time)}`;
+  const view = state.policies[0];
+  if (view) {
+    remember(view.history || []);
+    drawPolicy(view);
+    drawConditions(view.conditions || []);
+  }
+  drawLogs(state);
+  drawCharts();
+}
+
+function live(on, text) { $("live").className = "pill " + (on ? "on" : "off"); $("live").textContent = text; }
+
+fetch("api/v1/state").then((r) => r.json()).then(draw).catch(() => {});
+const stream = new EventSource("api/v1/stream");
+stream.onmessage = (event) => { live(true, "live"); draw(JSON.parse(event.data)); };
+stream.onerror = () => live(false, "connection lost, trying again");
+const redraw = () => { for (const id of Object.keys(charts)) charts[id].setSize({ width: $(id).clientWidth, height: 170 }); };
+addEventListener("resize", redraw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { for (const id of Object.keys(charts)) { charts[id].destroy(); delete charts[id]; } drawCharts(); });
