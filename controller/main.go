@@ -1,0 +1,34 @@
+// Command controller keeps an ECS service at the count of tasks that its
+// queues need, and says why.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/novaura/acs-operator/internal/cli"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+type grammar struct {
+	Run      runCommand      `cmd:"" help:"Reconcile until stopped, and serve the page and the API."`
+	Validate validateCommand `cmd:"" help:"Check policy files: every mistake at once, each with file:line:column."`
+	Plan     planCommand     `cmd:"" help:"Show what one reconcile would do, and why, changing nothing."`
+	Decide   decideCommand   `cmd:"" help:"Read one observation a line (JSON), write one decision a line."`
+	Schema   schemaCommand   `cmd:"" help:"Print the JSON Schema of a kind of policy."`
+}
+
+// run is the controller as a function, so that tests call it as a shell would.
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	return cli.Run(ctx, "controller", "Keeps an ECS service at the count of tasks that its queues need, and says why.",
+		&grammar{}, args, cli.Streams{In: in, Out: out, Err: errOut})
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/novaura/acs-operator/config"
+	"github.com/novaura/acs-operator/internal/cli"
+	"github.com/novaura/acs-operator/internal/scaling"
+	"github.com/novaura/acs-operator/internal/store"
+)
+
+type planCommand struct {
+	policyFlag
+	databaseFlag
+	cli.Output
+	Name string `help:"Which ScalingPolicy, where the source has several."`
+}
+
+// Run observes once, decides with what the running controller has learned,
+// and prints; it writes neither to AWS nor to the database.
+func (c planCommand) Run(ctx context.Context, streams cli.Streams) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	policies, err := c.load(ctx)
+	if err != nil {
+		return err
+	}
+	p, err := one(policies, c.Name)
+	if err != nil {
+		return err
+	}
+	services, metrics, err := adapters(ctx)
+	if err != nil {
+		return err
+	}
+	state, err := c.learned(ctx, streams.Err, p.Metadata.Name)
+	if err != nil {
+		return err
+	}
+	service, err := services.Describe(ctx, p.Spec.Target)
+	if err != nil {
+		return err
+	}
+	queues, err := metrics.Observe(ctx, p, time.Now())
+	if err != nil {
+		_, _ = fmt.Fprintf(streams.Err, "controller: some metrics are unknown: %v\n", err)
+	}
+	now := time.Now()
+	decision, _ := scaling.Decide(p, scaling.Observation{Time: now, Service: &service, Queues: queues}, state, now)
+	return c.print(streams.Out, p, decision)
+}
+
+// learned is the state that the running controller saved, if there is one.
+func (c planCommand) learned(ctx context.Context, errOut io.Writer, policy string) (scaling.State, error) {
+	var state scaling.State
+	db, err := c.openExisting(ctx)
+	if err != nil {
+		_, _ = fmt.Fprintf(errOut, "controller: planning without what was learned: %v\n", err)
+		return state, nil
+	}
+	defer func() { _ = db.Close() }()
+	saved, err := db.LoadState(ctx, policy)
+	if errors.Is(err, store.ErrNotFound) {
+		return state, nil
+	}
+	if err != nil {
+		return state, fmt.Errorf("load what was learned: %w", err)
+	}
+	if err := json.Unmarshal(saved, &state); err != nil {
+		return state, fmt.Errorf("understand the saved state of %s: %w", policy, err)
+	}
+	return state, nil
+}
+
+func (c planCommand) print(out io.Writer, p *config.ScalingPolicy, d scaling.Decision) error {
+	verdict := fmt.Sprintf("leave %s/%s at %d tasks", p.Spec.Target.Cluster, p.Spec.Target.Service, d.Desired)
+	if d.Desired != d.Current {
+		verdict = fmt.Sprintf("set %s/%s from %d to %d tasks", p.Spec.Target.Cluster, p.Spec.Target.Service, d.Current, d.Desired)
+	}
+	rows := make([][]string, 0, len(d.Queues))
+	for _, q := range d.Queues {
+		rows = append(rows, []string{
+			q.Queue, fmt.Sprintf("%.0f", q.Backlog), fmt.Sprintf("%.0fs", q.Age), fmt.Sprintf("%.1f/s", q.Arrival),
+			fmt.Sprintf("%.1f/s", q.PerTask), fmt.Sprintf("%d", q.Need), q.Why,
+		})
+	}
+	if err := c.Print(out, d, []string{"QUEUE", "BACKLOG", "AGE", "ARRIVING", "A TASK DOES", "NEEDS", "WHY"}, rows); err != nil || c.Output.Output != "table" {
+		return err
+	}
+	_, err := fmt.Fprintf(out, "\nWould %s.\n%s\n", verdict, d.Reason)
+	return err
+}
