@@ -1,0 +1,158 @@
+// Package sandbox is what stands in for AWS on one machine. This package is
+// the front door, one address for every AWS service; the services are in the
+// packages beside it. It knows them only as http.Handlers.
+package sandbox
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/novaura/acs-operator/internal/sandbox/awswire"
+)
+
+// AWS is the front door: it tells by the request which service is meant. A
+// nil handler is a service that is not served. STS is answered here, so that
+// `aws sts get-caller-identity` works; GET /health answers 200.
+type AWS struct {
+	Account              string // what GetCallerIdentity answers
+	SQS, CloudWatch, ECS http.Handler
+}
+
+var _ http.Handler = AWS{}
+
+// ServeHTTP hands the request to its service.
+func (a AWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Amzn-Requestid", rand.Text())
+	if r.URL.Path == "/health" {
+		_, _ = io.WriteString(w, "ok\n")
+		return
+	}
+	service, err := serviceOf(w, r)
+	if err != nil {
+		refuse(w, r, err)
+		return
+	}
+	if handler := a.handlers()[service]; handler != nil {
+		handler.ServeHTTP(w, r)
+		return
+	}
+	if service == "" {
+		service = "of this request"
+	}
+	refuse(w, r, &awswire.Error{
+		Code:    "UnknownOperationException",
+		Message: fmt.Sprintf("the sandbox does not serve the service %s; it serves %s", service, a.served()),
+	})
+}
+
+// handlers are by the names that services sign their requests with.
+func (a AWS) handlers() map[string]http.Handler {
+	return map[string]http.Handler{
+		"sqs": a.SQS, "monitoring": a.CloudWatch, "ecs": a.ECS, "sts": http.HandlerFunc(a.callerIdentity),
+	}
+}
+
+func (a AWS) served() string {
+	var names []string
+	for _, name := range []string{"sqs", "monitoring", "ecs", "sts"} {
+		if a.handlers()[name] != nil {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// targets are the services by what X-Amz-Target and rpc-v2 paths begin with.
+var targets = map[string]string{
+	"AmazonSQS": "sqs", "AmazonEC2ContainerServiceV20141113": "ecs", "GraniteServiceVersion20100801": "monitoring",
+}
+
+// actions are the services by the Query protocol's Action, for what comes
+// unsigned and names itself in no other way.
+var actions = map[string]string{
+	"GetCallerIdentity": "sts", "GetMetricData": "monitoring", "PutMetricData": "monitoring", "ListMetrics": "monitoring",
+	"GetMetricStatistics": "monitoring",
+}
+
+// serviceOf names the service that a request is for, empty when it doesn't
+// say. The signature comes first: it is the only sign that all protocols have.
+func serviceOf(w http.ResponseWriter, r *http.Request) (string, error) {
+	if service := signedFor(r); service != "" {
+		return service, nil
+	}
+	if prefix, _, found := strings.Cut(r.Header.Get("X-Amz-Target"), "."); found {
+		return targets[prefix], nil
+	}
+	if rest, found := strings.CutPrefix(r.URL.Path, "/service/"); found {
+		name, _, _ := strings.Cut(rest, "/")
+		return targets[name], nil
+	}
+	action, err := queryAction(w, r)
+	return actions[action], err
+}
+
+// signedFor reads the service from the credential scope of a signature
+// (version 4): key/date/region/service/aws4_request.
+func signedFor(r *http.Request) string {
+	_, credential, found := strings.Cut(r.Header.Get("Authorization"), "Credential=")
+	if !found {
+		credential = r.URL.Query().Get("X-Amz-Credential")
+	}
+	credential, _, _ = strings.Cut(credential, ",")
+	parts := strings.Split(strings.TrimSpace(credential), "/")
+	if len(parts) < 5 {
+		return ""
+	}
+	return parts[len(parts)-2]
+}
+
+// queryAction reads the Action of a Query request and leaves the body to be
+// read again.
+func queryAction(w http.ResponseWriter, r *http.Request) (string, error) {
+	if action := r.URL.Query().Get("Action"); action != "" || r.Body == nil {
+		return action, nil
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, awswire.MaxBody))
+	if err != nil {
+		return "", &awswire.Error{Code: "RequestEntityTooLarge", Message: err.Error(), Status: http.StatusRequestEntityTooLarge}
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return "", nil //nolint:nilerr // not a Query request: it names no action.
+	}
+	return form.Get("Action"), nil
+}
+
+// refuse answers in the protocol that the caller speaks: JSON with a target,
+// otherwise the Query protocol's XML.
+func refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Header.Get("X-Amz-Target") != "" {
+		awswire.WriteJSONError(w, r, err)
+		return
+	}
+	typed := awswire.AsError(err)
+	writeXML(w, typed.HTTPStatus(), errorResponse{
+		Error: errorBody{Type: "Sender", Code: typed.Code, Message: typed.Message}, RequestID: w.Header().Get("X-Amzn-Requestid"),
+	})
+}
+
+type errorResponse struct {
+	XMLName   xml.Name  `xml:"ErrorResponse"`
+	Error     errorBody `xml:"Error"`
+	RequestID string    `xml:"RequestId"`
+}
+
+type errorBody struct{ Type, Code, Message string }
+
+func writeXML(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "text/xml")
+	w.WriteHeader(status)
+	_ = xml.NewEncoder(w).Encode(body)
+}
