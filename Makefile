@@ -1,0 +1,42 @@
+# Every verb, with one line about it: make help.
+SHELL   := /bin/bash
+GO      ?= go
+TOOL    := $(GO) tool -modfile=tools/go.mod
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X github.com/novaura/acs-operator/internal/version.version=$(VERSION)
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test check vet lint fuzz vuln clean
+
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build ## The whole system on this machine, from built binaries
+	bin/local
+
+build: ## The three binaries, static, in bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./controller ./worker ./local
+
+test: ## All tests, with the race detector
+	$(GO) test -race -timeout 10m ./...
+
+check: build vet lint test ## What must pass before a change lands
+
+vet: ## go vet
+	$(GO) vet ./...
+
+lint: ## golangci-lint, pinned in tools/go.mod
+	$(TOOL) golangci-lint run ./...
+
+fuzz: ## Each fuzz target for half a minute
+	@for package in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$package | grep ^Fuzz); do \
+	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime 30s $$package || exit 1; \
+	  done; \
+	done
+
+vuln: ## Known vulnerabilities in what is used (asks the vulnerability database)
+	$(TOOL) govulncheck ./...
+
+clean: ## Remove what was built, and the local system's data
+	rm -rf bin .local
