@@ -241,15 +241,10 @@ func (q *queue) receive(m *message, now, due time.Time) {
 	m.ReceivesHere++
 	if m.ReceivesHere >= poisonReceives {
 		q.ages.remove(m)
-		m.Order = q.nextOrderOutside(m)
+		q.ready.remove(m) // before the order that it stands in there changes
+		m.Order = q.nextOrder()
 	}
 	q.place(m, inFlight, due)
-}
-
-// nextOrderOutside takes m out of the order before it changes.
-func (q *queue) nextOrderOutside(m *message) uint64 {
-	q.ready.remove(m)
-	return q.nextOrder()
 }
 
 func (q *queue) nextOrder() uint64 {

@@ -73,7 +73,7 @@ func (s *Service) receiveMessage(ctx context.Context, in *receiveInput) (*receiv
 	}
 	over := make(<-chan time.Time)
 	for first := true; ; first = false {
-		p, err := s.poll(in, first)
+		p, err := s.poll(in)
 		if err != nil || p.woken == nil {
 			return &receiveOutput{Messages: p.messages}, err
 		}
@@ -85,9 +85,10 @@ func (s *Service) receiveMessage(ctx context.Context, in *receiveInput) (*receiv
 		select {
 		case <-p.woken:
 		case <-over:
-			return &receiveOutput{}, s.giveUp(p, true)
+			p.giveUp(true)
+			return &receiveOutput{}, nil
 		case <-ctx.Done():
-			_ = s.giveUp(p, false)
+			p.giveUp(false)
 			return nil, ctx.Err()
 		}
 	}
@@ -104,19 +105,18 @@ type polled struct {
 
 // giveUp leaves the waiting list; a wake-up that came meanwhile goes on to
 // the next receiver with the unlock.
-func (s *Service) giveUp(p polled, empty bool) error {
+func (p polled) giveUp(empty bool) {
 	now := p.queue.lock()
 	defer p.queue.unlock(now)
 	p.queue.forget(p.woken)
 	if empty {
 		p.queue.counted.emptyReceives++
 	}
-	return nil
 }
 
 // poll takes what is visible, or gets in line. Messages that spent their
 // receives move to the dead-letter queue while s.mu keeps snapshots out.
-func (s *Service) poll(in *receiveInput, _ bool) (polled, error) {
+func (s *Service) poll(in *receiveInput) (polled, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	q, err := s.lookup(in.QueueURL)

@@ -14,10 +14,10 @@ type QueueSample struct {
 	Visible, NotVisible, Delayed int
 
 	// OldestAge is the time since the oldest message arrived here, without
-	// those that were received three times or more; HasOldest is false when
+	// those that were received three times or more; HasAge is false when
 	// there is none.
 	OldestAge time.Duration
-	HasOldest bool
+	HasAge bool
 
 	Sent, Received, Deleted int64 // messages; redrive to a dead-letter queue is no send, as in AWS
 	EmptyReceives           int64 // receives that answered no message
@@ -45,7 +45,7 @@ func (q *queue) sample() QueueSample {
 		EmptyReceives: q.counted.emptyReceives, SentBytes: q.counted.sentBytes,
 	}
 	if oldest := q.ages.top(); oldest != nil {
-		sample.OldestAge, sample.HasOldest = now.Sub(oldest.Arrived), true
+		sample.OldestAge, sample.HasAge = now.Sub(oldest.Arrived), true
 	}
 	return sample
 }
