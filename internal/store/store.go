@@ -144,6 +144,7 @@ type Settlement struct {
 	ProviderID string
 	ErrorCode  string
 	Error      string
+	Reason     string // becomes Event.SettledReason
 }
 
 // Lease names one claim that is still worked on.

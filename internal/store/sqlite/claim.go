@@ -1,0 +1,193 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/novaura/acs-operator/internal/redact"
+	"github.com/novaura/acs-operator/internal/store"
+)
+
+// Claim implements store.Messages: the batch is one transaction, its claims
+// are judged one after the other.
+func (s *Store) Claim(
+	ctx context.Context, owner string, lease time.Duration, claims []store.Claim,
+) ([]store.ClaimResult, error) {
+	if len(claims) == 0 {
+		return nil, nil
+	}
+	results := make([]store.ClaimResult, len(claims))
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		now := s.now().Truncate(time.Millisecond) // inside: whoever waited longer sees the later clock
+		for i, c := range claims {
+			var err error
+			if results[i], err = claim(ctx, tx, owner, now, now.Add(lease), c); err != nil {
+				return fmt.Errorf("%q: %w", c.ID, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
+	return results, nil
+}
+
+func claim(
+	ctx context.Context, tx *sql.Tx, owner string, now, until time.Time, c store.Claim,
+) (result store.ClaimResult, err error) {
+	row, err := scanEvent(tx.QueryRowContext(ctx, `SELECT `+columns+` FROM communication_events WHERE id = ?`, c.ID))
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return result, err
+	}
+	result = store.ClaimResult{Outcome: judge(row, c, now), Event: row}
+	if result.Outcome == store.Granted || result.Outcome == store.Doubtful {
+		if result.Event, err = take(ctx, tx, owner, now, until, c); err != nil {
+			return result, err
+		}
+	}
+	result.Suppressed, err = suppression(ctx, tx, c.Channel, c.To)
+	return result, err
+}
+
+// judge says what a claim comes to, given the row as it stands; a row without
+// an ID is none.
+func judge(row store.Event, c store.Claim, now time.Time) store.Outcome {
+	switch {
+	case row.ID == "":
+		return store.Granted
+	case row.PayloadHash != c.PayloadHash:
+		return store.Conflict
+	case row.Status.Settled():
+		return store.Done
+	case row.Status != store.Processing:
+		return store.Granted
+	case row.LeaseUntil.After(now):
+		return store.Busy
+	}
+	return store.Doubtful
+}
+
+// take makes owner the row's owner and opens the attempt.
+func take(
+	ctx context.Context, tx *sql.Tx, owner string, now, until time.Time, c store.Claim,
+) (store.Event, error) {
+	row, err := scanEvent(tx.QueryRowContext(ctx, `
+		INSERT INTO communication_events (id, channel, type, status, from_address, to_address, attempts, queue,
+			sqs_message_id, payload_hash, body_hash, segments, template, priority, owner, lease_until, created_at,
+			updated_at, enqueued_at)
+		VALUES (?, ?, ?, 'processing', ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET status = 'processing', attempts = attempts + 1, owner = excluded.owner,
+			lease_until = excluded.lease_until, updated_at = excluded.updated_at,
+			queue = excluded.queue, sqs_message_id = excluded.sqs_message_id
+		RETURNING `+columns,
+		c.ID, c.Channel, c.Type, address(c.From), address(c.To), c.Queue, c.SQSMessageID, c.PayloadHash, c.BodyHash,
+		c.Segments, c.Template, c.Priority, owner, text(until), text(now), text(now), optional(c.EnqueuedAt)))
+	if err != nil {
+		return row, err
+	}
+	_, err = tx.ExecContext(ctx,
+		`INSERT INTO communication_attempts (event_id, attempt, owner, started_at) VALUES (?, ?, ?, ?)`,
+		c.ID, row.Attempts, owner, text(now))
+	return row, err
+}
+
+// address is a person's address for the database; NULL where there is none.
+func address(p redact.Personal) any {
+	if p == "" {
+		return nil
+	}
+	return p.Reveal()
+}
+
+// Extend implements store.Messages.
+func (s *Store) Extend(
+	ctx context.Context, owner string, lease time.Duration, leases []store.Lease,
+) (lost []store.Lease, err error) {
+	if len(leases) == 0 {
+		return nil, nil
+	}
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		lost = nil
+		now := s.now().Truncate(time.Millisecond)
+		for _, l := range leases {
+			held, err := changed(tx.ExecContext(ctx, `UPDATE communication_events SET lease_until = ?, updated_at = ?
+				WHERE id = ? AND owner = ? AND attempts = ? AND status = 'processing'`,
+				text(now.Add(lease)), text(now), l.ID, owner, l.Attempt))
+			if err != nil {
+				return fmt.Errorf("%q: %w", l.ID, err)
+			}
+			if !held {
+				lost = append(lost, l)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("extend leases: %w", err)
+	}
+	return lost, nil
+}
+
+// Settle implements store.Messages: the batch is one transaction.
+func (s *Store) Settle(ctx context.Context, settlements []store.Settlement) ([]error, error) {
+	if len(settlements) == 0 {
+		return nil, nil
+	}
+	for _, one := range settlements {
+		if err := one.Validate(); err != nil {
+			return nil, err
+		}
+	}
+	answers := make([]error, len(settlements))
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		for i, one := range settlements {
+			held, err := settle(ctx, tx, text(s.now()), one)
+			if err != nil {
+				return fmt.Errorf("%q: %w", one.ID, err)
+			}
+			answers[i] = nil
+			if !held {
+				answers[i] = store.ErrLost
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("settle: %w", err)
+	}
+	return answers, nil
+}
+
+func settle(ctx context.Context, tx *sql.Tx, now string, one store.Settlement) (held bool, err error) {
+	var sentAt any
+	if one.Status.Left() {
+		sentAt = now
+	}
+	held, err = changed(tx.ExecContext(ctx, `UPDATE communication_events
+		SET status = ?, provider = ?, provider_id = ?, error_code = ?, error = ?, settled_reason = ?,
+			sent_at = coalesce(sent_at, ?), updated_at = ?
+		WHERE id = ? AND owner = ? AND attempts = ? AND status = 'processing'`,
+		one.Status, one.Provider, one.ProviderID, one.ErrorCode, one.Error, one.Reason, sentAt, now,
+		one.ID, one.Owner, one.Attempt))
+	if err != nil || !held {
+		return held, err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE communication_attempts
+		SET finished_at = ?, outcome = ?, provider = ?, provider_id = ?, error_code = ?, error = ?
+		WHERE event_id = ? AND attempt = ?`,
+		now, one.Outcome(), one.Provider, one.ProviderID, one.ErrorCode, one.Error, one.ID, one.Attempt)
+	return held, err
+}
+
+// changed reports whether a write touched a row.
+func changed(result sql.Result, err error) (bool, error) {
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n > 0, err
+}

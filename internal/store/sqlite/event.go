@@ -1,0 +1,205 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/novaura/acs-operator/internal/redact"
+	"github.com/novaura/acs-operator/internal/store"
+)
+
+// columns are communication_events in the order of scanEvent.
+const columns = `id, channel, type, status, coalesce(from_address, ''), coalesce(to_address, ''), provider,
+	provider_id, attempts, error_code, error, queue, sqs_message_id, payload_hash, body_hash, segments, template,
+	priority, owner, lease_until, created_at, updated_at, sent_at, enqueued_at, settled_reason`
+
+func scanEvent(row scanner) (e store.Event, err error) {
+	err = row.Scan(&e.ID, &e.Channel, &e.Type, &e.Status, &e.From, &e.To, &e.Provider, &e.ProviderID, &e.Attempts,
+		&e.ErrorCode, &e.Error, &e.Queue, &e.SQSMessageID, &e.PayloadHash, &e.BodyHash, &e.Segments, &e.Template,
+		&e.Priority, &e.Owner, moment{&e.LeaseUntil}, moment{&e.CreatedAt}, moment{&e.UpdatedAt}, moment{&e.SentAt},
+		moment{&e.EnqueuedAt}, &e.SettledReason)
+	return e, err
+}
+
+// Record implements store.Messages.
+func (s *Store) Record(ctx context.Context, e store.Event) (inserted bool, err error) {
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		e := e.WithDefaults(s.now())
+		inserted, err = changed(tx.ExecContext(ctx, `
+			INSERT INTO communication_events (id, channel, type, status, from_address, to_address, provider,
+				provider_id, attempts, error_code, error, queue, sqs_message_id, payload_hash, body_hash, segments,
+				template, priority, owner, lease_until, created_at, updated_at, sent_at, enqueued_at, settled_reason)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (id) DO NOTHING`,
+			e.ID, e.Channel, e.Type, e.Status, address(e.From), address(e.To), e.Provider, e.ProviderID, e.Attempts,
+			e.ErrorCode, e.Error, e.Queue, e.SQSMessageID, e.PayloadHash, e.BodyHash, e.Segments, e.Template,
+			e.Priority, e.Owner, text(e.LeaseUntil), text(e.CreatedAt), text(e.UpdatedAt), optional(e.SentAt),
+			optional(e.EnqueuedAt), e.SettledReason))
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("record event %q: %w", e.ID, err)
+	}
+	return inserted, nil
+}
+
+// UpdateStatus implements store.Messages.
+func (s *Store) UpdateStatus(ctx context.Context, u store.StatusUpdate) error {
+	lower, err := u.Replaces()
+	if err != nil {
+		return err
+	}
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		var known bool
+		query := `SELECT EXISTS (SELECT 1 FROM communication_events WHERE provider_id = ? AND provider_id <> ''
+			AND status IN (` + marks(len(store.Reportable())) + `))`
+		if err := tx.QueryRowContext(ctx, query, with(store.Reportable(), u.ProviderID)...).Scan(&known); err != nil {
+			return err
+		}
+		if !known {
+			return store.ErrNotFound
+		}
+		now := text(s.now())
+		var sentAt any
+		if u.Status.Left() {
+			sentAt = now
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE communication_events
+			SET status = ?, error_code = ?, sent_at = coalesce(sent_at, ?), updated_at = ?
+			WHERE provider_id = ? AND provider_id <> '' AND status IN (`+marks(len(lower))+`)`,
+			with(lower, u.Status, u.ErrorCode, sentAt, now, u.ProviderID)...)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("update status of provider id %q: %w", u.ProviderID, err)
+	}
+	return nil
+}
+
+// marks is n placeholders.
+func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
+
+// with is args followed by list.
+func with[T any](list []T, args ...any) []any {
+	for _, one := range list {
+		args = append(args, one)
+	}
+	return args
+}
+
+// Suppress implements store.Messages. The address itself is not stored.
+func (s *Store) Suppress(ctx context.Context, channel string, address redact.Personal, reason string) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO suppressions (channel, address_hash, reason, created_at)
+			VALUES (?, ?, ?, ?) ON CONFLICT (channel, address_hash) DO UPDATE SET reason = excluded.reason`,
+			channel, store.AddressHash(address), reason, text(s.now()))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("suppress: %w", err)
+	}
+	return nil
+}
+
+// Unsuppress implements store.Messages.
+func (s *Store) Unsuppress(ctx context.Context, channel string, address redact.Personal) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM suppressions WHERE channel = ? AND address_hash = ?`,
+			channel, store.AddressHash(address))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("unsuppress: %w", err)
+	}
+	return nil
+}
+
+// SuppressionReason implements store.Messages.
+func (s *Store) SuppressionReason(
+	ctx context.Context, channel string, address redact.Personal,
+) (reason string, err error) {
+	err = s.patiently(ctx, func() error {
+		reason, err = suppression(ctx, s.reader, channel, address)
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("look up suppression: %w", err)
+	}
+	return reason, nil
+}
+
+// querier is a database or a transaction.
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func suppression(ctx context.Context, q querier, channel string, address redact.Personal) (reason string, err error) {
+	err = q.QueryRowContext(ctx, `SELECT reason FROM suppressions WHERE channel = ? AND address_hash = ?`,
+		channel, store.AddressHash(address)).Scan(&reason)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return reason, err
+}
+
+// Events implements store.Messages.
+func (s *Store) Events(ctx context.Context, f store.Filter) ([]store.Event, error) {
+	where, args := "1", []any(nil)
+	only := func(column string, value string) {
+		if value != "" {
+			where, args = where+" AND "+column, append(args, value)
+		}
+	}
+	only("id = ?", f.ID)
+	only("channel = ?", f.Channel)
+	only("type = ?", f.Type)
+	only("status = ?", string(f.Status))
+	only("provider_id = ? AND provider_id <> ''", f.ProviderID)
+	if !f.Since.IsZero() {
+		only("created_at >= ?", text(f.Since))
+	}
+	events, err := list(ctx, s, scanEvent, `SELECT `+columns+` FROM communication_events WHERE `+where+
+		` ORDER BY created_at DESC, id DESC LIMIT ?`, append(args, f.Rows())...)
+	if err != nil {
+		return nil, fmt.Errorf("list events: %w", err)
+	}
+	return events, nil
+}
+
+// Attempts implements store.Messages.
+func (s *Store) Attempts(ctx context.Context, eventID string) ([]store.Attempt, error) {
+	attempts, err := list(ctx, s, func(row scanner) (a store.Attempt, err error) {
+		err = row.Scan(&a.EventID, &a.Number, &a.Owner, moment{&a.StartedAt}, moment{&a.FinishedAt}, &a.Outcome,
+			&a.Provider, &a.ProviderID, &a.ErrorCode, &a.Error)
+		return a, err
+	}, `SELECT event_id, attempt, owner, started_at, finished_at, outcome, provider, provider_id, error_code, error
+		FROM communication_attempts WHERE event_id = ? ORDER BY attempt`, eventID)
+	if err != nil {
+		return nil, fmt.Errorf("list attempts of %q: %w", eventID, err)
+	}
+	return attempts, nil
+}
+
+// SettledProviderIDs implements store.Messages.
+func (s *Store) SettledProviderIDs(
+	ctx context.Context, provider string, ids []string, eventID string,
+) (map[string]bool, error) {
+	found, err := list(ctx, s, func(row scanner) (id string, err error) {
+		err = row.Scan(&id)
+		return id, err
+	},
+		`SELECT DISTINCT provider_id FROM communication_events WHERE provider = ? AND id <> ? AND provider_id <> ''
+			AND status IN (`+marks(len(store.Reportable()))+`) AND provider_id IN (`+marks(len(ids))+`)`,
+		with(ids, with(store.Reportable(), provider, eventID)...)...)
+	if err != nil {
+		return nil, fmt.Errorf("look up provider ids: %w", err)
+	}
+	settled := make(map[string]bool, len(found))
+	for _, id := range found {
+		settled[id] = true
+	}
+	return settled, nil
+}
