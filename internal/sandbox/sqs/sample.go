@@ -17,7 +17,7 @@ type QueueSample struct {
 	// those that were received three times or more; HasAge is false when
 	// there is none.
 	OldestAge time.Duration
-	HasAge bool
+	HasAge    bool
 
 	Sent, Received, Deleted int64 // messages; redrive to a dead-letter queue is no send, as in AWS
 	EmptyReceives           int64 // receives that answered no message

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"time"
 )
 
@@ -88,9 +89,7 @@ func (s *Service) Load(r io.Reader) error {
 func (shot queueSnapshot) queue() *queue {
 	q := newQueue(shot.Name, shot.Created)
 	q.apply(shot.Attributes, shot.Modified)
-	for key, value := range shot.Tags {
-		q.tags[key] = value
-	}
+	maps.Copy(q.tags, shot.Tags)
 	q.order = shot.Order
 	for _, m := range shot.Messages {
 		q.restore(m)
