@@ -1,7 +1,11 @@
 // Package config is the policies: their types, defaults, validation and JSON
 // Schema. It does no I/O; config/source brings the bytes.
 //
-// Start with ScalingPolicy, then Parse.
+// Start with ScalingPolicy, then Parse. A field's rules stand in its tags and
+// serve the decoder and the schema alike: jsonschema (required, enum, minimum,
+// maximum, exclusiveMinimum, minItems; of a duration, as a duration), form (a
+// name of forms.go) and word (the one word that may stand for a number). What
+// concerns several fields at once is in validate.go.
 package config
 
 import "time"
@@ -19,7 +23,7 @@ const (
 // Metadata names a policy, in the manner of Kubernetes.
 type Metadata struct {
 	// Name identifies the policy among those of its kind.
-	Name        string            `json:"name" yaml:"name"`
+	Name        string            `json:"name" yaml:"name" jsonschema:"required" form:"name"`
 	Labels      map[string]string `json:"labels,omitempty" yaml:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty" yaml:"annotations,omitempty"`
 	// Generation counts the accepted versions of the policy, from 1; set by
@@ -29,27 +33,27 @@ type Metadata struct {
 
 // ScalingPolicy says how one ECS service follows its queues.
 type ScalingPolicy struct {
-	Metadata Metadata    `json:"metadata" yaml:"metadata"`
-	Spec     ScalingSpec `json:"spec" yaml:"spec"`
+	Metadata Metadata    `json:"metadata" yaml:"metadata" jsonschema:"required"`
+	Spec     ScalingSpec `json:"spec" yaml:"spec" jsonschema:"required"`
 }
 
 // ServiceRef names an ECS service.
 type ServiceRef struct {
-	Cluster string `json:"cluster" yaml:"cluster"`
-	Service string `json:"service" yaml:"service"`
+	Cluster string `json:"cluster" yaml:"cluster" jsonschema:"required" form:"ecs"`
+	Service string `json:"service" yaml:"service" jsonschema:"required" form:"ecs"`
 }
 
 // ScalingSpec is what the operator wants.
 type ScalingSpec struct {
-	Target ServiceRef `json:"target" yaml:"target"`
+	Target ServiceRef `json:"target" yaml:"target" jsonschema:"required"`
 	// Interval is the time between two decisions; default 15s, at least 1s.
-	Interval time.Duration `json:"interval" yaml:"interval"`
+	Interval time.Duration `json:"interval" yaml:"interval" jsonschema:"minimum=1s,maximum=1h"`
 	// MinTasks and MaxTasks bound the count; 0 ≤ MinTasks ≤ MaxTasks.
 	// Defaults 1 and 10. MinTasks 0 scales to zero and wakes on the first
 	// message.
-	MinTasks  int         `json:"minTasks" yaml:"minTasks"`
-	MaxTasks  int         `json:"maxTasks" yaml:"maxTasks"`
-	Queues    []QueueSpec `json:"queues" yaml:"queues"`
+	MinTasks  int         `json:"minTasks" yaml:"minTasks" jsonschema:"minimum=0,maximum=5000"`
+	MaxTasks  int         `json:"maxTasks" yaml:"maxTasks" jsonschema:"minimum=1,maximum=5000"`
+	Queues    []QueueSpec `json:"queues" yaml:"queues" jsonschema:"required,minItems=1"`
 	Metrics   MetricsSpec `json:"metrics" yaml:"metrics"`
 	Behavior  Behavior    `json:"behavior" yaml:"behavior"`
 	Schedules []Schedule  `json:"schedules,omitempty" yaml:"schedules,omitempty"`
@@ -60,18 +64,18 @@ type ScalingSpec struct {
 // QueueSpec is one queue and its objective.
 type QueueSpec struct {
 	// Name is the queue's name; or URL is given, whose last part it is then.
-	Name    string `json:"name" yaml:"name"`
-	URL     string `json:"url,omitempty" yaml:"url,omitempty"`
-	Channel string `json:"channel,omitempty" yaml:"channel,omitempty"` // sms, email or push
+	Name    string `json:"name" yaml:"name" form:"queue"`
+	URL     string `json:"url,omitempty" yaml:"url,omitempty" form:"queueURL"`
+	Channel string `json:"channel,omitempty" yaml:"channel,omitempty" jsonschema:"enum=sms,enum=email,enum=push"` // sms, email or push
 	// MaxAge is the objective: no message waits longer. Default 60s.
-	MaxAge time.Duration `json:"maxAge" yaml:"maxAge"`
+	MaxAge time.Duration `json:"maxAge" yaml:"maxAge" jsonschema:"minimum=1s,maximum=336h"`
 	// ThroughputPerTask is in messages/s; 0 stands for auto: learned.
-	ThroughputPerTask float64 `json:"throughputPerTask" yaml:"throughputPerTask"`
+	ThroughputPerTask float64 `json:"throughputPerTask" yaml:"throughputPerTask" jsonschema:"exclusiveMinimum=0,maximum=100000" word:"auto"`
 	// MaxThroughput is what the provider takes, in messages/s over all
 	// tasks; 0: unlimited.
-	MaxThroughput float64 `json:"maxThroughput,omitempty" yaml:"maxThroughput,omitempty"`
+	MaxThroughput float64 `json:"maxThroughput,omitempty" yaml:"maxThroughput,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1000000"`
 	// DeadLetterQueue is watched too; a name.
-	DeadLetterQueue string `json:"deadLetterQueue,omitempty" yaml:"deadLetterQueue,omitempty"`
+	DeadLetterQueue string `json:"deadLetterQueue,omitempty" yaml:"deadLetterQueue,omitempty" form:"queue"`
 }
 
 // The sources of metrics.
@@ -82,7 +86,7 @@ const (
 
 // MetricsSpec says where observations come from; default hybrid.
 type MetricsSpec struct {
-	Source string `json:"source" yaml:"source"`
+	Source string `json:"source" yaml:"source" jsonschema:"enum=cloudwatch,enum=hybrid"`
 }
 
 // Behavior limits the speed of change, with the semantics of the
@@ -103,12 +107,12 @@ const (
 type ScalingRules struct {
 	// StabilizationWindow: going up, the lowest advice of the window counts;
 	// going down, the highest. 0s to 1h.
-	StabilizationWindow time.Duration `json:"stabilizationWindow" yaml:"stabilizationWindow"`
+	StabilizationWindow time.Duration `json:"stabilizationWindow" yaml:"stabilizationWindow" jsonschema:"minimum=0s,maximum=1h"`
 	// Tolerance is the relative difference below which the count is left
 	// alone, 0 to 1.
-	Tolerance    float64      `json:"tolerance" yaml:"tolerance"`
-	SelectPolicy string       `json:"selectPolicy" yaml:"selectPolicy"`
-	Policies     []RatePolicy `json:"policies" yaml:"policies"`
+	Tolerance    float64      `json:"tolerance" yaml:"tolerance" jsonschema:"minimum=0,maximum=1"`
+	SelectPolicy string       `json:"selectPolicy" yaml:"selectPolicy" jsonschema:"enum=Max,enum=Min,enum=Disabled"`
+	Policies     []RatePolicy `json:"policies" yaml:"policies" jsonschema:"minItems=1"`
 }
 
 // The types of a rate policy.
@@ -119,19 +123,19 @@ const (
 
 // RatePolicy allows so much change in so much time.
 type RatePolicy struct {
-	Type   string        `json:"type" yaml:"type"`     // Percent or Tasks
-	Value  int           `json:"value" yaml:"value"`   // percent or tasks, above 0
-	Period time.Duration `json:"period" yaml:"period"` // 1s to 30m
+	Type   string        `json:"type" yaml:"type" jsonschema:"required,enum=Percent,enum=Tasks"`    // Percent or Tasks
+	Value  int           `json:"value" yaml:"value" jsonschema:"required,minimum=1,maximum=100000"` // percent or tasks, above 0
+	Period time.Duration `json:"period" yaml:"period" jsonschema:"required,minimum=1s,maximum=30m"` // 1s to 30m
 }
 
 // Schedule raises or lowers the bounds for a while.
 type Schedule struct {
-	Name     string        `json:"name" yaml:"name"`
-	Cron     string        `json:"cron" yaml:"cron"`                             // five fields
-	TimeZone string        `json:"timeZone,omitempty" yaml:"timeZone,omitempty"` // IANA; default UTC
-	Duration time.Duration `json:"duration" yaml:"duration"`
-	MinTasks *int          `json:"minTasks,omitempty" yaml:"minTasks,omitempty"` // nil: the policy's
-	MaxTasks *int          `json:"maxTasks,omitempty" yaml:"maxTasks,omitempty"`
+	Name     string        `json:"name" yaml:"name" jsonschema:"required" form:"name"`
+	Cron     string        `json:"cron" yaml:"cron" jsonschema:"required" form:"cron"`           // five fields
+	TimeZone string        `json:"timeZone,omitempty" yaml:"timeZone,omitempty" form:"timeZone"` // IANA; default UTC
+	Duration time.Duration `json:"duration" yaml:"duration" jsonschema:"required,minimum=1s,maximum=744h"`
+	MinTasks *int          `json:"minTasks,omitempty" yaml:"minTasks,omitempty" jsonschema:"minimum=0,maximum=5000"` // nil: the policy's
+	MaxTasks *int          `json:"maxTasks,omitempty" yaml:"maxTasks,omitempty" jsonschema:"minimum=1,maximum=5000"`
 }
 
 // The behaviors of a fallback, as KEDA names them.
@@ -144,7 +148,7 @@ const (
 
 // Fallback is what holds when no depth is younger than After.
 type Fallback struct {
-	After    time.Duration `json:"after" yaml:"after"`       // default 5m
-	Behavior string        `json:"behavior" yaml:"behavior"` // default currentIfHigher
-	Tasks    int           `json:"tasks" yaml:"tasks"`       // default minTasks
+	After    time.Duration `json:"after" yaml:"after" jsonschema:"minimum=1s,maximum=24h"`                                                  // default 5m
+	Behavior string        `json:"behavior" yaml:"behavior" jsonschema:"enum=static,enum=current,enum=currentIfHigher,enum=currentIfLower"` // default currentIfHigher
+	Tasks    int           `json:"tasks" yaml:"tasks" jsonschema:"minimum=0,maximum=5000"`                                                  // default minTasks
 }

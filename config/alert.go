@@ -1,0 +1,143 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/novaura/acs-operator/internal/redact"
+)
+
+// AlertPolicy says when people are told, and how; read by the controller.
+type AlertPolicy struct {
+	Metadata Metadata  `json:"metadata" yaml:"metadata" jsonschema:"required"`
+	Spec     AlertSpec `json:"spec"     yaml:"spec"     jsonschema:"required"`
+}
+
+// AlertSpec is what the operator wants.
+type AlertSpec struct {
+	// GroupWait is how long a first alert waits for others; default 30s.
+	GroupWait time.Duration `json:"groupWait" yaml:"groupWait" jsonschema:"minimum=0s,maximum=1h"`
+	// GroupInterval is the least time between two messages of a group that
+	// changed; default 5m.
+	GroupInterval time.Duration `json:"groupInterval" yaml:"groupInterval" jsonschema:"minimum=1s,maximum=24h"`
+	// RepeatInterval is the time after which an unchanged group is told again;
+	// default 4h.
+	RepeatInterval time.Duration `json:"repeatInterval" yaml:"repeatInterval" jsonschema:"minimum=1m,maximum=744h"`
+	Receivers      []Receiver    `json:"receivers"      yaml:"receivers"      jsonschema:"required,minItems=1"`
+	Rules          []AlertRule   `json:"rules"          yaml:"rules"          jsonschema:"required,minItems=1"`
+}
+
+// Receiver is one way to people: a name and exactly one of the others.
+type Receiver struct {
+	Name      string             `json:"name"                yaml:"name" jsonschema:"required" form:"name"`
+	SMS       *SMSReceiver       `json:"sms,omitempty"       yaml:"sms"`
+	Slack     *SlackReceiver     `json:"slack,omitempty"     yaml:"slack"`
+	Webhook   *WebhookReceiver   `json:"webhook,omitempty"   yaml:"webhook"`
+	SNS       *SNSReceiver       `json:"sns,omitempty"       yaml:"sns"`
+	Email     *EmailReceiver     `json:"email,omitempty"     yaml:"email"`
+	PagerDuty *PagerDutyReceiver `json:"pagerduty,omitempty" yaml:"pagerduty"`
+}
+
+// SMSReceiver texts people.
+type SMSReceiver struct {
+	To []redact.Personal `json:"to" yaml:"to" jsonschema:"required,minItems=1" form:"phone"` // E.164
+}
+
+// SlackReceiver posts to a channel's incoming webhook.
+type SlackReceiver struct {
+	WebhookURL SecretRef `json:"webhookURL" yaml:"webhookURL" jsonschema:"required"`
+}
+
+// WebhookReceiver posts JSON.
+type WebhookReceiver struct {
+	URL string `json:"url" yaml:"url" jsonschema:"required" form:"url"`
+}
+
+// SNSReceiver publishes to a topic.
+type SNSReceiver struct {
+	TopicARN string `json:"topicARN" yaml:"topicARN" jsonschema:"required" form:"topicARN"`
+}
+
+// EmailReceiver mails people.
+type EmailReceiver struct {
+	To []redact.Personal `json:"to" yaml:"to" jsonschema:"required,minItems=1" form:"mail"`
+}
+
+// PagerDutyReceiver triggers an incident by the Events API v2.
+type PagerDutyReceiver struct {
+	RoutingKey SecretRef `json:"routingKey" yaml:"routingKey" jsonschema:"required"`
+}
+
+// SecretRef is a secret: plain text in the file, or {env: NAME}, which keeps
+// it out of the file.
+type SecretRef struct {
+	Env   string        `json:"env,omitempty" yaml:"env" jsonschema:"required" form:"envName"`
+	Value redact.Secret `json:"-"             yaml:"-"` // set if Env is empty
+}
+
+func (s *SecretRef) setText(text string) { s.Value = redact.Secret(text) }
+
+// The severities of an alert.
+const (
+	SeverityCritical = "critical" // someone is needed now
+	SeverityWarning  = "warning"  // someone is needed this week
+	SeverityInfo     = "info"
+)
+
+// AlertRule is one condition and whom it concerns.
+type AlertRule struct {
+	Alert string `json:"alert" yaml:"alert" jsonschema:"required"`
+	// For is how long Expr must hold before the alert fires; default 0s.
+	For time.Duration `json:"for" yaml:"for" jsonschema:"minimum=0s,maximum=744h"`
+	// KeepFiringFor is how long it fires on after Expr held; default 0s.
+	KeepFiringFor time.Duration `json:"keepFiringFor" yaml:"keepFiringFor" jsonschema:"minimum=0s,maximum=744h"`
+	Severity      string        `json:"severity"      yaml:"severity"      jsonschema:"enum=critical,enum=warning,enum=info"` // default warning
+	Expr          string        `json:"expr"          yaml:"expr"          jsonschema:"required"`                             // CEL
+	Receivers     []string      `json:"receivers"     yaml:"receivers"     jsonschema:"required,minItems=1"`
+	Message       string        `json:"message"       yaml:"message"`
+}
+
+// checkAlert finds the mistakes that concern several fields.
+func (d *document) checkAlert(policy *AlertPolicy) {
+	names, known := newFirsts(d, "receiver"), []string(nil)
+	for i, receiver := range policy.Spec.Receivers {
+		path := fmt.Sprintf("spec.receivers[%d]", i)
+		d.checkReceiver(path, receiver)
+		names.check(path+".name", receiver.Name)
+		known = append(known, receiver.Name)
+	}
+	alerts := newFirsts(d, "alert")
+	for i, rule := range policy.Spec.Rules {
+		path := fmt.Sprintf("spec.rules[%d]", i)
+		alerts.check(path+".alert", rule.Alert)
+		for j, receiver := range rule.Receivers {
+			sub := fmt.Sprintf("%s.receivers[%d]", path, j)
+			if _, ok := names.places[receiver]; !ok && receiver != "" && d.sound(sub, "spec.receivers") {
+				d.report(sub, d.at(sub), receiver, "is not a receiver of this policy", suggest(receiver, known, "its receivers are "))
+			}
+		}
+	}
+}
+
+// checkReceiver holds a receiver to exactly one way.
+func (d *document) checkReceiver(path string, receiver Receiver) {
+	var ways, given []string
+	for field, value := range reflect.ValueOf(receiver).Fields() {
+		if value.Kind() != reflect.Pointer {
+			continue
+		}
+		name := field.Tag.Get("yaml")
+		if ways = append(ways, name); d.given(path + "." + name) {
+			given = append(given, name)
+		}
+	}
+	switch {
+	case !d.sound(path) || len(given) == 1:
+	case len(given) == 0:
+		d.report(path, d.at(path), "", "says no way to reach people", "give one of "+strings.Join(ways, ", "))
+	default:
+		d.report(path, d.at(path), "", "has "+strings.Join(given, " and "), "give one, and another receiver for the other")
+	}
+}
