@@ -1,0 +1,135 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+
+	"github.com/novaura/acs-operator/internal/store"
+)
+
+//go:embed migrations/*.sql
+var embedded embed.FS
+
+// versions is the table of applied migrations.
+const versions = "acs_schema_versions"
+
+// migrations reads the embedded files as steps that run in the store's schema.
+// The search_path is set for the step's own transaction and no longer.
+func (s *Store) migrations() ([]*goose.Migration, error) {
+	names, err := fs.Glob(embedded, "migrations/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	steps := make([]*goose.Migration, 0, len(names))
+	for _, name := range names {
+		version, err := goose.NumericComponent(name)
+		if err != nil {
+			return nil, err
+		}
+		statements, err := embedded.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		up := func(ctx context.Context, tx *sql.Tx) error {
+			if _, err := tx.ExecContext(ctx, `SELECT set_config('search_path', $1, true)`, s.schema); err != nil {
+				return err
+			}
+			_, err := tx.ExecContext(ctx, string(statements))
+			return err
+		}
+		steps = append(steps, goose.NewGoMigration(version, &goose.GoFunc{RunTx: up}, nil))
+	}
+	return steps, nil
+}
+
+// Migrate implements store.Store. Several processes may call it at once: a
+// lock that ends with its transaction lets one in at a time, poolers or not.
+func (s *Store) Migrate(ctx context.Context) (version int64, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(lock pgx.Tx) error {
+		if _, err := lock.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`,
+			"acs migrations of "+s.schema); err != nil {
+			return err
+		}
+		if err := s.prepare(ctx); err != nil {
+			return err
+		}
+		return s.up(ctx)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("migrate schema %s: %w", s.schema, err)
+	}
+	return s.version(ctx)
+}
+
+// prepare makes the schema, unless it has another application's table.
+func (s *Store) prepare(ctx context.Context) error {
+	var exists, ours, theirs bool
+	err := s.pool.QueryRow(ctx, `SELECT to_regnamespace($1) IS NOT NULL, to_regclass($2) IS NOT NULL,
+		to_regclass($3) IS NOT NULL`, s.schema, s.schema+"."+versions, s.schema+".communication_events").
+		Scan(&exists, &ours, &theirs)
+	switch {
+	case err != nil:
+		return err
+	case theirs && !ours:
+		return fmt.Errorf("%w: set DB_SCHEMA to a schema of its own, such as acs", store.ErrForeignTable)
+	case exists:
+		return nil
+	}
+	_, err = s.pool.Exec(ctx, `CREATE SCHEMA IF NOT EXISTS `+s.schema)
+	return err
+}
+
+func (s *Store) up(ctx context.Context) (err error) {
+	steps, err := s.migrations()
+	if err != nil {
+		return err
+	}
+	db := stdlib.OpenDBFromPool(s.pool)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, nil, goose.WithGoMigrations(steps...),
+		goose.WithTableName(s.schema+"."+versions), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return err
+	}
+	_, err = provider.Up(ctx)
+	return err
+}
+
+// version is the newest applied migration; 0: none.
+func (s *Store) version(ctx context.Context) (version int64, err error) {
+	var ours bool
+	err = s.pool.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, s.schema+"."+versions).Scan(&ours)
+	if err != nil || !ours {
+		return 0, err
+	}
+	err = s.pool.QueryRow(ctx, s.in(`SELECT coalesce(max(version_id), 0) FROM acs.`+versions+` WHERE is_applied`)).
+		Scan(&version)
+	return version, err
+}
+
+// Ready implements store.Store. A newer schema than this code's is fine:
+// migrations expand first and contract later.
+func (s *Store) Ready(ctx context.Context) error {
+	steps, err := s.migrations()
+	if err != nil {
+		return fmt.Errorf("check schema %s: %w", s.schema, err)
+	}
+	needed := steps[len(steps)-1].Version
+	has, err := s.version(ctx)
+	if err != nil {
+		return fmt.Errorf("check schema %s: %w", s.schema, err)
+	}
+	if has < needed {
+		return fmt.Errorf("check schema %s: it is at version %d, this program needs %d: run `worker migrate`",
+			s.schema, has, needed)
+	}
+	return nil
+}

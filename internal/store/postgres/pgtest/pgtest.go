@@ -1,0 +1,212 @@
+// Package pgtest gives tests a PostgreSQL: the one that TEST_DATABASE_URL
+// names, or one that it starts from this machine's binaries, as an
+// unprivileged user, in a temporary folder, for as long as the test binary
+// lives.
+//
+// Start with DSN.
+package pgtest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// advice ends every error of a machine without PostgreSQL.
+const advice = "set TEST_DATABASE_URL=postgres://…, or install PostgreSQL (apt-get install postgresql, brew install postgresql)"
+
+// DSN returns the URL of a server and the name of a schema that is t's alone.
+// The schema is not made yet (Migrate does that) and goes when t ends.
+func DSN(t testing.TB) (dsn, schema string) {
+	t.Helper()
+	dsn, err := server()
+	if err != nil {
+		t.Fatalf("find a PostgreSQL for the test: %v", err)
+	}
+	schema = "t_" + strings.ToLower(rand.Text())
+	t.Cleanup(func() {
+		if err := drop(dsn, schema); err != nil {
+			t.Errorf("drop the test's schema: %v", err)
+		}
+	})
+	return dsn, schema
+}
+
+func drop(dsn, schema string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "DROP SCHEMA IF EXISTS "+schema+" CASCADE")
+	return errors.Join(err, conn.Close(ctx))
+}
+
+// server is the one server of this test binary.
+var server = sync.OnceValues(func() (string, error) {
+	if dsn := os.Getenv("TEST_DATABASE_URL"); dsn != "" {
+		return dsn, nil
+	}
+	bin, err := binaries()
+	if err != nil {
+		return "", err
+	}
+	return start(bin)
+})
+
+// binaries is the folder of initdb and postgres: from PATH, or the newest where
+// Debian puts them, after an installation if root may make one.
+func binaries() (string, error) {
+	if bin, ok := look(); ok {
+		return bin, nil
+	}
+	if os.Geteuid() != 0 {
+		return "", errors.New("no initdb here: " + advice)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	install := exec.CommandContext(ctx, "apt-get", "install", "-y", "--no-install-recommends", "postgresql")
+	install.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+	if output, err := install.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("no initdb here, and installing it: %w: %s: %s", err, output, advice)
+	}
+	if bin, ok := look(); ok {
+		return bin, nil
+	}
+	return "", errors.New("no initdb here, after an installation too: " + advice)
+}
+
+func look() (string, bool) {
+	if path, err := exec.LookPath("initdb"); err == nil {
+		if real, err := filepath.EvalSymlinks(path); err == nil { // Debian links initdb alone
+			return filepath.Dir(real), true
+		}
+	}
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if err != nil || len(found) == 0 {
+		return "", false
+	}
+	slices.SortFunc(found, func(a, b string) int { return major(a) - major(b) })
+	return filepath.Dir(found[len(found)-1]), true
+}
+
+// major is 15 in /usr/lib/postgresql/15/bin/initdb.
+func major(path string) int {
+	n, err := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// keeper runs the server until its standard input ends, which is when the test
+// binary does, however it does; then it stops the server and clears up.
+const keeper = `"$0" "$@" & server=$!; cat >/dev/null; kill -INT $server; wait $server; cd / && rm -rf "$PGDATA"`
+
+// start makes a database cluster that forgets all, listening on a socket of
+// its own folder, and waits until it answers.
+func start(bin string) (dsn string, err error) {
+	dir, err := os.MkdirTemp("", "pg") // short: a socket's path has 107 characters
+	if err != nil {
+		return "", err
+	}
+	owner, err := unprivileged(dir)
+	if err != nil {
+		return "", errors.Join(err, os.RemoveAll(dir))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	command := func(ctx context.Context, name string, args ...string) *exec.Cmd {
+		c := exec.CommandContext(ctx, name, args...)
+		c.Dir, c.SysProcAttr = dir, owner
+		c.Env = append(os.Environ(), "PGDATA="+dir, "LC_ALL=C")
+		return c
+	}
+	initialise := command(ctx, filepath.Join(bin, "initdb"), "-U", "test", "-A", "trust", "-E", "UTF8", "--no-sync")
+	if output, err := initialise.CombinedOutput(); err != nil {
+		return "", errors.Join(fmt.Errorf("initdb: %w: %s: %s", err, output, advice), os.RemoveAll(dir))
+	}
+	log, err := os.Create(filepath.Join(dir, "server.log"))
+	if err != nil {
+		return "", err
+	}
+	defer log.Close()
+	run := command(context.Background(), "/bin/sh", "-c", keeper, filepath.Join(bin, "postgres"), "-k", dir,
+		"-c", "listen_addresses=", "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
+		"-c", "max_connections=200", "-c", "shared_buffers=16MB")
+	run.Stdout, run.Stderr = log, log
+	lifeline, err := run.StdinPipe()
+	if err != nil {
+		return "", err
+	}
+	if err := run.Start(); err != nil {
+		return "", err
+	}
+	held = lifeline
+	dsn = "postgres://test@/postgres?" + url.Values{"host": {dir}}.Encode()
+	if err := answers(ctx, dsn); err != nil {
+		text, _ := os.ReadFile(log.Name())
+		return "", fmt.Errorf("start postgres: %w: %s", err, text)
+	}
+	return dsn, nil
+}
+
+// held keeps the keeper's standard input open as long as the process lives.
+var held any
+
+// unprivileged gives dir to whom the server runs as: PostgreSQL refuses root.
+func unprivileged(dir string) (*syscall.SysProcAttr, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	who, err := user.Lookup("postgres")
+	if err != nil {
+		who, err = user.Lookup("nobody")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find a user for PostgreSQL, which refuses root: %w", err)
+	}
+	uid, err := strconv.ParseUint(who.Uid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	gid, err := strconv.ParseUint(who.Gid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chown(dir, int(uid), int(gid)); err != nil { //nolint:gosec // parsed as 32 bits
+		return nil, err
+	}
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, nil
+}
+
+// answers waits until the server takes a connection, or ctx ends.
+func answers(ctx context.Context, dsn string) error {
+	for {
+		conn, err := pgx.Connect(ctx, dsn)
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}

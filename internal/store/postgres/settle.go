@@ -1,0 +1,125 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/novaura/acs-operator/internal/store"
+)
+
+// extendSQL renews the leases that still hold. `mine` takes the locks in the
+// order of the ids, as claimSQL does.
+const extendSQL = `
+WITH input AS (
+	SELECT * FROM unnest($4::text[], $5::integer[]) AS t (id, attempt)
+), clock AS (
+	SELECT date_trunc('milliseconds', coalesce($3::timestamptz, now())) AS now
+), mine AS (
+	SELECT e.id FROM acs.communication_events e JOIN input i ON i.id = e.id AND i.attempt = e.attempts
+	WHERE e.owner = $1::text AND e.status = 'processing' ORDER BY e.id FOR UPDATE OF e
+)
+UPDATE acs.communication_events e
+SET lease_until = clock.now + $2::bigint * interval '1 microsecond', updated_at = clock.now
+FROM clock, mine m JOIN input i ON i.id = m.id
+WHERE e.id = m.id AND e.attempts = i.attempt AND e.owner = $1::text AND e.status = 'processing'
+RETURNING e.id, e.attempts`
+
+// Extend implements store.Messages: one statement.
+func (s *Store) Extend(
+	ctx context.Context, owner string, lease time.Duration, leases []store.Lease,
+) (lost []store.Lease, err error) {
+	if len(leases) == 0 {
+		return nil, nil
+	}
+	renewed, err := list(ctx, s, pgx.RowToStructByPos[store.Lease], extendSQL, owner, lease.Microseconds(), s.now(),
+		column(leases, func(l store.Lease) string { return l.ID }),
+		column(leases, func(l store.Lease) int32 { return int32(l.Attempt) })) //nolint:gosec // attempts are few
+	if err != nil {
+		return nil, fmt.Errorf("extend leases: %w", err)
+	}
+	held := make(map[store.Lease]bool, len(renewed))
+	for _, l := range renewed {
+		held[l] = true
+	}
+	for _, l := range leases {
+		if !held[l] {
+			lost = append(lost, l)
+		}
+	}
+	return lost, nil
+}
+
+// settleSQL ends the claims that still hold, and their attempts with them.
+const settleSQL = `
+WITH input AS (
+	SELECT * FROM unnest($2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+		$9::text[], $10::text[], $11::text[], $12::boolean[])
+	AS t (id, attempt, owner, status, outcome, provider, provider_id, error_code, error, reason, gone)
+), clock AS (
+	SELECT date_trunc('milliseconds', coalesce($1::timestamptz, now())) AS now
+), mine AS (
+	SELECT e.id FROM acs.communication_events e
+	JOIN input i ON i.id = e.id AND i.attempt = e.attempts AND i.owner = e.owner
+	WHERE e.status = 'processing' ORDER BY e.id FOR UPDATE OF e
+), settled AS (
+	UPDATE acs.communication_events e
+	SET status = i.status, provider = i.provider, provider_id = i.provider_id, error_code = i.error_code,
+		error = i.error, settled_reason = i.reason, updated_at = clock.now,
+		sent_at = coalesce(e.sent_at, CASE WHEN i.gone THEN clock.now END)
+	FROM clock, mine m JOIN input i ON i.id = m.id
+	WHERE e.id = m.id AND e.attempts = i.attempt AND e.owner = i.owner AND e.status = 'processing'
+	RETURNING e.id
+), closed AS (
+	UPDATE acs.communication_attempts a
+	SET finished_at = clock.now, outcome = i.outcome, provider = i.provider, provider_id = i.provider_id,
+		error_code = i.error_code, error = i.error
+	FROM clock, settled d JOIN input i ON i.id = d.id
+	WHERE a.event_id = d.id AND a.attempt = i.attempt
+)
+SELECT id FROM settled`
+
+// Settle implements store.Messages: one statement, and one more for each time
+// an id is in the batch again.
+func (s *Store) Settle(ctx context.Context, settlements []store.Settlement) ([]error, error) {
+	for _, one := range settlements {
+		if err := one.Validate(); err != nil {
+			return nil, err
+		}
+	}
+	answers := make([]error, len(settlements))
+	for _, round := range rounds(settlements, func(one store.Settlement) string { return one.ID }) {
+		settled, err := list(ctx, s, pgx.RowTo[string], settleSQL,
+			append([]any{s.now()}, settleArrays(pick(round, settlements))...)...)
+		if err != nil {
+			return nil, fmt.Errorf("settle: %w", err)
+		}
+		for _, i := range round {
+			answers[i] = store.ErrLost
+		}
+		for _, id := range settled {
+			answers[round[id]] = nil
+		}
+	}
+	return answers, nil
+}
+
+// settleArrays are the columns of a batch, in the order of settleSQL.
+func settleArrays(batch []store.Settlement) []any {
+	texts := func(of func(store.Settlement) string) []string { return column(batch, of) }
+	return []any{
+		texts(func(one store.Settlement) string { return one.ID }),
+		column(batch, func(one store.Settlement) int32 { return int32(one.Attempt) }), //nolint:gosec // attempts are few
+		texts(func(one store.Settlement) string { return one.Owner }),
+		texts(func(one store.Settlement) string { return string(one.Status) }),
+		texts(store.Settlement.Outcome),
+		texts(func(one store.Settlement) string { return one.Provider }),
+		texts(func(one store.Settlement) string { return one.ProviderID }),
+		texts(func(one store.Settlement) string { return one.ErrorCode }),
+		texts(func(one store.Settlement) string { return one.Error }),
+		texts(func(one store.Settlement) string { return one.Reason }),
+		column(batch, func(one store.Settlement) bool { return one.Status.Left() }),
+	}
+}
