@@ -2,7 +2,9 @@
 // types, its JSON Schema, how a body becomes a Message, and what other senders
 // (Twilio webhooks, SNS) put there instead.
 //
-// It imports redact and pure libraries. Start with Message, then Parse.
+// It imports redact and pure libraries. Start with Message, then Parse, whose
+// error is an *Invalid; Encode is its inverse, and Schema what producers check
+// against.
 package message
 
 import (

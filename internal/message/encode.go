@@ -1,0 +1,56 @@
+package message
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+//go:embed schema.json
+var schema []byte
+
+// Schema returns the JSON Schema (2020-12) of DESIGN's JSON object. It says
+// what JSON can: Parse also holds telephone numbers to their countries' plans,
+// times to their order, and the channel to the queue's.
+func Schema() []byte { return append([]byte(nil), schema...) }
+
+// wire is a Message as producers write it.
+type wire struct {
+	ID             string            `json:"id,omitempty"`
+	Channel        Channel           `json:"channel"`
+	Type           Type              `json:"type"`
+	From           string            `json:"from,omitempty"`
+	To             string            `json:"to,omitempty"`
+	Body           string            `json:"body,omitempty"`
+	Template       string            `json:"template,omitempty"`
+	Data           map[string]any    `json:"data,omitempty"`
+	NotBefore      *time.Time        `json:"not_before,omitempty"`
+	ExpiresAt      *time.Time        `json:"expires_at,omitempty"`
+	Priority       Priority          `json:"priority,omitempty"`
+	Metadata       map[string]string `json:"metadata,omitempty"`
+	ProviderID     string            `json:"provider_id,omitempty"`
+	ProviderStatus string            `json:"provider_status,omitempty"`
+	ProviderCode   string            `json:"provider_code,omitempty"`
+}
+
+// Encode writes a message as Parse reads it, personal data revealed: the
+// result is for a queue and for nothing else.
+func Encode(m *Message) ([]byte, error) {
+	body, err := json.Marshal(wire{
+		m.ID, m.Channel, m.Type, m.From.Reveal(), m.To.Reveal(), m.Body.Reveal(), m.Template, m.Data,
+		moment(m.NotBefore), moment(m.ExpiresAt), m.Priority, m.Metadata,
+		m.ProviderID, m.ProviderStatus, m.ProviderCode,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encode message %q: %w", m.ID, err)
+	}
+	return body, nil
+}
+
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

@@ -1,0 +1,57 @@
+package message
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/novaura/acs-operator/internal/redact"
+)
+
+// twilioParameters are the webhook parameters that are read
+// (https://www.twilio.com/docs/messaging/guides/webhook-request).
+var twilioParameters = map[string]bool{
+	"MessageSid": true, "SmsSid": true, "From": true, "To": true, "Body": true,
+	"SmsStatus": true, "MessageStatus": true, "ErrorCode": true, "OptOutType": true,
+}
+
+// twilioForm reads a form-encoded webhook; ok says that the body is one.
+func twilioForm(body []byte) (form url.Values, ok bool) {
+	text := strings.TrimSpace(string(body))
+	if text == "" || strings.ContainsAny(text[:1], "{[\"") || !strings.Contains(text, "Sid=") {
+		return nil, false
+	}
+	form, err := url.ParseQuery(text)
+	for name := range form {
+		form.Set(name, strings.ToValidUTF8(form.Get(name), "\uFFFD")) // %FF is no UTF-8
+	}
+	return form, err == nil && (form.Has("MessageSid") || form.Has("SmsSid"))
+}
+
+// twilio reads a webhook's parameters: an inbound message has SmsStatus
+// "received" or a body, a status callback has MessageStatus.
+func (p *parser) twilio(form url.Values) *Invalid {
+	m := p.known
+	m.ProviderID = first(form.Get("MessageSid"), form.Get("SmsSid"))
+	m.From, m.To = redact.Personal(form.Get("From")), redact.Personal(form.Get("To"))
+	status := strings.ToLower(first(form.Get("MessageStatus"), form.Get("SmsStatus")))
+	if status == "received" || status == "receiving" || form.Has("Body") && !form.Has("MessageStatus") {
+		m.Type = Received
+		m.Body = redact.Personal(form.Get("Body"))
+		m.OptOut = form.Get("OptOutType")
+		p.ownID = m.ProviderID
+		return nil
+	}
+	m.Type = Status
+	m.ProviderStatus, m.ProviderCode = status, form.Get("ErrorCode")
+	p.ownID = m.ProviderID + "/" + status // Twilio repeats a callback, and sends one a status
+	return nil
+}
+
+func first(texts ...string) string {
+	for _, text := range texts {
+		if text != "" {
+			return text
+		}
+	}
+	return ""
+}
