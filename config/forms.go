@@ -15,7 +15,8 @@ import (
 // forms are the shapes of text that a field's form tag names.
 var forms = map[string]func(text string) *finding{
 	"name":     checkName,
-	"ecs":      checkECS,
+	"cluster":  checkCluster,
+	"service":  checkService,
 	"queue":    checkQueueName,
 	"queueURL": checkQueueURL,
 	"cron":     checkCron,
@@ -31,7 +32,8 @@ var forms = map[string]func(text string) *finding{
 var (
 	policyName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
 	ecsName    = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,255}$`)
-	ecsARN     = regexp.MustCompile(`^arn:aws[a-z-]*:ecs:[a-z0-9-]+:[0-9]{12}:(cluster|service)(/[a-zA-Z0-9_-]{1,255}){1,2}$`)
+	clusterARN = regexp.MustCompile(`^arn:aws[a-z-]*:ecs:[a-z0-9-]+:[0-9]{12}:cluster/[a-zA-Z0-9_-]{1,255}$`)
+	serviceARN = regexp.MustCompile(`^arn:aws[a-z-]*:ecs:[a-z0-9-]+:[0-9]{12}:service(/[a-zA-Z0-9_-]{1,255}){1,2}$`)
 	queueName  = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,80}$`)
 	topicARN   = regexp.MustCompile(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[a-zA-Z0-9_-]{1,256}$`)
 	envName    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
@@ -48,14 +50,22 @@ func checkName(text string) *finding {
 	return &finding{"is not a name", "use lower-case letters, digits, - and ., with a letter or digit at both ends"}
 }
 
-// checkECS takes the name or the ARN of a cluster or service; ECS allows 255
-// letters, digits, hyphens and underscores.
-func checkECS(text string) *finding {
+func checkCluster(text string) *finding {
+	return checkECS(text, clusterARN, "arn:aws:ecs:REGION:ACCOUNT:cluster/NAME")
+}
+
+func checkService(text string) *finding {
+	return checkECS(text, serviceARN, "arn:aws:ecs:REGION:ACCOUNT:service/CLUSTER/NAME")
+}
+
+// checkECS takes a name or an ARN; ECS allows 255 letters, digits, hyphens and
+// underscores in a name.
+func checkECS(text string, arn *regexp.Regexp, example string) *finding {
 	switch {
-	case ecsName.MatchString(text), ecsARN.MatchString(text):
+	case ecsName.MatchString(text), arn.MatchString(text):
 		return nil
 	case strings.HasPrefix(text, "arn:"):
-		return &finding{"is not the ARN of an ECS cluster or service", `write a name, or "arn:aws:ecs:REGION:ACCOUNT:service/CLUSTER/NAME"`}
+		return &finding{"is not the right ARN", fmt.Sprintf("write a name, or %q", example)}
 	}
 	return &finding{"is not an ECS name", "use 1 to 255 letters, digits, - and _, or an ARN"}
 }

@@ -208,7 +208,7 @@ spec:
     - {name: d, slack: {webhookURL: "https://hooks-secret", sms: 1}}
   rules: [{alert: A, expr: "true", receivers: [a]}]
 `)})
-	if err == nil || strings.Contains(err.Error(), "hooks-secret") || strings.Contains(err.Error(), "555") {
+	if err == nil || strings.Contains(err.Error(), "hooks-secret") || strings.Contains(err.Error(), "0100-7") {
 		t.Errorf("got %v", err)
 	}
 }

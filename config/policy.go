@@ -39,8 +39,8 @@ type ScalingPolicy struct {
 
 // ServiceRef names an ECS service.
 type ServiceRef struct {
-	Cluster string `json:"cluster" yaml:"cluster" jsonschema:"required" form:"ecs"`
-	Service string `json:"service" yaml:"service" jsonschema:"required" form:"ecs"`
+	Cluster string `json:"cluster" yaml:"cluster" jsonschema:"required" form:"cluster"`
+	Service string `json:"service" yaml:"service" jsonschema:"required" form:"service"`
 }
 
 // ScalingSpec is what the operator wants.

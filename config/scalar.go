@@ -206,7 +206,7 @@ func suggest(got string, words []string, otherwise string) string {
 		if len(lower) > 3 && strings.HasPrefix(lower, low) || len(lower) > 2 && strings.HasPrefix(low, lower) {
 			away = min(away, 1) // stabilizationWindowSeconds
 		}
-		if away < distance && away <= max(1, len(word)/3) {
+		if away < distance && away <= max(1, (len(word)+1)/3) {
 			best, distance = word, away
 		}
 	}

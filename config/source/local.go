@@ -1,0 +1,140 @@
+package source
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/novaura/acs-operator/config"
+)
+
+// pollEvery is the safety net under the file system's notices, which network
+// file systems, links to elsewhere and full inotify tables do not give.
+const pollEvery = time.Second
+
+// local is a file or a folder.
+type local struct{ path string }
+
+var _ Source = local{}
+
+func (l local) String() string { return l.path }
+
+func (l local) Read(ctx context.Context) ([]config.File, error) {
+	names, err := l.names()
+	if err != nil {
+		return nil, fmt.Errorf("read policy source: %w", err)
+	}
+	files := make([]config.File, 0, len(names))
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("read policy source: %w", err)
+		}
+		data, err := readFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("read policy source: %w", err)
+		}
+		files = append(files, config.File{Name: name, Data: data})
+	}
+	return files, nil
+}
+
+// names returns the paths of the files, sorted.
+func (l local) names() ([]string, error) {
+	info, err := os.Stat(l.path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return []string{l.path}, nil
+	}
+	entries, err := os.ReadDir(l.path) // sorted
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, entry := range entries {
+		name := filepath.Join(l.path, entry.Name())
+		// A Kubernetes volume has links into ..data here: Stat follows them.
+		if target, err := os.Stat(name); isPolicy(entry.Name()) && (err != nil || !target.IsDir()) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("folder %s has no *.yaml or *.yml file", l.path)
+	}
+	return slices.Clip(names), nil
+}
+
+func isPolicy(name string) bool {
+	extension := filepath.Ext(name)
+	return !strings.HasPrefix(name, ".") && (extension == ".yaml" || extension == ".yml")
+}
+
+func readFile(name string) (data []byte, err error) {
+	if info, err := os.Stat(name); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", name) // a pipe would hold us
+	}
+	file, err := os.Open(name) //nolint:gosec // reading the operator's path is the purpose
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = cmp.Or(err, file.Close()) }()
+	return io.ReadAll(io.LimitReader(file, config.MaxFileSize+1))
+}
+
+// Watch looks at the folder itself, not at files: editors replace a file by
+// another of the same name, and Kubernetes swaps a link.
+func (l local) Watch(ctx context.Context) <-chan struct{} {
+	changed := make(chan struct{}, 1)
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil { // No notices are left on this machine: polling does alone.
+		watcher = &fsnotify.Watcher{}
+	} else {
+		l.addTo(watcher)
+	}
+	go func() {
+		defer close(changed)
+		if err == nil {
+			defer func() { _ = watcher.Close() }() // nothing was written
+		}
+		tick := time.NewTicker(pollEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-watcher.Events:
+			case <-watcher.Errors: // lost notices: look
+			case <-tick.C:
+				if err == nil {
+					l.addTo(watcher) // a folder that was made anew
+				}
+			}
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	return changed
+}
+
+// addTo watches the folder of the source. What fails is tried again at the
+// next tick, which finds changes by itself in between.
+func (l local) addTo(watcher *fsnotify.Watcher) {
+	folder := l.path
+	if info, err := os.Stat(l.path); err != nil || !info.IsDir() {
+		folder = filepath.Dir(l.path)
+	}
+	_ = watcher.Add(folder)
+}
