@@ -14,19 +14,36 @@ import (
 	"github.com/novaura/acs-operator/internal/store/sqlite"
 )
 
-// Options are what either engine can be told; the zero value is right.
-type Options struct {
-	Schema   string           // DB_SCHEMA, PostgreSQL's; empty: public
-	MaxConns int32            // PostgreSQL's pool; 0: 4
-	Now      func() time.Time // for tests; nil: PostgreSQL's own clock, SQLite's process's
+// An Option is something that an engine can be told; none is needed.
+type Option func(*options)
+
+type options struct {
+	schema   string
+	maxConns int32
+	now      func() time.Time
 }
+
+// WithSchema names the schema of the tables (DB_SCHEMA); empty: public. SQLite
+// has none.
+func WithSchema(schema string) Option { return func(o *options) { o.schema = schema } }
+
+// WithMaxConns bounds PostgreSQL's pool; 0: 4.
+func WithMaxConns(n int32) Option { return func(o *options) { o.maxConns = n } }
+
+// WithNow sets the clock, for tests; otherwise PostgreSQL uses its own and
+// SQLite the process's.
+func WithNow(now func() time.Time) Option { return func(o *options) { o.now = now } }
 
 // forms are what DATABASE_URL may be.
 const forms = "write sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/NAME"
 
 // Open opens the store that dsn names: sqlite:PATH or postgres://… It does not
 // migrate. No error quotes dsn, which may hold a password.
-func Open(ctx context.Context, dsn string, opts Options) (store.Store, error) {
+func Open(ctx context.Context, dsn string, opts ...Option) (store.Store, error) {
+	var o options
+	for _, set := range opts {
+		set(&o)
+	}
 	scheme, rest, found := strings.Cut(dsn, ":")
 	switch {
 	case dsn == "":
@@ -34,13 +51,13 @@ func Open(ctx context.Context, dsn string, opts Options) (store.Store, error) {
 	case !found:
 		return nil, errors.New("open store: DATABASE_URL has no scheme: " + forms)
 	case scheme == "sqlite":
-		s, err := sqlite.Open(ctx, strings.TrimPrefix(rest, "//"), sqlite.Options{Now: opts.Now})
+		s, err := sqlite.Open(ctx, strings.TrimPrefix(rest, "//"), sqlite.Options{Now: o.now})
 		if err != nil {
 			return nil, err
 		}
 		return s, nil
 	case scheme == "postgres" || scheme == "postgresql":
-		s, err := postgres.Open(ctx, dsn, postgres.Options{Schema: opts.Schema, MaxConns: opts.MaxConns, Now: opts.Now})
+		s, err := postgres.Open(ctx, dsn, postgres.Options{Schema: o.schema, MaxConns: o.maxConns, Now: o.now})
 		if err != nil {
 			return nil, err
 		}

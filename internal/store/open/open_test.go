@@ -13,7 +13,7 @@ func TestTheSchemePicksTheEngine(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "acs.db")
 	for _, dsn := range []string{"sqlite:" + file, "sqlite://" + file, "postgres://u@127.0.0.1/d", "postgresql://u@127.0.0.1/d"} {
-		s, err := Open(t.Context(), dsn, Options{})
+		s, err := Open(t.Context(), dsn)
 		if err != nil {
 			t.Fatalf("%s: %v", dsn, err)
 		}
@@ -37,7 +37,7 @@ func TestWhatNamesNoEngineIsSaidWithoutThePassword(t *testing.T) {
 		"sqlite:":                  "the path is empty",
 		"postgres://u:hunter2@h:x": "not valid",
 	} {
-		s, err := Open(t.Context(), dsn, Options{})
+		s, err := Open(t.Context(), dsn)
 		if err == nil || s != nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: got %v and error %v, want it to say %s", dsn, s, err, want)
 		}

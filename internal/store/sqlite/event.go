@@ -54,6 +54,7 @@ func (s *Store) UpdateStatus(ctx context.Context, u store.StatusUpdate) error {
 	}
 	err = s.write(ctx, func(tx *sql.Tx) error {
 		var known bool
+		//nolint:gosec // placeholders alone are joined in
 		query := `SELECT EXISTS (SELECT 1 FROM communication_events WHERE provider_id = ? AND provider_id <> ''
 			AND status IN (` + marks(len(store.Reportable())) + `))`
 		if err := tx.QueryRowContext(ctx, query, with(store.Reportable(), u.ProviderID)...).Scan(&known); err != nil {
@@ -67,10 +68,10 @@ func (s *Store) UpdateStatus(ctx context.Context, u store.StatusUpdate) error {
 		if u.Status.Left() {
 			sentAt = now
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE communication_events
+		query = `UPDATE communication_events
 			SET status = ?, error_code = ?, sent_at = coalesce(sent_at, ?), updated_at = ?
-			WHERE provider_id = ? AND provider_id <> '' AND status IN (`+marks(len(lower))+`)`,
-			with(lower, u.Status, u.ErrorCode, sentAt, now, u.ProviderID)...)
+			WHERE provider_id = ? AND provider_id <> '' AND status IN (` + marks(len(lower)) + `)`
+		_, err := tx.ExecContext(ctx, query, with(lower, u.Status, u.ErrorCode, sentAt, now, u.ProviderID)...)
 		return err
 	})
 	if err != nil {

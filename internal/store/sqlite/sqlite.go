@@ -159,13 +159,13 @@ func list[T any](
 	ctx context.Context, s *Store, scan func(scanner) (T, error), query string, args ...any,
 ) ([]T, error) {
 	var found []T
-	err := s.patiently(ctx, func() error {
+	err := s.patiently(ctx, func() (err error) {
 		found = nil
 		rows, err := s.reader.QueryContext(ctx, query, args...)
 		if err != nil {
 			return err
 		}
-		defer rows.Close()
+		defer func() { err = errors.Join(err, rows.Close()) }()
 		for rows.Next() {
 			one, err := scan(rows)
 			if err != nil {

@@ -118,7 +118,7 @@ func TestManyProcessesMigrateAndShareOneFileWithoutADoubleGrant(t *testing.T) {
 	all.Wait()
 	granted := map[string]int{}
 	for i := range printed {
-		for _, id := range strings.Fields(printed[i].String()) {
+		for id := range strings.FieldsSeq(printed[i].String()) {
 			granted[id]++
 		}
 	}

@@ -51,6 +51,12 @@ func claims(t *testing.T, open Open) {
 			t.Errorf("got %d attempts, want 1", len(attempts))
 		}
 	})
+	takeovers(t, open)
+	batches(t, open)
+	extensions(t, open)
+}
+
+func takeovers(t *testing.T, open Open) {
 	t.Run("a lapsed lease is doubtful, goes to the claimer, and leaves the earlier attempt unfinished", func(t *testing.T) {
 		r := enter(t, open)
 		r.want("worker-1", "m", store.Granted)
@@ -98,8 +104,6 @@ func claims(t *testing.T, open Open) {
 			t.Errorf("after the end: got outcome %d, want %d", got.Outcome, store.Conflict)
 		}
 	})
-	batches(t, open)
-	extensions(t, open)
 }
 
 func batches(t *testing.T, open Open) {

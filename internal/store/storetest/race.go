@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,66 +16,17 @@ import (
 )
 
 func concurrency(t *testing.T, open Open) {
+	const claimers, ids = 12, 10
 	t.Run("of many who claim the same ids at once, exactly one is granted each", func(t *testing.T) {
-		const claimers, ids = 12, 10
-		r := enter(t, open)
-		granted := make([]atomic.Int32, ids)
-		var all sync.WaitGroup
-		for n := range claimers {
-			all.Go(func() {
-				batch := make([]store.Claim, ids)
-				for i := range batch { // each in an order of its own: locks taken crosswise must not hang
-					batch[i] = message(fmt.Sprint((i*7 + n) % ids))
-				}
-				if n%2 == 0 {
-					slices.Reverse(batch)
-				}
-				results, err := r.Claim(context.Background(), fmt.Sprintf("worker-%d", n), lease, batch)
-				if err != nil {
-					t.Errorf("claimer %d: %v", n, err)
-				}
-				for i, result := range results {
-					if result.Outcome == store.Granted {
-						var id int
-						_, _ = fmt.Sscan(batch[i].ID, &id)
-						granted[id].Add(1)
-					} else if result.Outcome != store.Busy {
-						t.Errorf("claimer %d: got outcome %d, want granted or busy", n, result.Outcome)
-					}
-				}
-			})
-		}
-		all.Wait()
-		for id := range granted {
-			if got := granted[id].Load(); got != 1 {
-				t.Errorf("id %d: granted %d times, want once", id, got)
-			}
-		}
+		onlyOneWins(t, enter(t, open), claimers, ids, store.Granted)
 	})
-	t.Run("of many who claim a lapsed lease, one is in doubt and the others are busy", func(t *testing.T) {
-		const claimers = 8
+	t.Run("of many who claim the same lapsed leases, one is in doubt each and the others are busy", func(t *testing.T) {
 		r := enter(t, open)
-		r.want("dead", "m", store.Granted)
+		for id := range ids {
+			r.want("dead", fmt.Sprint(id), store.Granted)
+		}
 		r.Advance(lease)
-		var doubtful atomic.Int32
-		var all sync.WaitGroup
-		for n := range claimers {
-			all.Go(func() {
-				results, err := r.Claim(context.Background(), fmt.Sprintf("worker-%d", n), lease, []store.Claim{message("m")})
-				switch {
-				case err != nil:
-					t.Errorf("claimer %d: %v", n, err)
-				case results[0].Outcome == store.Doubtful:
-					doubtful.Add(1)
-				case results[0].Outcome != store.Busy:
-					t.Errorf("claimer %d: got outcome %d, want doubtful or busy", n, results[0].Outcome)
-				}
-			})
-		}
-		all.Wait()
-		if got := doubtful.Load(); got != 1 {
-			t.Errorf("doubtful %d times, want once", got)
-		}
+		onlyOneWins(t, r, claimers, ids, store.Doubtful)
 	})
 	t.Run("on the engine's own clock, a claim that was just made is busy", func(t *testing.T) {
 		r := room{Store: open(t, nil), t: t}
@@ -84,6 +35,40 @@ func concurrency(t *testing.T, open Open) {
 			t.Errorf("lease until %v", e.LeaseUntil)
 		}
 	})
+}
+
+// onlyOneWins lets many claim the same ids at once, each in an order of its
+// own: locks that are taken crosswise must not hang.
+func onlyOneWins(t *testing.T, r room, claimers, ids int, win store.Outcome) {
+	t.Helper()
+	won := make([]atomic.Int32, ids)
+	var all sync.WaitGroup
+	for n := range claimers {
+		all.Go(func() {
+			order := rand.New(rand.NewPCG(1, uint64(n))).Perm(ids) //nolint:gosec // an order that repeats, no secret
+			batch := make([]store.Claim, ids)
+			for i, id := range order {
+				batch[i] = message(fmt.Sprint(id))
+			}
+			results, err := r.Claim(context.Background(), fmt.Sprintf("worker-%d", n), lease, batch)
+			if err != nil {
+				t.Errorf("claimer %d: %v", n, err)
+			}
+			for i, result := range results {
+				if result.Outcome == win {
+					won[order[i]].Add(1)
+				} else if result.Outcome != store.Busy {
+					t.Errorf("claimer %d: got outcome %d, want %d or busy", n, result.Outcome, win)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for id := range won {
+		if got := won[id].Load(); got != 1 {
+			t.Errorf("id %d: won %d times, want once", id, got)
+		}
+	}
 }
 
 // interleavings plays claimers against each other in every order that rapid

@@ -11,6 +11,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -34,10 +35,11 @@ const advice = "set TEST_DATABASE_URL=postgres://…, or install PostgreSQL (apt
 // The schema is not made yet (Migrate does that) and goes when t ends.
 func DSN(t testing.TB) (dsn, schema string) {
 	t.Helper()
-	dsn, err := server()
+	found, err := server()
 	if err != nil {
 		t.Fatalf("find a PostgreSQL for the test: %v", err)
 	}
+	dsn = found.dsn
 	schema = "t_" + strings.ToLower(rand.Text())
 	t.Cleanup(func() {
 		if err := drop(dsn, schema); err != nil {
@@ -58,14 +60,22 @@ func drop(dsn, schema string) error {
 	return errors.Join(err, conn.Close(ctx))
 }
 
+// cluster is a server to connect to.
+type cluster struct {
+	dsn string
+	// lifeline is the keeper's standard input: open as long as this is
+	// reachable and the process lives. nil: someone else's server.
+	lifeline io.Closer
+}
+
 // server is the one server of this test binary.
-var server = sync.OnceValues(func() (string, error) {
+var server = sync.OnceValues(func() (*cluster, error) {
 	if dsn := os.Getenv("TEST_DATABASE_URL"); dsn != "" {
-		return dsn, nil
+		return &cluster{dsn: dsn}, nil
 	}
 	bin, err := binaries()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	return start(bin)
 })
@@ -94,8 +104,8 @@ func binaries() (string, error) {
 
 func look() (string, bool) {
 	if path, err := exec.LookPath("initdb"); err == nil {
-		if real, err := filepath.EvalSymlinks(path); err == nil { // Debian links initdb alone
-			return filepath.Dir(real), true
+		if target, err := filepath.EvalSymlinks(path); err == nil { // Debian links initdb alone
+			return filepath.Dir(target), true
 		}
 	}
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
@@ -121,54 +131,47 @@ const keeper = `"$0" "$@" & server=$!; cat >/dev/null; kill -INT $server; wait $
 
 // start makes a database cluster that forgets all, listening on a socket of
 // its own folder, and waits until it answers.
-func start(bin string) (dsn string, err error) {
+func start(bin string) (*cluster, error) {
 	dir, err := os.MkdirTemp("", "pg") // short: a socket's path has 107 characters
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	owner, err := unprivileged(dir)
 	if err != nil {
-		return "", errors.Join(err, os.RemoveAll(dir))
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	command := func(ctx context.Context, name string, args ...string) *exec.Cmd {
-		c := exec.CommandContext(ctx, name, args...)
-		c.Dir, c.SysProcAttr = dir, owner
-		c.Env = append(os.Environ(), "PGDATA="+dir, "LC_ALL=C")
-		return c
-	}
-	initialise := command(ctx, filepath.Join(bin, "initdb"), "-U", "test", "-A", "trust", "-E", "UTF8", "--no-sync")
+	initialise := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), //nolint:gosec // the machine's own initdb
+		"-U", "test", "-A", "trust", "-E", "UTF8", "--no-sync")
+	confine(initialise, dir, owner)
 	if output, err := initialise.CombinedOutput(); err != nil {
-		return "", errors.Join(fmt.Errorf("initdb: %w: %s: %s", err, output, advice), os.RemoveAll(dir))
+		return nil, errors.Join(fmt.Errorf("initdb: %w: %s: %s", err, output, advice), os.RemoveAll(dir))
 	}
-	log, err := os.Create(filepath.Join(dir, "server.log"))
-	if err != nil {
-		return "", err
-	}
-	defer log.Close()
-	run := command(context.Background(), "/bin/sh", "-c", keeper, filepath.Join(bin, "postgres"), "-k", dir,
-		"-c", "listen_addresses=", "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
-		"-c", "max_connections=200", "-c", "shared_buffers=16MB")
-	run.Stdout, run.Stderr = log, log
+	run := exec.CommandContext(context.Background(), "/bin/sh", "-c", keeper, //nolint:gosec // the machine's own postgres
+		filepath.Join(bin, "postgres"), "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off",
+		"-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=200",
+		"-c", "shared_buffers=16MB", "-c", "logging_collector=on", "-c", "log_directory="+dir)
+	confine(run, dir, owner)
 	lifeline, err := run.StdinPipe()
 	if err != nil {
-		return "", err
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	if err := run.Start(); err != nil {
-		return "", err
+		return nil, errors.Join(fmt.Errorf("start postgres: %w", err), os.RemoveAll(dir))
 	}
-	held = lifeline
-	dsn = "postgres://test@/postgres?" + url.Values{"host": {dir}}.Encode()
-	if err := answers(ctx, dsn); err != nil {
-		text, _ := os.ReadFile(log.Name())
-		return "", fmt.Errorf("start postgres: %w: %s", err, text)
+	c := &cluster{dsn: "postgres://test@/postgres?" + url.Values{"host": {dir}}.Encode(), lifeline: lifeline}
+	if err := answers(ctx, c.dsn); err != nil {
+		return nil, errors.Join(fmt.Errorf("start postgres in %s: %w", dir, err), c.lifeline.Close())
 	}
-	return dsn, nil
+	return c, nil
 }
 
-// held keeps the keeper's standard input open as long as the process lives.
-var held any
+// confine makes a command work in dir as owner.
+func confine(c *exec.Cmd, dir string, owner *syscall.SysProcAttr) {
+	c.Dir, c.SysProcAttr = dir, owner
+	c.Env = append(os.Environ(), "PGDATA="+dir, "LC_ALL=C")
+}
 
 // unprivileged gives dir to whom the server runs as: PostgreSQL refuses root.
 func unprivileged(dir string) (*syscall.SysProcAttr, error) {
@@ -190,7 +193,7 @@ func unprivileged(dir string) (*syscall.SysProcAttr, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chown(dir, int(uid), int(gid)); err != nil { //nolint:gosec // parsed as 32 bits
+	if err := os.Chown(dir, int(uid), int(gid)); err != nil {
 		return nil, err
 	}
 	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, nil
