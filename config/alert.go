@@ -11,27 +11,27 @@ import (
 
 // AlertPolicy says when people are told, and how; read by the controller.
 type AlertPolicy struct {
-	Metadata Metadata  `json:"metadata" yaml:"metadata" jsonschema:"required"`
-	Spec     AlertSpec `json:"spec"     yaml:"spec"     jsonschema:"required"`
+	Metadata Metadata  `json:"metadata" jsonschema:"required" yaml:"metadata"`
+	Spec     AlertSpec `json:"spec"     jsonschema:"required" yaml:"spec"`
 }
 
 // AlertSpec is what the operator wants.
 type AlertSpec struct {
 	// GroupWait is how long a first alert waits for others; default 30s.
-	GroupWait time.Duration `json:"groupWait" yaml:"groupWait" jsonschema:"minimum=0s,maximum=1h"`
+	GroupWait time.Duration `json:"groupWait" jsonschema:"minimum=0s,maximum=1h" yaml:"groupWait"`
 	// GroupInterval is the least time between two messages of a group that
 	// changed; default 5m.
-	GroupInterval time.Duration `json:"groupInterval" yaml:"groupInterval" jsonschema:"minimum=1s,maximum=24h"`
+	GroupInterval time.Duration `json:"groupInterval" jsonschema:"minimum=1s,maximum=24h" yaml:"groupInterval"`
 	// RepeatInterval is the time after which an unchanged group is told again;
 	// default 4h.
-	RepeatInterval time.Duration `json:"repeatInterval" yaml:"repeatInterval" jsonschema:"minimum=1m,maximum=744h"`
-	Receivers      []Receiver    `json:"receivers"      yaml:"receivers"      jsonschema:"required,minItems=1"`
-	Rules          []AlertRule   `json:"rules"          yaml:"rules"          jsonschema:"required,minItems=1"`
+	RepeatInterval time.Duration `json:"repeatInterval" jsonschema:"minimum=1m,maximum=744h" yaml:"repeatInterval"`
+	Receivers      []Receiver    `json:"receivers"      jsonschema:"required,minItems=1"     yaml:"receivers"`
+	Rules          []AlertRule   `json:"rules"          jsonschema:"required,minItems=1"     yaml:"rules"`
 }
 
 // Receiver is one way to people: a name and exactly one of the others.
 type Receiver struct {
-	Name      string             `json:"name"                yaml:"name" jsonschema:"required" form:"name"`
+	Name      string             `form:"name"                json:"name"      jsonschema:"required" yaml:"name"`
 	SMS       *SMSReceiver       `json:"sms,omitempty"       yaml:"sms"`
 	Slack     *SlackReceiver     `json:"slack,omitempty"     yaml:"slack"`
 	Webhook   *WebhookReceiver   `json:"webhook,omitempty"   yaml:"webhook"`
@@ -42,39 +42,39 @@ type Receiver struct {
 
 // SMSReceiver texts people.
 type SMSReceiver struct {
-	To []redact.Personal `json:"to" yaml:"to" jsonschema:"required,minItems=1" form:"phone"` // E.164
+	To []redact.Personal `form:"phone" json:"to" jsonschema:"required,minItems=1" yaml:"to"` // E.164
 }
 
 // SlackReceiver posts to a channel's incoming webhook.
 type SlackReceiver struct {
-	WebhookURL SecretRef `json:"webhookURL" yaml:"webhookURL" jsonschema:"required"`
+	WebhookURL SecretRef `json:"webhookURL" jsonschema:"required" yaml:"webhookURL"`
 }
 
 // WebhookReceiver posts JSON.
 type WebhookReceiver struct {
-	URL string `json:"url" yaml:"url" jsonschema:"required" form:"url"`
+	URL string `form:"url" json:"url" jsonschema:"required" yaml:"url"`
 }
 
 // SNSReceiver publishes to a topic.
 type SNSReceiver struct {
-	TopicARN string `json:"topicARN" yaml:"topicARN" jsonschema:"required" form:"topicARN"`
+	TopicARN string `form:"topicARN" json:"topicARN" jsonschema:"required" yaml:"topicARN"`
 }
 
 // EmailReceiver mails people.
 type EmailReceiver struct {
-	To []redact.Personal `json:"to" yaml:"to" jsonschema:"required,minItems=1" form:"mail"`
+	To []redact.Personal `form:"mail" json:"to" jsonschema:"required,minItems=1" yaml:"to"`
 }
 
 // PagerDutyReceiver triggers an incident by the Events API v2.
 type PagerDutyReceiver struct {
-	RoutingKey SecretRef `json:"routingKey" yaml:"routingKey" jsonschema:"required"`
+	RoutingKey SecretRef `json:"routingKey" jsonschema:"required" yaml:"routingKey"`
 }
 
 // SecretRef is a secret: plain text in the file, or {env: NAME}, which keeps
 // it out of the file.
 type SecretRef struct {
-	Env   string        `json:"env,omitempty" yaml:"env" jsonschema:"required" form:"envName"`
-	Value redact.Secret `json:"-"             yaml:"-"` // set if Env is empty
+	Env   string        `form:"envName" json:"env,omitempty" jsonschema:"required" yaml:"env"`
+	Value redact.Secret `json:"-"       yaml:"-"` // set if Env is empty
 }
 
 func (s *SecretRef) setText(text string) { s.Value = redact.Secret(text) }
@@ -88,14 +88,14 @@ const (
 
 // AlertRule is one condition and whom it concerns.
 type AlertRule struct {
-	Alert string `json:"alert" yaml:"alert" jsonschema:"required"`
+	Alert string `json:"alert" jsonschema:"required" yaml:"alert"`
 	// For is how long Expr must hold before the alert fires; default 0s.
-	For time.Duration `json:"for" yaml:"for" jsonschema:"minimum=0s,maximum=744h"`
+	For time.Duration `json:"for" jsonschema:"minimum=0s,maximum=744h" yaml:"for"`
 	// KeepFiringFor is how long it fires on after Expr held; default 0s.
-	KeepFiringFor time.Duration `json:"keepFiringFor" yaml:"keepFiringFor" jsonschema:"minimum=0s,maximum=744h"`
-	Severity      string        `json:"severity"      yaml:"severity"      jsonschema:"enum=critical,enum=warning,enum=info"` // default warning
-	Expr          string        `json:"expr"          yaml:"expr"          jsonschema:"required"`                             // CEL
-	Receivers     []string      `json:"receivers"     yaml:"receivers"     jsonschema:"required,minItems=1"`
+	KeepFiringFor time.Duration `json:"keepFiringFor" jsonschema:"minimum=0s,maximum=744h"              yaml:"keepFiringFor"`
+	Severity      string        `json:"severity"      jsonschema:"enum=critical,enum=warning,enum=info" yaml:"severity"` // default warning
+	Expr          string        `json:"expr"          jsonschema:"required"                             yaml:"expr"`     // CEL
+	Receivers     []string      `json:"receivers"     jsonschema:"required,minItems=1"                  yaml:"receivers"`
 	Message       string        `json:"message"       yaml:"message"`
 }
 

@@ -91,13 +91,13 @@ func (d *document) decode(path string, n *yaml.Node, v reflect.Value, r rules) {
 		d.report(path, n, "", "has no value", "give one, or remove the field")
 		return
 	}
-	if text, ok := v.Addr().Interface().(textSetter); ok && n.Kind == yaml.ScalarNode {
+	if text, ok := reflect.TypeAssert[textSetter](v.Addr()); ok && n.Kind == yaml.ScalarNode {
 		if text.setText(n.Value); n.Value == "" {
 			d.report(path, n, "", "is empty", "")
 		}
 		return
 	}
-	switch v.Kind() {
+	switch v.Kind() { //nolint:exhaustive // the rest is scalars, or in no policy
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		d.decode(path, n, v.Elem(), r)
@@ -182,7 +182,7 @@ func (d *document) decodeList(path string, n *yaml.Node, v reflect.Value, r rule
 	item := rules{enum: r.enum, form: r.form}
 	list := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
 	for i, content := range n.Content {
-		if element, ok := list.Index(i).Addr().Interface().(defaulter); ok {
+		if element, ok := reflect.TypeAssert[defaulter](list.Index(i).Addr()); ok {
 			element.setDefaults()
 		}
 		d.decode(fmt.Sprintf("%s[%d]", path, i), content, list.Index(i), item)
@@ -265,6 +265,7 @@ func describe(n *yaml.Node) string {
 		return "a list"
 	case yaml.AliasNode:
 		return "an alias"
+	case yaml.ScalarNode, yaml.DocumentNode: // a document is never within one
 	}
 	switch n.ShortTag() {
 	case "!!int", "!!float":

@@ -4,8 +4,8 @@ import "time"
 
 // DeliveryPolicy says how the worker sends; read by the worker.
 type DeliveryPolicy struct {
-	Metadata Metadata     `json:"metadata" yaml:"metadata" jsonschema:"required"`
-	Spec     DeliverySpec `json:"spec"     yaml:"spec"     jsonschema:"required"`
+	Metadata Metadata     `json:"metadata" jsonschema:"required" yaml:"metadata"`
+	Spec     DeliverySpec `json:"spec"     jsonschema:"required" yaml:"spec"`
 }
 
 // DeliverySpec is what the operator wants.
@@ -14,7 +14,7 @@ type DeliverySpec struct {
 	// Retention is how long addresses are kept; default 2160h (90 days), at
 	// least 672h: 14 days in a queue and 14 in its dead-letter queue, in which
 	// the row is the claim.
-	Retention time.Duration `json:"retention" yaml:"retention" jsonschema:"minimum=672h,maximum=87600h"`
+	Retention time.Duration `json:"retention" jsonschema:"minimum=672h,maximum=87600h" yaml:"retention"`
 }
 
 // Channels has each channel's rules.
@@ -28,10 +28,10 @@ type Channels struct {
 type ChannelSpec struct {
 	// RateLimit is in messages/s over all tasks; 0: unlimited. A
 	// ScalingPolicy's maxThroughput defaults to it.
-	RateLimit float64 `json:"rateLimit,omitempty" yaml:"rateLimit" jsonschema:"exclusiveMinimum=0,maximum=1000000"`
+	RateLimit float64 `json:"rateLimit,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1000000" yaml:"rateLimit"`
 	// MaxAttempts is how often a message is tried before it is dead-lettered;
 	// default 8.
-	MaxAttempts int         `json:"maxAttempts"          yaml:"maxAttempts" jsonschema:"minimum=1,maximum=1000"`
+	MaxAttempts int         `json:"maxAttempts"          jsonschema:"minimum=1,maximum=1000" yaml:"maxAttempts"`
 	InDoubt     InDoubt     `json:"inDoubt"              yaml:"inDoubt"`
 	QuietHours  *QuietHours `json:"quietHours,omitempty" yaml:"quietHours"` // nil: none
 }
@@ -44,17 +44,17 @@ const (
 
 // InDoubt says it by priority; default hold, for push resend.
 type InDoubt struct {
-	Transactional string `json:"transactional" yaml:"transactional" jsonschema:"enum=hold,enum=resend"`
-	Marketing     string `json:"marketing"     yaml:"marketing"     jsonschema:"enum=hold,enum=resend"`
+	Transactional string `json:"transactional" jsonschema:"enum=hold,enum=resend" yaml:"transactional"`
+	Marketing     string `json:"marketing"     jsonschema:"enum=hold,enum=resend" yaml:"marketing"`
 }
 
 // QuietHours is when messages wait, in the recipient's time zone. To before
 // From is the next day's.
 type QuietHours struct {
-	From string `json:"from" yaml:"from" jsonschema:"required" form:"clock"` // 15:04
-	To   string `json:"to"   yaml:"to"   jsonschema:"required" form:"clock"` // 15:04
+	From string `form:"clock" json:"from" jsonschema:"required" yaml:"from"` // 15:04
+	To   string `form:"clock" json:"to"   jsonschema:"required" yaml:"to"`   // 15:04
 	// AppliesTo is the priorities that wait.
-	AppliesTo []string `json:"appliesTo" yaml:"appliesTo" jsonschema:"required,minItems=1,enum=transactional,enum=marketing"`
+	AppliesTo []string `json:"appliesTo" jsonschema:"required,minItems=1,enum=transactional,enum=marketing" yaml:"appliesTo"`
 }
 
 // checkDelivery finds the mistakes that concern several fields.

@@ -40,11 +40,10 @@ func (e *FieldError) Error() string {
 
 // FieldErrors returns every FieldError within err, in order.
 func FieldErrors(err error) []*FieldError {
-	if one, ok := errors.AsType[*FieldError](err); ok && err == error(one) {
-		return []*FieldError{one}
-	}
 	var all []*FieldError
 	switch wrapped := err.(type) { //nolint:errorlint // it is the tree itself that is walked
+	case *FieldError:
+		all = []*FieldError{wrapped}
 	case interface{ Unwrap() []error }:
 		for _, each := range wrapped.Unwrap() {
 			all = append(all, FieldErrors(each)...)

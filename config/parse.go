@@ -73,9 +73,9 @@ type document struct {
 
 // header is what each document has beside metadata and spec.
 type header struct {
-	APIVersion string   `yaml:"apiVersion" jsonschema:"required,enum=acs.novaura.io/v1"`
-	Kind       string   `yaml:"kind"       jsonschema:"required,enum=ScalingPolicy,enum=AlertPolicy,enum=DeliveryPolicy"`
-	Status     struct{} `json:"status" yaml:"-"`
+	APIVersion string   `jsonschema:"required,enum=acs.novaura.io/v1"                                  yaml:"apiVersion"`
+	Kind       string   `jsonschema:"required,enum=ScalingPolicy,enum=AlertPolicy,enum=DeliveryPolicy" yaml:"kind"`
+	Status     struct{} `json:"status"                                                                 yaml:"-"`
 }
 
 // readDocuments splits a file. The documents before a syntax error are

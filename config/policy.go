@@ -23,8 +23,8 @@ const (
 // Metadata names a policy, in the manner of Kubernetes.
 type Metadata struct {
 	// Name identifies the policy among those of its kind.
-	Name        string            `json:"name" yaml:"name" jsonschema:"required" form:"name"`
-	Labels      map[string]string `json:"labels,omitempty" yaml:"labels,omitempty"`
+	Name        string            `form:"name"                  json:"name"                  jsonschema:"required" yaml:"name"`
+	Labels      map[string]string `json:"labels,omitempty"      yaml:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty" yaml:"annotations,omitempty"`
 	// Generation counts the accepted versions of the policy, from 1; set by
 	// the controller, not by the file.
@@ -33,49 +33,49 @@ type Metadata struct {
 
 // ScalingPolicy says how one ECS service follows its queues.
 type ScalingPolicy struct {
-	Metadata Metadata    `json:"metadata" yaml:"metadata" jsonschema:"required"`
-	Spec     ScalingSpec `json:"spec" yaml:"spec" jsonschema:"required"`
+	Metadata Metadata    `json:"metadata" jsonschema:"required" yaml:"metadata"`
+	Spec     ScalingSpec `json:"spec"     jsonschema:"required" yaml:"spec"`
 }
 
 // ServiceRef names an ECS service.
 type ServiceRef struct {
-	Cluster string `json:"cluster" yaml:"cluster" jsonschema:"required" form:"cluster"`
-	Service string `json:"service" yaml:"service" jsonschema:"required" form:"service"`
+	Cluster string `form:"cluster" json:"cluster" jsonschema:"required" yaml:"cluster"`
+	Service string `form:"service" json:"service" jsonschema:"required" yaml:"service"`
 }
 
 // ScalingSpec is what the operator wants.
 type ScalingSpec struct {
-	Target ServiceRef `json:"target" yaml:"target" jsonschema:"required"`
+	Target ServiceRef `json:"target" jsonschema:"required" yaml:"target"`
 	// Interval is the time between two decisions; default 15s, at least 1s.
-	Interval time.Duration `json:"interval" yaml:"interval" jsonschema:"minimum=1s,maximum=1h"`
+	Interval time.Duration `json:"interval" jsonschema:"minimum=1s,maximum=1h" yaml:"interval"`
 	// MinTasks and MaxTasks bound the count; 0 ≤ MinTasks ≤ MaxTasks.
 	// Defaults 1 and 10. MinTasks 0 scales to zero and wakes on the first
 	// message.
-	MinTasks  int         `json:"minTasks" yaml:"minTasks" jsonschema:"minimum=0,maximum=5000"`
-	MaxTasks  int         `json:"maxTasks" yaml:"maxTasks" jsonschema:"minimum=1,maximum=5000"`
-	Queues    []QueueSpec `json:"queues" yaml:"queues" jsonschema:"required,minItems=1"`
-	Metrics   MetricsSpec `json:"metrics" yaml:"metrics"`
-	Behavior  Behavior    `json:"behavior" yaml:"behavior"`
+	MinTasks  int         `json:"minTasks"            jsonschema:"minimum=0,maximum=5000" yaml:"minTasks"`
+	MaxTasks  int         `json:"maxTasks"            jsonschema:"minimum=1,maximum=5000" yaml:"maxTasks"`
+	Queues    []QueueSpec `json:"queues"              jsonschema:"required,minItems=1"    yaml:"queues"`
+	Metrics   MetricsSpec `json:"metrics"             yaml:"metrics"`
+	Behavior  Behavior    `json:"behavior"            yaml:"behavior"`
 	Schedules []Schedule  `json:"schedules,omitempty" yaml:"schedules,omitempty"`
-	Fallback  Fallback    `json:"fallback" yaml:"fallback"`
-	Paused    bool        `json:"paused,omitempty" yaml:"paused,omitempty"`
+	Fallback  Fallback    `json:"fallback"            yaml:"fallback"`
+	Paused    bool        `json:"paused,omitempty"    yaml:"paused,omitempty"`
 }
 
 // QueueSpec is one queue and its objective.
 type QueueSpec struct {
 	// Name is the queue's name; or URL is given, whose last part it is then.
-	Name    string `json:"name" yaml:"name" form:"queue"`
-	URL     string `json:"url,omitempty" yaml:"url,omitempty" form:"queueURL"`
-	Channel string `json:"channel,omitempty" yaml:"channel,omitempty" jsonschema:"enum=sms,enum=email,enum=push"` // sms, email or push
+	Name    string `form:"queue"             json:"name"                                yaml:"name"`
+	URL     string `form:"queueURL"          json:"url,omitempty"                       yaml:"url,omitempty"`
+	Channel string `json:"channel,omitempty" jsonschema:"enum=sms,enum=email,enum=push" yaml:"channel,omitempty"` // sms, email or push
 	// MaxAge is the objective: no message waits longer. Default 60s.
-	MaxAge time.Duration `json:"maxAge" yaml:"maxAge" jsonschema:"minimum=1s,maximum=336h"`
+	MaxAge time.Duration `json:"maxAge" jsonschema:"minimum=1s,maximum=336h" yaml:"maxAge"`
 	// ThroughputPerTask is in messages/s; 0 stands for auto: learned.
-	ThroughputPerTask float64 `json:"throughputPerTask" yaml:"throughputPerTask" jsonschema:"exclusiveMinimum=0,maximum=100000" word:"auto"`
+	ThroughputPerTask float64 `json:"throughputPerTask" jsonschema:"exclusiveMinimum=0,maximum=100000" word:"auto" yaml:"throughputPerTask"`
 	// MaxThroughput is what the provider takes, in messages/s over all
 	// tasks; 0: unlimited.
-	MaxThroughput float64 `json:"maxThroughput,omitempty" yaml:"maxThroughput,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1000000"`
+	MaxThroughput float64 `json:"maxThroughput,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1000000" yaml:"maxThroughput,omitempty"`
 	// DeadLetterQueue is watched too; a name.
-	DeadLetterQueue string `json:"deadLetterQueue,omitempty" yaml:"deadLetterQueue,omitempty" form:"queue"`
+	DeadLetterQueue string `form:"queue" json:"deadLetterQueue,omitempty" yaml:"deadLetterQueue,omitempty"`
 }
 
 // The sources of metrics.
@@ -86,13 +86,13 @@ const (
 
 // MetricsSpec says where observations come from; default hybrid.
 type MetricsSpec struct {
-	Source string `json:"source" yaml:"source" jsonschema:"enum=cloudwatch,enum=hybrid"`
+	Source string `json:"source" jsonschema:"enum=cloudwatch,enum=hybrid" yaml:"source"`
 }
 
 // Behavior limits the speed of change, with the semantics of the
 // HorizontalPodAutoscaler v2, tasks for pods.
 type Behavior struct {
-	ScaleUp   ScalingRules `json:"scaleUp" yaml:"scaleUp"`
+	ScaleUp   ScalingRules `json:"scaleUp"   yaml:"scaleUp"`
 	ScaleDown ScalingRules `json:"scaleDown" yaml:"scaleDown"`
 }
 
@@ -107,12 +107,12 @@ const (
 type ScalingRules struct {
 	// StabilizationWindow: going up, the lowest advice of the window counts;
 	// going down, the highest. 0s to 1h.
-	StabilizationWindow time.Duration `json:"stabilizationWindow" yaml:"stabilizationWindow" jsonschema:"minimum=0s,maximum=1h"`
+	StabilizationWindow time.Duration `json:"stabilizationWindow" jsonschema:"minimum=0s,maximum=1h" yaml:"stabilizationWindow"`
 	// Tolerance is the relative difference below which the count is left
 	// alone, 0 to 1.
-	Tolerance    float64      `json:"tolerance" yaml:"tolerance" jsonschema:"minimum=0,maximum=1"`
-	SelectPolicy string       `json:"selectPolicy" yaml:"selectPolicy" jsonschema:"enum=Max,enum=Min,enum=Disabled"`
-	Policies     []RatePolicy `json:"policies" yaml:"policies" jsonschema:"minItems=1"`
+	Tolerance    float64      `json:"tolerance"    jsonschema:"minimum=0,maximum=1"             yaml:"tolerance"`
+	SelectPolicy string       `json:"selectPolicy" jsonschema:"enum=Max,enum=Min,enum=Disabled" yaml:"selectPolicy"`
+	Policies     []RatePolicy `json:"policies"     jsonschema:"minItems=1"                      yaml:"policies"`
 }
 
 // The types of a rate policy.
@@ -123,19 +123,19 @@ const (
 
 // RatePolicy allows so much change in so much time.
 type RatePolicy struct {
-	Type   string        `json:"type" yaml:"type" jsonschema:"required,enum=Percent,enum=Tasks"`    // Percent or Tasks
-	Value  int           `json:"value" yaml:"value" jsonschema:"required,minimum=1,maximum=100000"` // percent or tasks, above 0
-	Period time.Duration `json:"period" yaml:"period" jsonschema:"required,minimum=1s,maximum=30m"` // 1s to 30m
+	Type   string        `json:"type"   jsonschema:"required,enum=Percent,enum=Tasks"  yaml:"type"`   // Percent or Tasks
+	Value  int           `json:"value"  jsonschema:"required,minimum=1,maximum=100000" yaml:"value"`  // percent or tasks, above 0
+	Period time.Duration `json:"period" jsonschema:"required,minimum=1s,maximum=30m"   yaml:"period"` // 1s to 30m
 }
 
 // Schedule raises or lowers the bounds for a while.
 type Schedule struct {
-	Name     string        `json:"name" yaml:"name" jsonschema:"required" form:"name"`
-	Cron     string        `json:"cron" yaml:"cron" jsonschema:"required" form:"cron"`           // five fields
-	TimeZone string        `json:"timeZone,omitempty" yaml:"timeZone,omitempty" form:"timeZone"` // IANA; default UTC
-	Duration time.Duration `json:"duration" yaml:"duration" jsonschema:"required,minimum=1s,maximum=744h"`
-	MinTasks *int          `json:"minTasks,omitempty" yaml:"minTasks,omitempty" jsonschema:"minimum=0,maximum=5000"` // nil: the policy's
-	MaxTasks *int          `json:"maxTasks,omitempty" yaml:"maxTasks,omitempty" jsonschema:"minimum=1,maximum=5000"`
+	Name     string        `form:"name"               json:"name"                                   jsonschema:"required"     yaml:"name"`
+	Cron     string        `form:"cron"               json:"cron"                                   jsonschema:"required"     yaml:"cron"` // five fields
+	TimeZone string        `form:"timeZone"           json:"timeZone,omitempty"                     yaml:"timeZone,omitempty"`             // IANA; default UTC
+	Duration time.Duration `json:"duration"           jsonschema:"required,minimum=1s,maximum=744h" yaml:"duration"`
+	MinTasks *int          `json:"minTasks,omitempty" jsonschema:"minimum=0,maximum=5000"           yaml:"minTasks,omitempty"` // nil: the policy's
+	MaxTasks *int          `json:"maxTasks,omitempty" jsonschema:"minimum=1,maximum=5000"           yaml:"maxTasks,omitempty"`
 }
 
 // The behaviors of a fallback, as KEDA names them.
@@ -148,7 +148,7 @@ const (
 
 // Fallback is what holds when no depth is younger than After.
 type Fallback struct {
-	After    time.Duration `json:"after" yaml:"after" jsonschema:"minimum=1s,maximum=24h"`                                                  // default 5m
-	Behavior string        `json:"behavior" yaml:"behavior" jsonschema:"enum=static,enum=current,enum=currentIfHigher,enum=currentIfLower"` // default currentIfHigher
-	Tasks    int           `json:"tasks" yaml:"tasks" jsonschema:"minimum=0,maximum=5000"`                                                  // default minTasks
+	After    time.Duration `json:"after"    jsonschema:"minimum=1s,maximum=24h"                                            yaml:"after"`    // default 5m
+	Behavior string        `json:"behavior" jsonschema:"enum=static,enum=current,enum=currentIfHigher,enum=currentIfLower" yaml:"behavior"` // default currentIfHigher
+	Tasks    int           `json:"tasks"    jsonschema:"minimum=0,maximum=5000"                                            yaml:"tasks"`    // default minTasks
 }

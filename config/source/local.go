@@ -114,7 +114,7 @@ func (l local) Watch(ctx context.Context) <-chan struct{} {
 			case <-ctx.Done():
 				return
 			case <-watcher.Events:
-			case <-watcher.Errors: // lost notices: look
+			case <-watcher.Errors: //nolint:errcheck // whatever it is, notices may be lost: look
 			case <-tick.C:
 				if err == nil {
 					l.addTo(watcher) // a folder that was made anew
