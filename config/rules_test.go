@@ -1,0 +1,41 @@
+package config
+
+import (
+	"reflect"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// A bound that does not parse would be no bound, silently.
+func TestTheRulesInTheTagsParse(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []any{ScalingPolicy{}, AlertPolicy{}, DeliveryPolicy{}} {
+		checkRules(t, reflect.TypeOf(policy))
+	}
+}
+
+func checkRules(t *testing.T, goType reflect.Type) {
+	t.Helper()
+	switch goType.Kind() { //nolint:exhaustive // the rest has no fields
+	case reflect.Pointer, reflect.Slice:
+		checkRules(t, goType.Elem())
+	case reflect.Struct:
+		for field := range goType.Fields() {
+			r := rulesOf(field)
+			for _, bound := range []string{r.minimum, r.maximum, r.above} {
+				_, err := strconv.ParseFloat(bound, 64)
+				if field.Type == reflect.TypeFor[time.Duration]() {
+					_, err = time.ParseDuration(bound)
+				}
+				if bound != "" && err != nil {
+					t.Errorf("%s.%s: bound %q: %v", goType.Name(), field.Name, bound, err)
+				}
+			}
+			if r.form != "" && forms[r.form] == nil {
+				t.Errorf("%s.%s: there is no form %q", goType.Name(), field.Name, r.form)
+			}
+			checkRules(t, field.Type)
+		}
+	}
+}
