@@ -1,0 +1,231 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/novaura/acs-operator/config"
+	"github.com/novaura/acs-operator/internal/scaling"
+	"github.com/novaura/acs-operator/internal/store"
+)
+
+const policyYAML = `
+apiVersion: acs.novaura.io/v1
+kind: ScalingPolicy
+metadata: {name: test}
+spec:
+  target: {cluster: c, service: s}
+  minTasks: 1
+  maxTasks: 10
+  queues: [{name: q, maxAge: 60s, throughputPerTask: 10}]
+`
+
+func policy(t *testing.T) *config.ScalingPolicy {
+	t.Helper()
+	policies, err := config.Parse(config.File{Name: "policy.yaml", Data: []byte(policyYAML)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return policies.Scaling[0]
+}
+
+// world is AWS and the database with memory; each can be made to fail.
+type world struct {
+	mu         sync.Mutex
+	desired    int
+	waiting    float64
+	writes     []int
+	writeErr   error
+	serviceErr error
+	metricsErr error
+	memoryErr  error
+	states     map[string][]byte
+	decisions  []store.Decision
+	notices    []store.Notice
+}
+
+func (w *world) Describe(context.Context, config.ServiceRef) (scaling.Service, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return scaling.Service{Desired: w.desired, Running: w.desired}, w.serviceErr
+}
+
+func (w *world) SetDesired(_ context.Context, _ config.ServiceRef, tasks int) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.writeErr != nil {
+		return w.writeErr
+	}
+	w.desired = tasks
+	w.writes = append(w.writes, tasks)
+	return nil
+}
+
+func (w *world) Observe(_ context.Context, _ *config.ScalingPolicy, now time.Time) (map[string]scaling.Queue, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.metricsErr != nil {
+		return nil, w.metricsErr
+	}
+	zero := &scaling.Sample{Time: now}
+	return map[string]scaling.Queue{"q": {Visible: &scaling.Sample{Value: w.waiting, Time: now}, InFlight: zero, Delayed: zero}}, nil
+}
+
+func (w *world) SaveDecision(_ context.Context, d store.Decision) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.decisions = append(w.decisions, d)
+	return w.memoryErr
+}
+
+func (w *world) SaveState(_ context.Context, policy string, state []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.states[policy] = state
+	return w.memoryErr
+}
+
+func (w *world) LoadState(_ context.Context, policy string) ([]byte, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if state, known := w.states[policy]; known {
+		return state, nil
+	}
+	return nil, store.ErrNotFound
+}
+
+func (w *world) SaveNotice(_ context.Context, n store.Notice) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.notices = append(w.notices, n)
+	return w.memoryErr
+}
+
+// during runs a loop over the world for so long, and returns it.
+func during(t *testing.T, w *world, length time.Duration, then func(*Loop)) {
+	t.Helper()
+	w.states = map[string][]byte{}
+	p := policy(t)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), length)
+		defer cancel()
+		loop := New(Options{Services: w, Metrics: w, Memory: w, Logger: slog.New(slog.DiscardHandler)})
+		loop.Apply([]*config.ScalingPolicy{p})
+		loop.Run(ctx)
+		then(loop)
+	})
+}
+
+func condition(t *testing.T, loop *Loop, kind string) Condition {
+	t.Helper()
+	for _, c := range loop.Views()[0].Conditions {
+		if c.Type == kind {
+			return c
+		}
+	}
+	t.Fatalf("no condition %s in %v", kind, loop.Views()[0].Conditions)
+	return Condition{}
+}
+
+func TestADumpRaisesTheCountAtTheFirstTick(t *testing.T) {
+	w := &world{desired: 1, waiting: 5000}
+	during(t, w, time.Second, func(loop *Loop) {
+		if len(w.writes) != 1 || w.writes[0] <= 1 {
+			t.Errorf("writes %v, want one above 1", w.writes)
+		}
+		if d := w.decisions[0]; !d.Changed || d.Reason == "" || !json.Valid(d.Record) {
+			t.Errorf("recorded %+v", d)
+		}
+		if got := condition(t, loop, TargetWritable); got.Status != True {
+			t.Errorf("TargetWritable %+v", got)
+		}
+	})
+}
+
+func TestATickComesEveryInterval(t *testing.T) {
+	w := &world{desired: 1}
+	during(t, w, 61*time.Second, func(*Loop) {
+		if got, want := len(w.decisions), 5; got != want {
+			t.Errorf("%d decisions in a minute of 15 s ticks, want %d", got, want)
+		}
+	})
+}
+
+func TestWithoutMetricsNothingIsScaledInAndTheConditionSaysSo(t *testing.T) {
+	w := &world{desired: 6, metricsErr: errors.New("throttled")}
+	during(t, w, 2*time.Minute, func(loop *Loop) {
+		for _, tasks := range w.writes {
+			if tasks < 6 {
+				t.Errorf("scaled in to %d without metrics", tasks)
+			}
+		}
+		if got := condition(t, loop, MetricsReadable); got.Status != False || got.Message != "throttled" {
+			t.Errorf("MetricsReadable %+v", got)
+		}
+	})
+}
+
+func TestWithoutTheServiceNothingIsWritten(t *testing.T) {
+	w := &world{desired: 1, waiting: 5000, serviceErr: errors.New("no such service")}
+	during(t, w, time.Minute, func(loop *Loop) {
+		if len(w.writes) != 0 {
+			t.Errorf("wrote %v", w.writes)
+		}
+		if got := condition(t, loop, TargetReadable); got.Status != False {
+			t.Errorf("TargetReadable %+v", got)
+		}
+	})
+}
+
+func TestAWriteThatFailsIsTriedAgainAtTheNextTick(t *testing.T) {
+	w := &world{desired: 1, waiting: 5000, writeErr: errors.New("denied")}
+	during(t, w, 40*time.Second, func(loop *Loop) {
+		refused := 0
+		for _, n := range w.notices {
+			if n.Reason == "FailedRescale" {
+				refused++
+			}
+		}
+		if refused != 3 {
+			t.Errorf("%d refused writes noticed in three ticks, want 3", refused)
+		}
+		if got := condition(t, loop, TargetWritable); got.Status != False {
+			t.Errorf("TargetWritable %+v", got)
+		}
+	})
+}
+
+func TestScalingGoesOnWithoutADatabase(t *testing.T) {
+	w := &world{desired: 1, waiting: 5000, memoryErr: errors.New("connection refused")}
+	during(t, w, time.Second, func(loop *Loop) {
+		if len(w.writes) != 1 {
+			t.Errorf("writes %v, want one", w.writes)
+		}
+		if got := condition(t, loop, MemoryWritable); got.Status != False {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+func TestARefusedPolicyLeavesTheRunningOne(t *testing.T) {
+	w := &world{desired: 1, states: map[string][]byte{}}
+	loop := New(Options{Services: w, Metrics: w, Memory: w, Logger: slog.New(slog.DiscardHandler)})
+	loop.Apply([]*config.ScalingPolicy{policy(t)})
+	loop.Refuse(t.Context(), errors.New("policy.yaml:3:5: nonsense"))
+	if got := condition(t, loop, PolicyAccepted); got.Status != False || got.Message != "policy.yaml:3:5: nonsense" {
+		t.Errorf("%+v", got)
+	}
+	if loop.Refusal() == "" || len(loop.Views()) != 1 {
+		t.Error("the refusal is not shown, or the policy is gone")
+	}
+	loop.Apply([]*config.ScalingPolicy{policy(t)})
+	if loop.Refusal() != "" {
+		t.Error("the refusal stays after a good edit")
+	}
+}

@@ -1,0 +1,116 @@
+package ecs
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+// Programs launches containers as processes of this machine.
+//
+// The processes die with this one, even when it is killed: each is started
+// with a parent-death signal (prctl(2), PR_SET_PDEATHSIG), which Linux ties
+// to the thread that started it; so one thread starts them all, and lives as
+// long as the Programs.
+type Programs struct {
+	images      map[string]string
+	environment []string
+	log         func(taskID, line string)
+	starts      chan start
+}
+
+type start struct {
+	command *exec.Cmd
+	err     chan error
+}
+
+// NewPrograms maps an image's name, without registry and tag, to the program
+// that is its entry point. environment comes before a container's own; log is
+// given each line that a container writes, and may be called from many
+// goroutines.
+func NewPrograms(images map[string]string, environment []string, log func(taskID, line string)) *Programs {
+	p := &Programs{images: images, environment: environment, log: log, starts: make(chan start)}
+	go func() {
+		runtime.LockOSThread()
+		for s := range p.starts {
+			s.err <- s.command.Start()
+		}
+	}()
+	return p
+}
+
+// Close ends the thread that starts processes, when none runs any more.
+func (p *Programs) Close() { close(p.starts) }
+
+// Launch starts a container's program in a process group of its own.
+func (p *Programs) Launch(taskID string, c Container) (Process, error) {
+	image, _, _ := strings.Cut(c.Image[strings.LastIndexByte(c.Image, '/')+1:], ":")
+	program, known := p.images[image]
+	if !known {
+		return nil, fmt.Errorf("pull image %s: not on this machine", c.Image)
+	}
+	command := exec.Command(program, c.Command...) //nolint:gosec // it runs what it is told to
+	command.Env = append(append([]string{}, p.environment...), c.Environment...)
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	command.Stdout, command.Stderr = writer, writer
+	s := start{command, make(chan error, 1)}
+	p.starts <- s
+	err = <-s.err
+	_ = writer.Close()
+	if err != nil {
+		_ = reader.Close()
+		return nil, fmt.Errorf("start %s: %w", program, err)
+	}
+	logged := make(chan struct{})
+	go func() {
+		defer close(logged)
+		p.copyLog(taskID, reader)
+	}()
+	return &processHandle{command: command, logged: logged}, nil
+}
+
+func (p *Programs) copyLog(taskID string, from io.ReadCloser) {
+	defer func() { _ = from.Close() }()
+	lines := bufio.NewReader(from)
+	for {
+		line, err := lines.ReadString('\n')
+		if line != "" {
+			p.log(taskID, strings.TrimSuffix(line, "\n"))
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+type processHandle struct {
+	command *exec.Cmd
+	logged  chan struct{}
+}
+
+func (p *processHandle) Signal() { _ = syscall.Kill(-p.command.Process.Pid, syscall.SIGTERM) }
+func (p *processHandle) Kill()   { _ = syscall.Kill(-p.command.Process.Pid, syscall.SIGKILL) }
+
+// Wait returns the exit code, 128 and the signal's number for one that was
+// killed, as a container's is.
+func (p *processHandle) Wait() int {
+	err := p.command.Wait()
+	<-p.logged
+	exit := (*exec.ExitError)(nil)
+	if errors.As(err, &exit) {
+		if status, isWait := exit.Sys().(syscall.WaitStatus); isWait && status.Signaled() {
+			return 128 + int(status.Signal())
+		}
+	}
+	return p.command.ProcessState.ExitCode()
+}
