@@ -19,6 +19,10 @@ type Receipt struct {
 	Status string // the provider's own word: queued, accepted, sent …
 }
 
+// ErrNoLookup is Find's error where the provider cannot be asked what it has:
+// what is in doubt there stays so.
+var ErrNoLookup = errors.New("the provider cannot be asked what it accepted")
+
 // Sender turns one message into one effect. Implementations are safe for
 // concurrent use, never repeat a call by themselves, and bound each by the
 // context's deadline.
@@ -27,8 +31,10 @@ type Sender interface {
 	// Send asks the provider once. An error is an *Error.
 	Send(ctx context.Context, m *message.Message) (Receipt, error)
 	// Find looks for a message like m that the provider accepted at or after
-	// since, for a send whose outcome is unknown; the newest first.
-	// Candidates may be none.
+	// since, for a send whose outcome is unknown; the newest first. None
+	// means that the provider has no such message: it is an answer, and an
+	// answer that is not complete is an error. ErrNoLookup: it has no way to
+	// tell.
 	Find(ctx context.Context, m *message.Message, since time.Time) ([]Receipt, error)
 }
 

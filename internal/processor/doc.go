@@ -1,0 +1,49 @@
+// Package processor is what a message does once it is received: claim, rules,
+// provider, record. It implements consumer.Handler; what SQS does with the
+// message afterwards is the consumer's.
+//
+// It imports consumer, message, provider, store and redact. Start with
+// Processor.Prepare, then send.go, then doubt.go; what only one channel has
+// stands in that channel's file (sms.go).
+//
+// # The states of a send
+//
+// Prepare claims a batch in one statement. Then, for each message:
+//
+//	claim      what the processor does                          row         SQS
+//	─────────  ───────────────────────────────────────────────  ──────────  ─────────────────────
+//	Done       nothing (failed, in doubt: the copy may be lost) unchanged   delete (dead-letter)
+//	Busy       nothing                                          unchanged   retry after the lease
+//	Conflict   records the second content under the SQS id      unchanged   dead-letter: id_reuse
+//	Granted    the rules, then one call of the provider         see below
+//	Doubtful   asks the provider first
+//	             it has the message                             sent        delete
+//	             it has not                                     as Granted
+//	             no answer                                      processing  retry after the lease
+//	             no answer, too often, or cannot be asked       in_doubt    dead-letter
+//
+//	rules      recipient suppressed                             suppressed  delete
+//	           expired                                          expired     delete
+//	           not due, over the rate, or too little lease left scheduled   retry
+//	           drained before the call                          scheduled   hand back
+//
+//	call       accepted                                         sent        delete
+//	           Permanent                                        failed      dead-letter
+//	           Suppress                                         suppressed  delete
+//	           Config                                           scheduled   hand back, pause
+//	           Throttled                                        scheduled   retry, pause
+//	           Transient                                        scheduled   retry, ever later
+//	           Transient for the MaxAttempts-th time            failed      dead-letter
+//	           InDoubt                                          processing  retry after the lease
+//
+// Where the store does not answer, nothing is sent and nothing deleted. Where
+// it does not take a settlement, the row's lease lapses, and the next claim is
+// Doubtful: the provider knows better than anybody's memory.
+//
+// # Why a lapsed lease can be resolved
+//
+// A call begins only while the lease has more left than a call may take and
+// than the provider may work on after its client gave up. So whoever is granted
+// a Doubtful claim asks a provider that has finished: "it has not" is an
+// answer, and sending again is safe.
+package processor

@@ -1,0 +1,125 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/novaura/acs-operator/internal/consumer"
+	"github.com/novaura/acs-operator/internal/provider"
+	"github.com/novaura/acs-operator/internal/store"
+)
+
+// clockSlack is how far the database's clock may be ahead of the provider's.
+const clockSlack = 2 * time.Minute
+
+// resolve asks the provider whether it has a message that an earlier owner may
+// have sent. Until there is an answer the row stays processing: to release it
+// would be to forget the doubt.
+func (s *send) resolve(ctx context.Context) consumer.Outcome {
+	since, doubts, err := s.doubts(ctx)
+	if err != nil {
+		return s.unsettled(ctx, err)
+	}
+	bounded, cancel := context.WithTimeout(ctx, s.LookupTimeout)
+	defer cancel()
+	receipts, err := s.sender.Find(bounded, s.m, since.Add(-clockSlack))
+	if err != nil {
+		return s.unanswered(ctx, err, doubts)
+	}
+	receipt, found, err := s.own(ctx, receipts)
+	switch {
+	case err != nil:
+		return s.unsettled(ctx, err)
+	case !found:
+		s.log.InfoContext(ctx, "the provider does not have the message", "provider", s.sender.Name())
+		return s.deliver(ctx)
+	}
+	return s.found(ctx, receipt)
+}
+
+// doubts counts the attempts whose end nobody recorded, and says when the
+// first of them began.
+func (s *send) doubts(ctx context.Context) (since time.Time, count int, err error) {
+	bounded, cancel := context.WithTimeout(ctx, s.StoreTimeout)
+	defer cancel()
+	attempts, err := s.Store.Attempts(bounded, s.m.ID)
+	if err != nil {
+		return since, 0, err
+	}
+	since = s.result.Event.CreatedAt
+	for _, attempt := range attempts {
+		if !attempt.FinishedAt.IsZero() || attempt.Number >= s.result.Event.Attempts {
+			continue
+		}
+		if count++; count == 1 {
+			since = attempt.StartedAt
+		}
+	}
+	return since, count, nil
+}
+
+// own picks, of what the provider has, what is not another event's: two
+// events may say the same to one person.
+func (s *send) own(ctx context.Context, receipts []provider.Receipt) (own provider.Receipt, found bool, err error) {
+	if len(receipts) == 0 {
+		return own, false, nil
+	}
+	ids := make([]string, len(receipts))
+	for i, receipt := range receipts {
+		ids[i] = receipt.ID
+	}
+	bounded, cancel := context.WithTimeout(ctx, s.StoreTimeout)
+	defer cancel()
+	others, err := s.Store.SettledProviderIDs(bounded, s.sender.Name(), ids, s.m.ID)
+	if err != nil {
+		return own, false, err
+	}
+	for _, receipt := range receipts {
+		if !others[receipt.ID] {
+			return receipt, true, nil
+		}
+	}
+	return own, false, nil
+}
+
+// found settles a message that the provider had all along, and applies what it
+// says of the delivery, whose report may have come before this.
+func (s *send) found(ctx context.Context, receipt provider.Receipt) consumer.Outcome {
+	outcome := s.accepted(ctx, receipt, "resolved", true)
+	status, ok := providerStatuses[receipt.Status]
+	if outcome.Action != consumer.Delete || !ok || status == store.Sent {
+		return outcome
+	}
+	if err := s.keep(ctx, func(ctx context.Context) error {
+		return s.Store.UpdateStatus(ctx, store.StatusUpdate{ProviderID: receipt.ID, Status: status})
+	}); err != nil {
+		s.log.WarnContext(ctx, "the delivery status is not recorded", "provider_id", receipt.ID, "error", err)
+	}
+	return outcome
+}
+
+// unanswered is a lookup that failed: it is repeated, ever later, and the
+// message held for a person when that is of no use.
+func (s *send) unanswered(ctx context.Context, err error, doubts int) consumer.Outcome {
+	if ctx.Err() != nil {
+		return s.afterLease("drained")
+	}
+	s.log.WarnContext(ctx, failed, "reason", "in_doubt", "lookups", doubts, "error", err)
+	if errors.Is(err, provider.ErrNoLookup) || doubts >= s.MaxLookups {
+		return s.hold(ctx, err)
+	}
+	outcome := s.afterLease("in_doubt")
+	outcome.After = max(outcome.After, s.backoff(doubts))
+	if provider.AsError(err).Class == provider.Config {
+		outcome.Pause = configPause
+	}
+	return outcome
+}
+
+func (s *send) hold(ctx context.Context, err error) consumer.Outcome {
+	settlement := s.spent(store.InDoubt, provider.AsError(err))
+	settlement.ErrorCode = "in_doubt"
+	settlement.Reason = "nobody knows whether the provider has it: held for a person"
+	return s.end(ctx, settlement, consumer.Outcome{Action: consumer.DeadLetter, Failed: true, Reason: "in_doubt"})
+}

@@ -1,0 +1,174 @@
+package processor
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/novaura/acs-operator/internal/consumer"
+	"github.com/novaura/acs-operator/internal/message"
+	"github.com/novaura/acs-operator/internal/provider"
+	"github.com/novaura/acs-operator/internal/store"
+)
+
+// Limiter holds a send back until its channel's rate allows it.
+// *rate.Limiter of golang.org/x/time is one.
+type Limiter interface {
+	// Wait returns an error at once where ctx would end before the turn.
+	Wait(ctx context.Context) error
+}
+
+// Options are what a Processor needs to know. Store and Owner are required;
+// zero values of the others are the defaults named.
+type Options struct {
+	Store    store.Messages
+	Senders  map[message.Channel]provider.Sender
+	Limiters map[message.Channel]Limiter // none: unlimited
+	Owner    string                      // unique among all workers that ever were
+	// Lease is how long a claim holds: 60 s. It is raised to twice the longer
+	// of ProviderTimeout and ProviderSettles where it is shorter.
+	Lease           time.Duration
+	ProviderTimeout time.Duration // of one send: 28 s
+	// ProviderSettles is how long a provider may still work on a call that
+	// its client gave up: 30 s (Twilio: about 26 s).
+	ProviderSettles time.Duration
+	LookupTimeout   time.Duration // of asking a provider what it has: 10 s
+	StoreTimeout    time.Duration // of one use of the store, repeats included: 10 s
+	MaxAttempts     int           // transient refusals before a message fails: 8
+	MaxLookups      int           // lookups without an answer before a message is held: 10
+	Now             func() time.Time
+	Random          func() float64 // in [0, 1), for jitter
+	Logger          *slog.Logger   // nil: slog.Default()
+}
+
+func (o Options) withDefaults() Options {
+	o.ProviderTimeout = cmp.Or(o.ProviderTimeout, 28*time.Second)
+	o.ProviderSettles = cmp.Or(o.ProviderSettles, 30*time.Second)
+	o.Lease = max(cmp.Or(o.Lease, time.Minute), 2*max(o.ProviderTimeout, o.ProviderSettles))
+	o.LookupTimeout = cmp.Or(o.LookupTimeout, 10*time.Second)
+	o.StoreTimeout = cmp.Or(o.StoreTimeout, 10*time.Second)
+	o.MaxAttempts = cmp.Or(o.MaxAttempts, 8)
+	o.MaxLookups = cmp.Or(o.MaxLookups, 10)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Random == nil {
+		o.Random = rand.Float64
+	}
+	o.Logger = cmp.Or(o.Logger, slog.Default())
+	return o
+}
+
+// Processor turns received messages into effects and rows. It is safe for
+// concurrent use, and holds nothing that a restart would lose.
+type Processor struct{ Options }
+
+var _ consumer.Handler = (*Processor)(nil)
+
+// New makes a Processor.
+func New(o Options) *Processor { return &Processor{o.withDefaults()} }
+
+// Prepare implements consumer.Handler: it parses the batch and claims all of
+// its sends in one statement.
+func (p *Processor) Prepare(ctx context.Context, batch []consumer.Received) []consumer.Job {
+	jobs := make([]consumer.Job, len(batch))
+	var sends []*send
+	var places []int
+	for i, received := range batch {
+		m, err := message.Parse([]byte(received.Body), received.Key, received.MessageID, message.Channel(received.Queue.Channel))
+		one := p.item(received, m)
+		switch {
+		case err != nil:
+			jobs[i] = func(ctx context.Context) consumer.Outcome { return p.refuse(ctx, received, err) }
+		case m.Type == message.Received:
+			jobs[i] = one.receive
+		case m.Type == message.Status:
+			jobs[i] = one.report
+		case p.Senders[m.Channel] == nil:
+			jobs[i] = one.withoutSender
+		default:
+			s := &send{item: one, sender: p.Senders[m.Channel]}
+			sends, places, jobs[i] = append(sends, s), append(places, i), s.run
+		}
+	}
+	if outcome := p.claim(ctx, sends); outcome != nil {
+		for _, i := range places {
+			jobs[i] = func(context.Context) consumer.Outcome { return *outcome }
+		}
+	}
+	return jobs
+}
+
+// claim claims the sends, or returns what becomes of all of them where the
+// store does not answer.
+func (p *Processor) claim(ctx context.Context, sends []*send) *consumer.Outcome {
+	if len(sends) == 0 {
+		return nil
+	}
+	claims := make([]store.Claim, len(sends))
+	for i, s := range sends {
+		claims[i] = s.claim()
+	}
+	began := p.Now() // before the database's clock starts the lease
+	bounded, cancel := context.WithTimeout(ctx, p.StoreTimeout)
+	defer cancel()
+	results, err := p.Store.Claim(bounded, p.Owner, p.Lease, claims)
+	if err != nil {
+		outcome := sends[0].storeDown(ctx, "claim", err)
+		return &outcome
+	}
+	for i, s := range sends {
+		s.result, s.leaseEnd = results[i], began.Add(p.Lease)
+		s.log = s.log.With("attempt", results[i].Event.Attempts)
+	}
+	return nil
+}
+
+// item is one received message that was understood.
+type item struct {
+	*Processor
+
+	received consumer.Received
+	m        *message.Message
+	log      *slog.Logger
+}
+
+func (p *Processor) item(received consumer.Received, m *message.Message) item {
+	one := item{Processor: p, received: received, m: m}
+	if m != nil {
+		one.log = p.Logger.With("id", m.ID, "channel", m.Channel, "queue", received.Queue.Name)
+	}
+	return one
+}
+
+// The two phrases that alarms in production look for.
+const (
+	processed = "Successfully processed"
+	failed    = "Error processing"
+)
+
+// storePause is how long a queue rests when the store does not answer.
+const storePause = 10 * time.Second
+
+// storeDown is what becomes of a message when the store does not answer: it is
+// neither sent nor deleted, and comes again, spread over as long again.
+func (i *item) storeDown(ctx context.Context, verb string, err error) consumer.Outcome {
+	if ctx.Err() != nil {
+		return consumer.Outcome{Action: consumer.HandBack, Reason: "drained"}
+	}
+	i.log.ErrorContext(ctx, failed, "reason", "store", "verb", verb, "error", err)
+	return consumer.Outcome{
+		Action: consumer.Retry, After: storePause + i.jitter(storePause), Failed: true, Reason: "store", Pause: storePause,
+	}
+}
+
+// configPause is how long a queue rests when our set-up is wrong.
+const configPause = 30 * time.Second
+
+// withoutSender hands a send back that was never claimed.
+func (i *item) withoutSender(ctx context.Context) consumer.Outcome {
+	i.log.WarnContext(ctx, "no sender is configured for the channel", "variable", settings[i.m.Channel])
+	return consumer.Outcome{Action: consumer.HandBack, Reason: "no_sender", Pause: configPause}
+}

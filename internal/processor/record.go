@@ -1,0 +1,162 @@
+package processor
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/novaura/acs-operator/internal/consumer"
+	"github.com/novaura/acs-operator/internal/message"
+	"github.com/novaura/acs-operator/internal/store"
+)
+
+// receive records an inbound message and acts on STOP and START. The row is
+// written last, so that a message that is recorded has been acted on, and an
+// old STOP that is delivered twice does not undo a START that came between.
+func (i *item) receive(ctx context.Context) consumer.Outcome {
+	known, err := i.known(ctx)
+	switch {
+	case err != nil:
+		return i.storeDown(ctx, "read", err)
+	case known != nil && known.PayloadHash != i.m.Hash:
+		return i.conflict(ctx)
+	case known != nil:
+		i.log.DebugContext(ctx, "recorded before")
+		return consumer.Outcome{Action: consumer.Delete}
+	}
+	if err := i.optInOrOut(ctx); err != nil {
+		return i.storeDown(ctx, "suppress", err)
+	}
+	return i.record(ctx, i.event(store.Received))
+}
+
+// known is the row under the message's key, or nil.
+func (i *item) known(ctx context.Context) (*store.Event, error) {
+	bounded, cancel := context.WithTimeout(ctx, i.StoreTimeout)
+	defer cancel()
+	events, err := i.Store.Events(bounded, store.Filter{ID: i.m.ID, Limit: 1})
+	if err != nil || len(events) == 0 {
+		return nil, err
+	}
+	return &events[0], nil
+}
+
+func (i *item) optInOrOut(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, i.StoreTimeout)
+	defer cancel()
+	switch i.m.OptOut {
+	case message.Stop:
+		return i.Store.Suppress(bounded, string(i.m.Channel), i.m.From, message.Stop)
+	case message.Start:
+		return i.Store.Unsuppress(bounded, string(i.m.Channel), i.m.From)
+	}
+	return nil
+}
+
+// The patience with a report on a message that no row is settled for yet: its
+// worker may be settling it now.
+const (
+	earlyReports   = 3
+	earlyReportGap = 10 * time.Second
+)
+
+// report applies a delivery report, and records it.
+func (i *item) report(ctx context.Context) consumer.Outcome {
+	if status, ok := providerStatuses[i.m.ProviderStatus]; ok {
+		err := i.update(ctx, status)
+		if errors.Is(err, store.ErrNotFound) && i.received.ReceiveCount <= earlyReports {
+			return consumer.Outcome{Action: consumer.Retry, After: earlyReportGap + i.jitter(earlyReportGap), Reason: "early_report"}
+		}
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return i.storeDown(ctx, "update", err)
+		}
+	}
+	event := i.event(store.Received)
+	event.ErrorCode, event.SettledReason = i.m.ProviderCode, "reported "+i.m.ProviderStatus
+	return i.record(ctx, event)
+}
+
+func (i *item) update(ctx context.Context, status store.Status) error {
+	bounded, cancel := context.WithTimeout(ctx, i.StoreTimeout)
+	defer cancel()
+	if i.m.ProviderCode == optedOut && i.m.To != "" {
+		if err := i.Store.Suppress(bounded, string(i.m.Channel), i.m.To, "reported "+optedOut); err != nil {
+			return err
+		}
+	}
+	return i.Store.UpdateStatus(bounded, store.StatusUpdate{
+		ProviderID: i.m.ProviderID, Status: status, ErrorCode: i.m.ProviderCode,
+	})
+}
+
+// event is the row of a message that needs no provider.
+func (i *item) event(status store.Status) store.Event {
+	e := store.Event{
+		ID: i.m.ID, Channel: string(i.m.Channel), Type: string(i.m.Type), Status: status, From: i.m.From, To: i.m.To,
+		ProviderID: i.m.ProviderID, Queue: i.received.Queue.Name, SQSMessageID: i.received.MessageID,
+		PayloadHash: i.m.Hash, BodyHash: i.m.BodyHash(), Priority: string(i.m.Priority), EnqueuedAt: i.received.SentAt,
+	}
+	if i.m.Type == message.Received && i.m.Channel == message.SMS {
+		e.Segments, e.SettledReason = message.Segments(i.m.Body.Reveal()), i.m.OptOut
+	}
+	return e
+}
+
+// record writes a row and deletes the message.
+func (i *item) record(ctx context.Context, e store.Event) consumer.Outcome {
+	if err := i.insert(ctx, e); err != nil {
+		return i.storeDown(ctx, "record", err)
+	}
+	i.log.InfoContext(ctx, processed, "type", i.m.Type)
+	return consumer.Outcome{Action: consumer.Delete}
+}
+
+func (p *Processor) insert(ctx context.Context, e store.Event) error {
+	bounded, cancel := context.WithTimeout(ctx, p.StoreTimeout)
+	defer cancel()
+	_, err := p.Store.Record(bounded, e)
+	return err
+}
+
+// idReuse is the reason of a message whose ID stands for other content.
+const idReuse = "id_reuse"
+
+// conflict records the second content of an ID under the SQS id, and keeps the
+// message for a person: the row belongs to the first.
+func (i *item) conflict(ctx context.Context) consumer.Outcome {
+	e := i.event(store.Failed)
+	e.ID, e.ProviderID, e.ErrorCode = i.received.MessageID, "", idReuse
+	e.Error = fmt.Sprintf("the id %q stands for other content already", i.m.ID)
+	if err := i.insert(ctx, e); err != nil {
+		return i.storeDown(ctx, "record", err)
+	}
+	i.log.ErrorContext(ctx, failed, "reason", idReuse)
+	return consumer.Outcome{Action: consumer.DeadLetter, Failed: true, Reason: idReuse}
+}
+
+// refuse records what is known of a message that cannot be understood, and
+// keeps the message. The row's key is never the body's own id: a corrected
+// message may come under that.
+func (p *Processor) refuse(ctx context.Context, received consumer.Received, err error) consumer.Outcome {
+	invalid := (*message.Invalid)(nil)
+	if !errors.As(err, &invalid) { // Parse promises one
+		invalid = &message.Invalid{Reason: message.NotJSON, Detail: "not understood", Known: &message.Message{ID: received.MessageID}}
+	}
+	one := p.item(received, invalid.Known)
+	e := one.event(store.Failed)
+	e.Channel, e.ProviderID = received.Queue.Channel, ""
+	e.ErrorCode, e.Error = string(invalid.Reason), invalid.Detail
+	sum := sha256.Sum256([]byte(received.Body))
+	e.PayloadHash = hex.EncodeToString(sum[:])
+	if invalid.OwnID != "" {
+		e.SettledReason = fmt.Sprintf("the message's own id is %q", invalid.OwnID)
+	}
+	if err := p.insert(ctx, e); err != nil {
+		return one.storeDown(ctx, "record", err)
+	}
+	one.log.ErrorContext(ctx, failed, "reason", e.ErrorCode, "detail", invalid.Detail)
+	return consumer.Outcome{Action: consumer.DeadLetter, Failed: true, Reason: e.ErrorCode}
+}

@@ -1,0 +1,212 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/novaura/acs-operator/internal/consumer"
+	"github.com/novaura/acs-operator/internal/message"
+	"github.com/novaura/acs-operator/internal/provider"
+	"github.com/novaura/acs-operator/internal/store"
+)
+
+// send is one outbound message under its claim.
+type send struct {
+	item
+
+	sender   provider.Sender
+	result   store.ClaimResult
+	leaseEnd time.Time // by our clock, never later than the database's
+}
+
+func (s *send) claim() store.Claim {
+	c := store.Claim{
+		ID: s.m.ID, Channel: string(s.m.Channel), Type: string(s.m.Type), From: s.m.From, To: s.m.To,
+		Queue: s.received.Queue.Name, SQSMessageID: s.received.MessageID, PayloadHash: s.m.Hash,
+		BodyHash: s.m.BodyHash(), Template: s.m.Template, Priority: string(s.m.Priority), EnqueuedAt: s.received.SentAt,
+	}
+	if s.m.Channel == message.SMS {
+		c.Segments = message.Segments(s.m.Body.Reveal())
+	}
+	return c
+}
+
+// run is the job: what the claim came to says what is done.
+func (s *send) run(ctx context.Context) consumer.Outcome {
+	switch s.result.Outcome {
+	case store.Granted:
+		return s.deliver(ctx)
+	case store.Doubtful:
+		return s.resolve(ctx)
+	case store.Busy:
+		left := s.result.Event.LeaseUntil.Sub(s.Now())
+		return consumer.Outcome{Action: consumer.Retry, After: min(max(left, 0), s.Lease) + time.Second, Reason: "busy"}
+	case store.Conflict:
+		return s.conflict(ctx)
+	case store.Done:
+		return s.done(ctx)
+	}
+	return s.storeDown(ctx, "claim", errors.New("unknown outcome"))
+}
+
+// done is a message whose row is settled. Of what failed or is held, the
+// dead-letter copy may not have been made before its worker died: one copy too
+// many has the same key and does no harm, one too few is a message lost.
+func (s *send) done(ctx context.Context) consumer.Outcome {
+	event := s.result.Event
+	s.log.DebugContext(ctx, "settled before", "status", event.Status)
+	if event.Status == store.Failed || event.Status == store.InDoubt {
+		return consumer.Outcome{Action: consumer.DeadLetter, Reason: reason(event.ErrorCode, string(event.Status))}
+	}
+	return consumer.Outcome{Action: consumer.Delete}
+}
+
+// deliver applies the rules and calls the provider; nothing is with it yet.
+func (s *send) deliver(ctx context.Context) consumer.Outcome {
+	now := s.Now()
+	switch {
+	case s.result.Suppressed != "":
+		return s.end(ctx, store.Settlement{
+			Status: store.Suppressed, ErrorCode: "suppressed", Reason: "the recipient is suppressed: " + s.result.Suppressed,
+		}, consumer.Outcome{Action: consumer.Delete, Reason: "suppressed"})
+	case !s.m.ExpiresAt.IsZero() && !s.m.ExpiresAt.After(now):
+		return s.end(ctx, store.Settlement{
+			Status: store.Expired, ErrorCode: "expired", Reason: "expired at " + s.m.ExpiresAt.UTC().Format(time.RFC3339),
+		}, consumer.Outcome{Action: consumer.Delete, Reason: "expired"})
+	case s.m.NotBefore.After(now):
+		return s.release(ctx, "not_before", min(s.m.NotBefore.Sub(now), longestWait))
+	}
+	if err := s.turn(ctx); err != nil && ctx.Err() == nil {
+		return s.release(ctx, "rate_limit", time.Second+s.jitter(2*time.Second))
+	}
+	if ctx.Err() != nil {
+		return s.drained(ctx)
+	}
+	if !s.Now().Before(s.latestCall()) {
+		return s.release(ctx, "lease_too_short", s.jitter(2*time.Second))
+	}
+	return s.call(ctx)
+}
+
+// latestCall is when a call may begin at the latest: see doc.go.
+func (s *send) latestCall() time.Time {
+	return s.leaseEnd.Add(-max(s.ProviderTimeout, s.ProviderSettles))
+}
+
+// turn waits for the channel's rate, no longer than the lease allows.
+func (s *send) turn(ctx context.Context) error {
+	limiter := s.Limiters[s.m.Channel]
+	if limiter == nil {
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, s.latestCall().Sub(s.Now()))
+	defer cancel()
+	return limiter.Wait(bounded)
+}
+
+// call asks the provider once.
+func (s *send) call(ctx context.Context) consumer.Outcome {
+	bounded, cancel := context.WithTimeout(ctx, s.ProviderTimeout)
+	defer cancel()
+	began := s.Now()
+	receipt, err := s.sender.Send(bounded, s.m)
+	if err != nil {
+		return s.refused(ctx, provider.AsError(err))
+	}
+	return s.accepted(ctx, receipt, "took", s.Now().Sub(began))
+}
+
+// accepted records that the provider has the message.
+func (s *send) accepted(ctx context.Context, receipt provider.Receipt, attrs ...any) consumer.Outcome {
+	attrs = append(attrs, "provider", s.sender.Name(), "provider_id", receipt.ID)
+	outcome := s.end(ctx, store.Settlement{
+		Status: store.Sent, Provider: s.sender.Name(), ProviderID: receipt.ID,
+	}, consumer.Outcome{Action: consumer.Delete})
+	if outcome.Action == consumer.Delete {
+		s.log.InfoContext(ctx, processed, attrs...)
+	}
+	return outcome
+}
+
+// refused is doc.go's table of classes.
+func (s *send) refused(ctx context.Context, err *provider.Error) consumer.Outcome {
+	if ctx.Err() != nil && err.Class == provider.Transient {
+		return s.drained(ctx) // our own end of the call, before it began
+	}
+	if err.Class == provider.Throttled {
+		s.log.InfoContext(ctx, "throttled", "code", err.Code, "retry_after", err.RetryAfter)
+		return s.throttled(ctx, err)
+	}
+	s.log.WarnContext(ctx, failed, "reason", err.Class.String(), "code", err.Code, "error", err)
+	switch err.Class { //nolint:exhaustive // Throttled is above, and InDoubt is every other
+	case provider.Permanent:
+		return s.fail(ctx, err)
+	case provider.Suppress:
+		return s.suppress(ctx, err)
+	case provider.Config:
+		return s.hand(ctx, err)
+	case provider.Transient:
+		return s.again(ctx, err)
+	}
+	return s.afterLease("in_doubt")
+}
+
+func (s *send) throttled(ctx context.Context, err *provider.Error) consumer.Outcome {
+	wait := min(max(err.RetryAfter, time.Second), longestWait)
+	return s.end(ctx, unspent(err), consumer.Outcome{
+		Action: consumer.Retry, After: wait + s.jitter(2*time.Second), Reason: "throttled", Pause: min(wait, configPause),
+	})
+}
+
+func (s *send) fail(ctx context.Context, err *provider.Error) consumer.Outcome {
+	return s.end(ctx, s.spent(store.Failed, err), consumer.Outcome{
+		Action: consumer.DeadLetter, Failed: true, Reason: reason(err.Code, err.Class.String()),
+	})
+}
+
+func (s *send) suppress(ctx context.Context, err *provider.Error) consumer.Outcome {
+	why := s.sender.Name() + " " + reason(err.Code, "refused the recipient")
+	if err := s.keep(ctx, func(ctx context.Context) error {
+		return s.Store.Suppress(ctx, string(s.m.Channel), s.m.To, why)
+	}); err != nil {
+		return s.unsettled(ctx, err)
+	}
+	return s.end(ctx, s.spent(store.Suppressed, err), consumer.Outcome{Action: consumer.Delete, Reason: "suppressed"})
+}
+
+func (s *send) hand(ctx context.Context, err *provider.Error) consumer.Outcome {
+	return s.end(ctx, unspent(err), consumer.Outcome{
+		Action: consumer.HandBack, Failed: true, Reason: reason(err.Code, "config"), Pause: configPause,
+	})
+}
+
+func (s *send) again(ctx context.Context, err *provider.Error) consumer.Outcome {
+	tries := 1 + s.triesBefore(ctx)
+	if tries >= s.MaxAttempts {
+		return s.fail(ctx, err)
+	}
+	return s.end(ctx, s.spent(store.Scheduled, err), consumer.Outcome{
+		Action: consumer.Retry, After: max(s.backoff(tries), err.RetryAfter), Failed: true, Reason: reason(err.Code, "transient"),
+	})
+}
+
+// triesBefore counts the tries that a provider refused for the moment. A store
+// that does not tell now costs a message another try, not its life.
+func (s *send) triesBefore(ctx context.Context) (tries int) {
+	if s.result.Event.Attempts == 1 {
+		return 0
+	}
+	bounded, cancel := context.WithTimeout(ctx, s.StoreTimeout)
+	defer cancel()
+	attempts, err := s.Store.Attempts(bounded, s.m.ID)
+	if err != nil {
+		return 0
+	}
+	for _, attempt := range attempts {
+		if attempt.Outcome == "released" && attempt.Provider != "" {
+			tries++
+		}
+	}
+	return tries
+}

@@ -1,0 +1,208 @@
+// Package twilio sends texts through Twilio's REST API and asks it what it
+// has. It keeps twilio-go's request and response types, and puts a client of
+// its own under them: twilio-go's has no context, takes a redirect for success,
+// and sends a request again in one error path.
+//
+// It imports provider, message and redact. Start with Client.Send; the classes
+// of refusals are a table in errors.go.
+package twilio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/twilio/twilio-go/client"
+	api "github.com/twilio/twilio-go/rest/api/v2010"
+
+	"github.com/novaura/acs-operator/internal/message"
+	"github.com/novaura/acs-operator/internal/provider"
+	"github.com/novaura/acs-operator/internal/redact"
+)
+
+// Name is the provider's name in history and errors.
+const Name = "twilio"
+
+// Defaults of Config.
+const (
+	DefaultBaseURL = "https://api.twilio.com"
+	// DefaultTimeout outlives the 26 s that Twilio may take to give up, so
+	// that its own answer is heard.
+	DefaultTimeout = 30 * time.Second
+)
+
+// Config is what a Client needs to know.
+type Config struct {
+	AccountSID string
+	AuthToken  redact.Secret
+	// From is the sender of messages that name none: a number, a short code
+	// or a name. With MessagingServiceSID too, From comes first.
+	From                string
+	MessagingServiceSID string
+	BaseURL             string        // empty: DefaultBaseURL; a path is kept as a prefix
+	Timeout             time.Duration // of one call; 0: DefaultTimeout
+	// HTTPClient does the calls; nil: one with a pool of its own. Its
+	// CheckRedirect is replaced: a send never follows a redirect.
+	HTTPClient *http.Client
+	Now        func() time.Time // nil: time.Now
+}
+
+// Client is a provider.Sender. It is safe for concurrent use.
+type Client struct {
+	accountSID  string
+	authToken   redact.Secret
+	from        string
+	serviceSID  string
+	base        *url.URL
+	timeout     time.Duration
+	httpClient  *http.Client
+	currentTime func() time.Time
+}
+
+var _ provider.Sender = (*Client)(nil)
+
+// New checks a configuration; its error names what is missing.
+func New(c Config) (*Client, error) {
+	switch {
+	case c.AccountSID == "":
+		return nil, errors.New("twilio: the account SID is missing: set TWILIO_ACCOUNT_SID")
+	case strings.ContainsAny(c.AccountSID, "/?#% "):
+		return nil, errors.New("twilio: the account SID is not one: TWILIO_ACCOUNT_SID has AC and 32 hexadecimal digits")
+	case c.AuthToken == "":
+		return nil, errors.New("twilio: the auth token is missing: set TWILIO_AUTH_TOKEN")
+	}
+	if c.BaseURL == "" {
+		c.BaseURL = DefaultBaseURL
+	}
+	base, err := url.Parse(c.BaseURL)
+	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
+		return nil, errors.New("twilio: the base URL is not one: set TWILIO_BASE_URL to an http or https URL")
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = DefaultTimeout
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Client{
+		accountSID: c.AccountSID, authToken: c.AuthToken, from: c.From, serviceSID: c.MessagingServiceSID,
+		base: base, timeout: c.Timeout, httpClient: withoutRedirects(c.HTTPClient), currentTime: c.Now,
+	}, nil
+}
+
+// withoutRedirects is a copy of given, or a client with a pool, that hands a
+// redirect back instead of following it.
+func withoutRedirects(given *http.Client) *http.Client {
+	copied := http.Client{Transport: newTransport()}
+	if given != nil {
+		copied = *given
+	}
+	copied.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &copied
+}
+
+// newTransport keeps as many connections as a worker has sends at once.
+// HTTP/1.1 only: there net/http repeats a POST by itself just where not one
+// byte of it was written, while its HTTP/2 also does so after some of a
+// server's errors.
+func newTransport() *http.Transport {
+	const conns = 256
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		MaxIdleConns:          conns,
+		MaxIdleConnsPerHost:   conns,
+		IdleConnTimeout:       30 * time.Second, // below the minute after which balancers drop
+		TLSHandshakeTimeout:   10 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		Protocols:             http1(),
+	}
+}
+
+func http1() *http.Protocols {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	return protocols
+}
+
+// Name implements provider.Sender.
+func (c *Client) Name() string { return Name }
+
+// Send implements provider.Sender: one POST, never repeated.
+func (c *Client) Send(ctx context.Context, m *message.Message) (provider.Receipt, error) {
+	params, own, err := c.params(m)
+	if err != nil {
+		return provider.Receipt{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	call := &call{ctx: ctx, client: c, ownSender: own}
+	created, err := call.api().CreateMessage(params)
+	if err != nil {
+		return provider.Receipt{}, call.typed(err)
+	}
+	if value(created.Sid) == "" {
+		return provider.Receipt{}, &provider.Error{
+			Provider: Name, Class: provider.InDoubt, HTTPStatus: call.status, Message: "the answer names no message",
+		}
+	}
+	return provider.Receipt{ID: *created.Sid, Status: value(created.Status)}, nil
+}
+
+// params is m as Twilio's form; own says that the sender is our set-up's and
+// not the message's.
+func (c *Client) params(m *message.Message) (params *api.CreateMessageParams, own bool, err error) {
+	params = new(api.CreateMessageParams).SetTo(m.To.Reveal()).SetBody(m.Body.Reveal())
+	switch {
+	case m.From != "":
+		params.SetFrom(m.From.Reveal())
+	case c.from != "":
+		own = true
+		params.SetFrom(c.from)
+	case c.serviceSID != "":
+		own = true
+		params.SetMessagingServiceSid(c.serviceSID)
+	default:
+		return nil, true, &provider.Error{
+			Provider: Name, Class: provider.Config,
+			Message: "the message names no sender: set TWILIO_FROM_NUMBER or TWILIO_MESSAGING_SERVICE_SID",
+		}
+	}
+	if !m.ExpiresAt.IsZero() {
+		params.SetValidityPeriod(validity(m.ExpiresAt.Sub(c.currentTime())))
+	}
+	return params, own, nil
+}
+
+// validity is Twilio's ValidityPeriod: how long it may hold a message in its
+// own queue, 1 to 36000 seconds.
+func validity(left time.Duration) int {
+	const most = 36000
+	return min(max(int(left/time.Second), 1), most)
+}
+
+func (c *call) api() *api.ApiService {
+	return api.NewApiService(&client.RequestHandler{Client: c}) // not NewRequestHandler: that reads the environment
+}
+
+// typed is what twilio-go made of an answer: our own error, or one of reading
+// a body that was not what a 2xx should have.
+func (c *call) typed(err error) error {
+	if typed := (*provider.Error)(nil); errors.As(err, &typed) {
+		return typed
+	}
+	return &provider.Error{
+		Provider: Name, Class: provider.InDoubt, HTTPStatus: c.status,
+		Err: fmt.Errorf("read the answer: %w", withoutURL(err)),
+	}
+}
+
+func value(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
+}

@@ -1,0 +1,115 @@
+package twilio
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+
+	api "github.com/twilio/twilio-go/rest/api/v2010"
+
+	"github.com/novaura/acs-operator/internal/message"
+	"github.com/novaura/acs-operator/internal/provider"
+)
+
+// The bounds of a lookup: a recipient who got more than this since the send
+// that is in doubt needs a person.
+const (
+	pageSize = 200
+	maxPages = 10
+)
+
+// Find implements provider.Sender: the account's messages to m's recipient
+// since then, with m's text. It lists by recipient alone, for DateSent is null
+// while Twilio queues a message and From is unknown with a messaging service;
+// both are compared here.
+func (c *Client) Find(ctx context.Context, m *message.Message, since time.Time) ([]provider.Receipt, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	params := new(api.ListMessageParams).SetTo(m.To.Reveal()).SetPageSize(pageSize)
+	var found []provider.Receipt
+	pageToken, page := "", ""
+	for range maxPages {
+		call := &call{ctx: ctx, client: c, ownSender: true}
+		answer, err := call.api().PageMessage(params, pageToken, page)
+		if err != nil {
+			return nil, call.typed(err)
+		}
+		older := false
+		for _, listed := range answer.Messages {
+			created, err := time.Parse(time.RFC1123Z, value(listed.DateCreated))
+			if err != nil {
+				return nil, incomplete("a message of the list has no date of creation")
+			}
+			older = created.Before(since.Truncate(time.Second)) // Twilio's dates have seconds
+			if !older && c.sameMessage(listed, m) {
+				found = append(found, provider.Receipt{ID: value(listed.Sid), Status: value(listed.Status)})
+			}
+		}
+		next := value(answer.NextPageUri)
+		if older || next == "" {
+			return found, nil // the list is newest first
+		}
+		if pageToken, page, err = nextPage(next); err != nil {
+			return nil, incomplete(err.Error())
+		}
+	}
+	return nil, incomplete(fmt.Sprintf("more than %d messages to one recipient", maxPages*pageSize))
+}
+
+// incomplete is a lookup that is not an answer.
+func incomplete(why string) error {
+	return &provider.Error{Provider: Name, Class: provider.InDoubt, Message: "the list of messages is not complete: " + why}
+}
+
+func nextPage(uri string) (token, page string, err error) {
+	parsed, err := url.Parse(uri)
+	if err != nil {
+		return "", "", fmt.Errorf("the next page is not a URI: %w", withoutURL(err))
+	}
+	query := parsed.Query()
+	if query.Get("PageToken") == "" && query.Get("Page") == "" {
+		return "", "", fmt.Errorf("the next page has no token")
+	}
+	return query.Get("PageToken"), query.Get("Page"), nil
+}
+
+func (c *Client) sameMessage(listed api.ApiV2010Message, m *message.Message) bool {
+	if strings.HasPrefix(value(listed.Direction), "inbound") || value(listed.To) != m.To.Reveal() {
+		return false
+	}
+	from := m.From.Reveal()
+	if from == "" {
+		from = c.from
+	}
+	if from != "" && value(listed.From) != from {
+		return false
+	}
+	return sameText(value(listed.Body), m.Body.Reveal())
+}
+
+// trialPrefix stands before every text of a trial account.
+const trialPrefix = "Sent from your Twilio trial account - "
+
+// sameText compares letters and digits: Twilio's smart encoding replaces
+// quotes, dashes and spaces by those of the GSM alphabet, and trims. A match
+// missed would be a text sent twice.
+func sameText(listed, sent string) bool {
+	listed = strings.TrimPrefix(listed, trialPrefix)
+	if strings.TrimSpace(listed) == strings.TrimSpace(sent) {
+		return true
+	}
+	words := letters(sent)
+	return words != "" && letters(listed) == words
+}
+
+func letters(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsNumber(r) {
+			return r
+		}
+		return -1
+	}, text)
+}
