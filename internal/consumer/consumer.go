@@ -1,0 +1,201 @@
+package consumer
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+// sqsAPI is what a consumer needs of SQS; *sqs.Client has it.
+type sqsAPI interface {
+	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
+	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
+	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
+	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+	GetQueueUrl(context.Context, *sqs.GetQueueUrlInput, ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
+}
+
+var _ sqsAPI = (*sqs.Client)(nil)
+
+// Options say what a Consumer reads and how. SQS, Handler and Queue are
+// required; the rest has defaults.
+type Options struct {
+	SQS     sqsAPI
+	Handler Handler
+	Queue   Queue
+	// DeadLetterURL is where dead letters go; empty: the queue's
+	// RedrivePolicy names it.
+	DeadLetterURL string
+	// Slots is how many jobs run at once; default 10.
+	Slots int
+	// VisibilityTimeout is the window that each receive and heartbeat asks
+	// for, in whole seconds; default 60 s, at least 1 s.
+	VisibilityTimeout time.Duration
+	// MaxHold is how long a message is kept invisible at most; default 5 min.
+	// Its job's context ends at nine tenths of it.
+	MaxHold time.Duration
+	// WaitTime is how long a poll is parked at SQS, in whole seconds; default
+	// and at most 20 s, at most StopTimeout/3, at least 1 s.
+	WaitTime time.Duration
+	// StopTimeout bounds the drain; default 25 s, for ECS kills after 30.
+	StopTimeout time.Duration
+	// Logger defaults to slog.Default. The summary "Processed N, Failed N,
+	// Deleted N" is logged at info; a logger that drops info must let it pass,
+	// as cli.NewLogger does.
+	Logger *slog.Logger
+	// UntilEmpty makes Run drain and return once the queue holds nothing:
+	// nothing visible, in flight (here or elsewhere) or delayed.
+	UntilEmpty bool
+}
+
+func (o Options) withDefaults() Options {
+	const longestPoll, shortestPoll = 20 * time.Second, time.Second
+	o.Slots = max(cmp.Or(o.Slots, 10), 1)
+	o.VisibilityTimeout = max(cmp.Or(o.VisibilityTimeout, time.Minute), time.Second)
+	o.MaxHold = cmp.Or(o.MaxHold, 5*time.Minute)
+	o.StopTimeout = cmp.Or(o.StopTimeout, 25*time.Second)
+	o.WaitTime = max(min(cmp.Or(o.WaitTime, longestPoll), longestPoll, o.StopTimeout/3), shortestPoll)
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	o.Logger = o.Logger.With("queue", o.Queue.Name)
+	return o
+}
+
+// Consumer consumes one queue.
+type Consumer struct {
+	Options
+
+	phases     phases
+	deletes    *batcher
+	visibility *batcher
+	demand     chan struct{} // a token wakes one more poller
+
+	mu          sync.Mutex
+	changed     chan struct{}    // closed and replaced when what await watches may have changed
+	held        map[string]*held // by message id
+	busy        int              // slots that a receive reserved or a job uses
+	pausedUntil time.Time
+	deadLetters string // the discovered dead-letter queue's URL
+	stats       Stats
+	summarised  Stats // what the last summary line had told
+}
+
+// phases are the contexts that a drain ends one after another.
+//
+//nolint:containedctx // they are the consumer's own life, not a request's
+type phases struct {
+	receiving context.Context // no receive is issued after it
+	jobs      context.Context // parent of the jobs' contexts and of parked polls
+	settling  context.Context // bounds every call that settles a message
+}
+
+// New returns a Consumer. It calls nothing until Run.
+func New(o Options) *Consumer {
+	o = o.withDefaults()
+	c := &Consumer{
+		Options: o,
+		demand:  make(chan struct{}, o.pollers()),
+		changed: make(chan struct{}),
+		held:    map[string]*held{},
+	}
+	c.deletes, c.visibility = &batcher{send: c.deleteBatch}, &batcher{send: c.changeVisibilityBatch}
+	return c
+}
+
+// Run consumes until ctx ends, or with UntilEmpty until the queue is empty,
+// and returns when the drain is over. No failure of SQS ends it; its error is
+// nil. It may be called once.
+func (c *Consumer) Run(ctx context.Context) error {
+	receiving, stopReceiving := context.WithCancel(ctx)
+	defer stopReceiving()
+	lasting := context.WithoutCancel(ctx)
+	jobs, endJobs := context.WithCancelCause(lasting)
+	defer endJobs(errStopping)
+	settling, endSettling := context.WithCancel(lasting)
+	defer endSettling()
+	c.phases = phases{receiving: receiving, jobs: jobs, settling: settling}
+
+	background, endBackground := context.WithCancel(lasting)
+	var services, pollers sync.WaitGroup
+	services.Go(func() { c.heartbeat(background) })
+	services.Go(func() { c.summarise(background) })
+	pollers.Go(func() { c.poll(true, stopReceiving) })
+	for range c.pollers() - 1 {
+		pollers.Go(func() { c.poll(false, stopReceiving) })
+	}
+
+	<-receiving.Done()
+	c.drain(&pollers, endJobs, endSettling)
+	endBackground()
+	services.Wait()
+	return nil
+}
+
+// drain is the sequence that doc.go draws.
+func (c *Consumer) drain(pollers *sync.WaitGroup, endJobs context.CancelCauseFunc, endSettling context.CancelFunc) {
+	const soft, hard = 75, 90 // percent
+	defer time.AfterFunc(c.StopTimeout*soft/100, func() { endJobs(errStopping) }).Stop()
+	defer time.AfterFunc(c.StopTimeout, endSettling).Stop()
+	jobsEnd, cancel := context.WithTimeout(c.phases.settling, c.StopTimeout*hard/100)
+	defer cancel()
+
+	pollers.Wait()
+	c.await(jobsEnd, func() bool { return c.running() == 0 })
+	c.reportStuck(0)
+	if !c.await(c.phases.settling, func() bool { return len(c.held) == c.running() }) {
+		c.Logger.Error("stop timeout is over with messages unsettled; they come again", "messages", c.Stats().InFlight)
+	}
+}
+
+// await waits until is, which is called with mu held, says true; false when
+// ctx ended first.
+func (c *Consumer) await(ctx context.Context, is func() bool) bool {
+	for {
+		c.mu.Lock()
+		done, changed := is(), c.changed
+		c.mu.Unlock()
+		if done {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// announce wakes whoever awaits a change. Call it with mu held.
+func (c *Consumer) announce() {
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// running counts the jobs that have not ended. Call it with mu held.
+func (c *Consumer) running() int {
+	n := 0
+	for _, h := range c.held {
+		if !h.ended {
+			n++
+		}
+	}
+	return n
+}
+
+// sleep waits for d; false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

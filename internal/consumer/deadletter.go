@@ -1,0 +1,158 @@
+package consumer
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+const reasonAttribute = "acs_reason"
+
+// deadLetter copies the message to the dead-letter queue and deletes it once
+// the copy was accepted. Without such a queue it is deleted: its row holds the
+// reason. When no copy is accepted it stays, with backoff; a RedrivePolicy's
+// maxReceiveCount then bounds how often it comes.
+func (c *Consumer) deadLetter(h *held, handle string, o Outcome) Outcome {
+	url, err := c.deadLetterURL()
+	if err == nil && url != "" {
+		err = c.copyTo(url, h, o.Reason)
+	}
+	if err != nil {
+		c.Logger.Error("cannot copy a message to the dead-letter queue; it stays", "message_id", h.MessageID, "error", err)
+		c.setVisibility(h, handle, retryLater(h).After, &c.stats.Retried)
+		return o
+	}
+	if url == "" {
+		c.Logger.Error("deleting a message that can never succeed: the queue has no dead-letter queue, only its row tells of it",
+			"message_id", h.MessageID, "reason", o.Reason)
+	} else {
+		c.count(&c.stats.DeadLettered)
+	}
+	c.delete(h, handle)
+	return Outcome{Action: Delete}
+}
+
+// deadLetterURL is the given queue or the one that the RedrivePolicy names;
+// empty: there is none. What was found is kept.
+func (c *Consumer) deadLetterURL() (string, error) {
+	c.mu.Lock()
+	known := c.deadLetters
+	c.mu.Unlock()
+	if c.DeadLetterURL != "" || known != "" {
+		return cmp.Or(c.DeadLetterURL, known), nil
+	}
+	ctx, cancel := context.WithTimeout(c.phases.settling, callTimeout)
+	defer cancel()
+	url, err := c.discoverDeadLetterURL(ctx)
+	if err != nil {
+		return "", fmt.Errorf("find the dead-letter queue: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadLetters = url
+	return url, nil
+}
+
+func (c *Consumer) discoverDeadLetterURL(ctx context.Context) (string, error) {
+	out, err := c.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &c.Queue.URL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameRedrivePolicy},
+	})
+	if err != nil {
+		return "", err
+	}
+	text := out.Attributes[string(types.QueueAttributeNameRedrivePolicy)]
+	if text == "" {
+		return "", nil
+	}
+	var policy struct {
+		Target string `json:"deadLetterTargetArn"`
+	}
+	if err := json.Unmarshal([]byte(text), &policy); err != nil {
+		return "", fmt.Errorf("read the redrive policy: %w", err)
+	}
+	target, err := arn.Parse(policy.Target)
+	if err != nil {
+		return "", fmt.Errorf("read the redrive policy's target %q: %w", policy.Target, err)
+	}
+	found, err := c.SQS.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &target.Resource, QueueOwnerAWSAccountId: &target.AccountID})
+	if err != nil {
+		return "", err
+	}
+	return aws.ToString(found.QueueUrl), nil
+}
+
+// copyTo sends the copy. A copy that is refused as it is, for a body at the
+// size limit has no room for attributes, goes with less: without the reason,
+// then bare, when its SQS id or the id in its body must serve as key.
+func (c *Consumer) copyTo(url string, h *held, reason string) error {
+	all := c.copyAttributes(h, reason)
+	keyOnly := map[string]types.MessageAttributeValue{keyAttribute: all[keyAttribute]}
+	var err error
+	for _, attributes := range []map[string]types.MessageAttributeValue{all, keyOnly, nil} {
+		err = c.sendCopy(url, h, attributes)
+		if err == nil || !slices.Contains(unacceptableCodes, errorCode(err)) {
+			break
+		}
+	}
+	if err != nil && slices.Contains(missingCodes, errorCode(err)) {
+		c.mu.Lock()
+		c.deadLetters = "" // look for it again
+		c.mu.Unlock()
+	}
+	return err
+}
+
+// unacceptableCodes are refusals of a message's content or size.
+var unacceptableCodes = []string{
+	"InvalidParameterValue", "InvalidParameterValueException", "InvalidMessageContents", "BatchRequestTooLong",
+	"InvalidAttributeValue", "MessageTooLong",
+}
+
+// copyAttributes are the original's acs_ attributes with the key and reason.
+func (c *Consumer) copyAttributes(h *held, reason string) map[string]types.MessageAttributeValue {
+	const longest = 512 // characters: enough for a line
+	attributes := map[string]types.MessageAttributeValue{}
+	maps.Copy(attributes, h.attributes)
+	text := func(value *string) types.MessageAttributeValue {
+		return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: value}
+	}
+	attributes[keyAttribute] = text(h.deadLetterKey())
+	printable := []rune(strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' ' // SQS refuses most control characters
+	}, reason))
+	if len(printable) > 0 {
+		attributes[reasonAttribute] = text(aws.String(string(printable[:min(len(printable), longest)])))
+	}
+	return attributes
+}
+
+func (c *Consumer) sendCopy(url string, h *held, attributes map[string]types.MessageAttributeValue) error {
+	in := &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String(h.Body), MessageAttributes: attributes}
+	if h.GroupID != "" {
+		in.MessageGroupId = aws.String(h.GroupID)
+	}
+	for try := 0; ; try++ {
+		ctx, cancel := context.WithTimeout(c.phases.settling, callTimeout)
+		_, err := c.SQS.SendMessage(ctx, in)
+		cancel()
+		if err == nil || try == len(retryDelays) || slices.Contains(unacceptableCodes, errorCode(err)) {
+			return err
+		}
+		if !sleep(c.phases.settling, retryDelays[try]) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,295 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
+	"github.com/cenkalti/backoff/v5"
+)
+
+const (
+	batchSize    = 10 // the most that SQS takes or gives in one call
+	mostPollers  = 8
+	shortPoll    = time.Second // still asks all of SQS's servers, as 0 s does not
+	callTimeout  = 10 * time.Second
+	keyAttribute = "acs_id"
+)
+
+// pollers is how many receives may be parked at once: one for ten slots.
+func (o Options) pollers() int {
+	return min((o.Slots+batchSize-1)/batchSize, mostPollers)
+}
+
+// poll receives until receiving ends. The first poller always polls, the
+// others from a full batch until an empty one: an idle queue costs one poll.
+func (c *Consumer) poll(first bool, finish func()) {
+	retry := newPollBackoff()
+	for {
+		if !first && !c.awaitDemand() {
+			return
+		}
+		for more := true; more; {
+			asked := c.reserve()
+			if asked == 0 {
+				return
+			}
+			started := time.Now()
+			messages, err := c.receive(asked, c.waitTime(first))
+			c.accept(messages, asked)
+			switch {
+			case err != nil:
+				c.afterPollError(err, retry)
+			case len(messages) == 0 && first:
+				c.afterEmpty(time.Since(started), finish)
+			}
+			if err == nil {
+				retry.Reset()
+			}
+			more = len(messages) > 0
+		}
+	}
+}
+
+func (c *Consumer) awaitDemand() bool {
+	select {
+	case <-c.demand:
+		return true
+	case <-c.phases.receiving.Done():
+		return false
+	}
+}
+
+func (c *Consumer) waitTime(first bool) time.Duration {
+	if c.UntilEmpty || !first {
+		return shortPoll
+	}
+	return c.WaitTime
+}
+
+// reserve waits out pauses, then for a free slot, and takes up to ten; 0 when
+// receiving ended. With few slots free it gives others a moment to become so:
+// one receive of ten costs as much as one of one.
+func (c *Consumer) reserve() int {
+	for c.phases.receiving.Err() == nil {
+		if !c.awaitSlots() {
+			return 0
+		}
+		if n, pause := c.take(); pause > 0 {
+			sleep(c.phases.receiving, pause)
+		} else if n > 0 {
+			return n
+		}
+	}
+	return 0
+}
+
+func (c *Consumer) awaitSlots() bool {
+	if !c.await(c.phases.receiving, func() bool { return c.free() > 0 }) {
+		return false
+	}
+	enough, cancel := context.WithTimeout(c.phases.receiving, linger)
+	defer cancel()
+	c.await(enough, func() bool { return c.free() >= min(batchSize, c.Slots) })
+	return c.phases.receiving.Err() == nil
+}
+
+func (c *Consumer) take() (slots int, pause time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if pause := time.Until(c.pausedUntil); pause > 0 {
+		return 0, pause
+	}
+	n := max(min(batchSize, c.free()), 0)
+	c.busy += n
+	return n, 0
+}
+
+// free is how many more jobs can start. Settlements that SQS is slow to take,
+// and stuck jobs, may pile up to twice the slots. Call it with mu held.
+func (c *Consumer) free() int {
+	return min(c.Slots-c.busy, 3*c.Slots-len(c.held))
+}
+
+// receive asks for up to n messages. Its context outlives receiving, for an
+// aborted poll can leave messages with nobody (aws-sdk-go-v2 issue 2068).
+func (c *Consumer) receive(n int, wait time.Duration) ([]types.Message, error) {
+	ctx, cancel := context.WithTimeout(c.phases.jobs, wait+callTimeout)
+	defer cancel()
+	out, err := c.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl:            &c.Queue.URL,
+		MaxNumberOfMessages: int32(n), //nolint:gosec // 1 to 10
+		WaitTimeSeconds:     wholeSeconds(wait),
+		VisibilityTimeout:   wholeSeconds(c.VisibilityTimeout),
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{
+			types.MessageSystemAttributeNameApproximateReceiveCount,
+			types.MessageSystemAttributeNameSentTimestamp,
+			types.MessageSystemAttributeNameMessageGroupId,
+		},
+		MessageAttributeNames: []string{keyAttribute, "acs_.*"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out.Messages, nil
+}
+
+// accept holds what a receive for asked slots brought, frees the slots that
+// it left over, and sends the batch to work, or back when receiving ended.
+func (c *Consumer) accept(messages []types.Message, asked int) {
+	now := time.Now()
+	c.mu.Lock()
+	c.stats.Received += len(messages)
+	batch := make([]*held, 0, len(messages))
+	for _, m := range messages {
+		if h := c.hold(m, now); h != nil {
+			batch = append(batch, h)
+		}
+	}
+	c.busy -= asked - len(batch)
+	c.announce()
+	c.mu.Unlock()
+
+	switch {
+	case len(batch) == 0:
+	case c.phases.receiving.Err() != nil:
+		for _, h := range batch {
+			go c.conclude(h, Outcome{Action: HandBack})
+		}
+	default:
+		go c.work(batch)
+	}
+	if len(messages) >= asked {
+		select {
+		case c.demand <- struct{}{}:
+		default: // every poller has its token
+		}
+	}
+}
+
+// afterEmpty guards against a server that does not park polls, and ends an
+// UntilEmpty run.
+func (c *Consumer) afterEmpty(took time.Duration, finish func()) {
+	if took < c.waitTime(true)/2 {
+		sleep(c.phases.receiving, shortPoll)
+	}
+	if c.UntilEmpty && c.empty() {
+		finish()
+	}
+}
+
+// empty says whether nothing is held or being received here, and the queue
+// counts nothing, twice a second apart: its counts are approximate.
+func (c *Consumer) empty() bool {
+	for try := range 2 {
+		if try > 0 && !sleep(c.phases.receiving, time.Second) {
+			return false
+		}
+		c.mu.Lock()
+		idle := c.busy == 0 && len(c.held) == 0
+		c.mu.Unlock()
+		if !idle || c.counted() != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// counted is how many messages the queue says it has: visible, in flight and
+// delayed. What cannot be read is not nothing: -1.
+func (c *Consumer) counted() int {
+	names := []types.QueueAttributeName{
+		types.QueueAttributeNameApproximateNumberOfMessages,
+		types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
+		types.QueueAttributeNameApproximateNumberOfMessagesDelayed,
+	}
+	ctx, cancel := context.WithTimeout(c.phases.jobs, callTimeout)
+	defer cancel()
+	out, err := c.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &c.Queue.URL, AttributeNames: names})
+	if err != nil {
+		c.Logger.Warn("cannot read whether the queue is empty", "error", err)
+		return -1
+	}
+	total := 0
+	for _, name := range names {
+		n, err := strconv.Atoi(out.Attributes[string(name)])
+		if err != nil {
+			return -1
+		}
+		total += n
+	}
+	return total
+}
+
+func newPollBackoff() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval, b.Multiplier, b.RandomizationFactor = time.Second, 10*time.Second, 2, 0
+	return b
+}
+
+// afterPollError logs a failed receive and waits: full jitter below 1, 2, 4 …
+// 10 s, and 10 s where only a person can help. It never gives up: one queue's
+// failure must not end the process that serves the others.
+func (c *Consumer) afterPollError(err error, retry *backoff.ExponentialBackOff) {
+	if c.phases.receiving.Err() != nil {
+		return
+	}
+	const shortest, repair = 100 * time.Millisecond, 10 * time.Second
+	wait := shortest + rand.N(retry.NextBackOff()-shortest) //nolint:gosec // jitter
+	message := "cannot receive"
+	switch code := errorCode(err); {
+	case slices.Contains(missingCodes, code):
+		message, wait = "the queue does not exist", repair
+	case slices.Contains(refusedCodes, code):
+		message, wait = "receiving is not allowed", repair
+	}
+	c.Logger.Error(message, "url", c.Queue.URL, "retry_in", wait.String(), "error", err)
+	sleep(c.phases.receiving, wait)
+}
+
+var (
+	missingCodes = []string{"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"}
+	refusedCodes = []string{
+		"AccessDenied", "AccessDeniedException", "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId",
+		"InvalidClientTokenId", "InvalidSecurity", "KmsAccessDenied", "KMS.AccessDeniedException",
+		"SignatureDoesNotMatch", "UnrecognizedClientException",
+	}
+)
+
+// errorCode is the code that AWS gave an error, or nothing.
+func errorCode(err error) string {
+	if typed := smithy.APIError(nil); errors.As(err, &typed) {
+		return typed.ErrorCode()
+	}
+	return ""
+}
+
+// wholeSeconds rounds up, so that a window is never shorter than was meant.
+func wholeSeconds(d time.Duration) int32 {
+	return int32((max(d, 0) + time.Second - 1) / time.Second) //nolint:gosec // bounded by SQS's 12 h
+}
+
+// received reads a message as SQS delivers it.
+func received(q Queue, m types.Message) Received {
+	count, err := strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
+	if err != nil {
+		count = 1
+	}
+	r := Received{
+		Queue: q, MessageID: aws.ToString(m.MessageId), ReceiptHandle: aws.ToString(m.ReceiptHandle), Body: aws.ToString(m.Body),
+		Key:          aws.ToString(m.MessageAttributes[keyAttribute].StringValue),
+		ReceiveCount: count,
+		GroupID:      m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)],
+	}
+	if sent, err := strconv.ParseInt(m.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64); err == nil {
+		r.SentAt = time.UnixMilli(sent)
+	}
+	return r
+}
