@@ -12,11 +12,12 @@ import (
 	"github.com/novaura/acs-operator/internal/cli"
 	"github.com/novaura/acs-operator/internal/scaling"
 	"github.com/novaura/acs-operator/internal/store"
+	"github.com/novaura/acs-operator/internal/store/open"
 )
 
 type planCommand struct {
 	policyFlag
-	databaseFlag
+	open.Flags
 	cli.Output
 	Name string `help:"Which ScalingPolicy, where the source has several."`
 }
@@ -58,7 +59,7 @@ func (c planCommand) Run(ctx context.Context, streams cli.Streams) error {
 // learned is the state that the running controller saved, if there is one.
 func (c planCommand) learned(ctx context.Context, errOut io.Writer, policy string) (scaling.State, error) {
 	var state scaling.State
-	db, err := c.openExisting(ctx)
+	db, err := openExisting(ctx, c.Flags)
 	if err != nil {
 		_, _ = fmt.Fprintf(errOut, "controller: planning without what was learned: %v\n", err)
 		return state, nil

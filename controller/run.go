@@ -21,12 +21,13 @@ import (
 	"github.com/novaura/acs-operator/internal/cloud"
 	"github.com/novaura/acs-operator/internal/reconcile"
 	"github.com/novaura/acs-operator/internal/store"
+	"github.com/novaura/acs-operator/internal/store/open"
 	"github.com/novaura/acs-operator/internal/version"
 )
 
 type runCommand struct {
 	policyFlag
-	databaseFlag
+	open.Flags
 	Listen string            `env:"CONTROLLER_LISTEN" default:"127.0.0.1:8080" help:"Where the page and the API are served. [$CONTROLLER_LISTEN]"`
 	Link   map[string]string `env:"CONTROLLER_LINKS" placeholder:"NAME=URL" help:"Links shown on the page: a dashboard, a runbook. [$CONTROLLER_LINKS]"`
 }
@@ -38,7 +39,7 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 		return fmt.Errorf("serve the page: %w; choose another address with --listen", err)
 	}
 	defer func() { _ = listener.Close() }()
-	db, err := c.open(ctx, logger)
+	db, err := openStore(ctx, c.Flags, logger)
 	if err != nil {
 		return err
 	}
@@ -48,7 +49,13 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 		return err
 	}
 	loop := reconcile.New(reconcile.Options{Services: services, Metrics: metrics, Memory: db, Logger: logger})
-	if err := c.follow(ctx, loop); err != nil {
+	following, stopFollowing := context.WithCancel(ctx)
+	followed, err := c.follow(following, loop)
+	if followed != nil {
+		defer func() { <-followed }()
+	}
+	defer stopFollowing()
+	if err != nil {
 		return err
 	}
 	logger.Info("controller started", "policy", c.Policy, "page", "http://"+listener.Addr().String(), "version", version.String())
@@ -60,31 +67,29 @@ func (c runCommand) handler(loop *reconcile.Loop, db store.Store, logger *slog.L
 }
 
 // follow hands every accepted version of the policies to the loop, and every
-// refusal. The first version must be good: there is nothing else to run.
-func (c runCommand) follow(ctx context.Context, loop *reconcile.Loop) error {
+// refusal. The first version must be good: there is nothing else to run. The
+// channel is closed when the following is over.
+func (c runCommand) follow(ctx context.Context, loop *reconcile.Loop) (<-chan struct{}, error) {
 	src, err := source.Open(c.Policy)
 	if err != nil {
-		return &cli.UsageError{Err: err}
+		return nil, &cli.UsageError{Err: err}
 	}
 	first := true
 	var firstErr error
-	err = source.Follow(ctx, src, func(u source.Update) {
+	followed := source.Follow(ctx, src, func(u source.Update) {
 		switch {
 		case u.Err == nil && len(u.Policies.Scaling) == 0 && first:
-			firstErr = fmt.Errorf("%s holds no ScalingPolicy", c.Policy)
+			firstErr = cli.Usagef("%s holds no ScalingPolicy", c.Policy)
 		case u.Err == nil:
 			loop.Apply(u.Policies.Scaling)
 		case first:
-			firstErr = refusal(u.Err)
+			firstErr = &cli.UsageError{Err: refusal(u.Err)}
 		default:
 			loop.Refuse(ctx, u.Err)
 		}
 		first = false
 	})
-	if err = errors.Join(err, firstErr); err != nil {
-		return &cli.UsageError{Err: err}
-	}
-	return nil
+	return followed, firstErr
 }
 
 // serve runs the loop and the page until ctx ends, and returns when both have
@@ -112,6 +117,9 @@ func serve(ctx context.Context, handler http.Handler, listener net.Listener, loo
 	return errors.Join(serveErr, err)
 }
 
+// ecsBound is the longest that one call of ECS takes, retries included.
+const ecsBound = 8 * time.Second
+
 // adapters connects to the account that the environment names.
 func adapters(ctx context.Context) (*cloud.Services, *cloud.Metrics, error) {
 	aws, err := awsconfig.LoadDefaultConfig(ctx)
@@ -121,5 +129,5 @@ func adapters(ctx context.Context) (*cloud.Services, *cloud.Metrics, error) {
 	if aws.Region == "" {
 		return nil, nil, cli.Usagef("AWS_REGION is not set: name the region of the service")
 	}
-	return cloud.NewServices(ecs.NewFromConfig(aws)), cloud.NewMetrics(cloudwatch.NewFromConfig(aws), sqs.NewFromConfig(aws)), nil
+	return cloud.NewServices(ecs.NewFromConfig(aws), ecsBound), cloud.NewMetrics(cloudwatch.NewFromConfig(aws), sqs.NewFromConfig(aws)), nil
 }

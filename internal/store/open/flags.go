@@ -1,0 +1,57 @@
+package open
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+
+	"github.com/novaura/acs-operator/internal/redact"
+	"github.com/novaura/acs-operator/internal/store"
+)
+
+// ErrNotNamed says that no setting names a database.
+var ErrNotNamed = errors.New("DATABASE_URL is not set: name the database, for example sqlite:acs.db, or set DB_HOST, DB_NAME, DB_USER and DB_PASSWORD")
+
+// Flags say where history and state are kept: one URL, or the parts that the
+// predecessor's task definition sets. The mains embed it in their grammars.
+type Flags struct {
+	DatabaseURL redact.Secret `env:"DATABASE_URL" name:"database-url" placeholder:"URL" help:"sqlite:PATH or postgres://…; or the parts below. [$DATABASE_URL]"`
+	DBHost      string        `env:"DB_HOST" name:"db-host" help:"PostgreSQL's host. [$DB_HOST]"`
+	DBPort      string        `env:"DB_PORT" name:"db-port" default:"5432" help:"PostgreSQL's port. [$DB_PORT]"`
+	DBName      string        `env:"DB_NAME" name:"db-name" help:"The database's name. [$DB_NAME]"`
+	DBUser      string        `env:"DB_USER" name:"db-user" help:"The user. [$DB_USER]"`
+	DBPassword  redact.Secret `env:"DB_PASSWORD" name:"db-password" help:"The password. [$DB_PASSWORD]"`
+	DBSSLMode   string        `env:"DB_SSLMODE" name:"db-sslmode" default:"require" help:"As libpq's sslmode. [$DB_SSLMODE]"`
+	DBSchema    string        `env:"DB_SCHEMA" name:"db-schema" help:"The schema of our tables. [$DB_SCHEMA]"`
+}
+
+// Open opens the store that the flags name, without migrating it.
+func (f Flags) Open(ctx context.Context) (store.Store, error) {
+	dsn, err := f.dsn()
+	if err != nil {
+		return nil, err
+	}
+	return Open(ctx, dsn, WithSchema(f.DBSchema))
+}
+
+// dsn is the database as one URL.
+func (f Flags) dsn() (string, error) {
+	if f.DatabaseURL != "" {
+		return f.DatabaseURL.Reveal(), nil
+	}
+	if f.DBHost == "" {
+		return "", ErrNotNamed
+	}
+	for _, setting := range [][2]string{{"DB_NAME", f.DBName}, {"DB_USER", f.DBUser}} {
+		if setting[1] == "" {
+			return "", fmt.Errorf("%s is not set, and DB_HOST is: set both, or DATABASE_URL", setting[0])
+		}
+	}
+	dsn := url.URL{
+		Scheme: "postgres", User: url.UserPassword(f.DBUser, f.DBPassword.Reveal()),
+		Host: net.JoinHostPort(f.DBHost, f.DBPort), Path: "/" + f.DBName, RawQuery: url.Values{"sslmode": {f.DBSSLMode}}.Encode(),
+	}
+	return dsn.String(), nil
+}
