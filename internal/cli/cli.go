@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/alecthomas/kong"
 )
@@ -65,6 +66,7 @@ func Run(ctx context.Context, name, description string, grammar any, args []stri
 	if len(args) == 0 && len(parser.Model.Children) > 0 {
 		args = []string{"--help"}
 	}
+	unsetEmpty(parser.Model.Node)
 	parsed, err := parser.Parse(args)
 	if err != nil {
 		_, _ = fmt.Fprintf(streams.Err, "%s: %v (see %s --help)\n", name, err, name)
@@ -75,6 +77,21 @@ func Run(ctx context.Context, name, description string, grammar any, args []stri
 		return codeOf(err)
 	}
 	return ExitDone
+}
+
+// unsetEmpty makes an empty variable one that is not set, so that its flag
+// keeps its default: task definitions often set variables to nothing.
+func unsetEmpty(node *kong.Node) {
+	for _, flag := range node.Flags {
+		for _, name := range flag.Envs {
+			if value, set := os.LookupEnv(name); set && value == "" {
+				_ = os.Unsetenv(name)
+			}
+		}
+	}
+	for _, child := range node.Children {
+		unsetEmpty(child)
+	}
 }
 
 func codeOf(err error) int {

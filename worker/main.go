@@ -1,0 +1,36 @@
+// Command worker turns each message of its queues into exactly one effect and
+// one row of history.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/novaura/acs-operator/internal/cli"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// grammar has the verbs; two have the names that the predecessor's task
+// definitions and runbooks call them by.
+type grammar struct {
+	Run     runCommand     `cmd:"" aliases:"run_communication_worker" help:"Process the queues until stopped."`
+	Send    sendCommand    `cmd:"" aliases:"build_sqs_message" help:"Put messages on a queue, as an application would."`
+	Events  eventsCommand  `cmd:"" help:"Show the history of messages."`
+	Migrate migrateCommand `cmd:"" help:"Bring the database's schema up to date."`
+	Schema  schemaCommand  `cmd:"" help:"Print the JSON Schema of a message."`
+}
+
+// run is the worker as a function, so that tests call it as a shell would.
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	return cli.Run(ctx, "worker", "Turns each message of its queues into exactly one effect and one row of history.",
+		&grammar{}, args, cli.Streams{In: in, Out: out, Err: errOut})
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/novaura/acs-operator/internal/cli"
+	"github.com/novaura/acs-operator/internal/consumer"
+	"github.com/novaura/acs-operator/internal/message"
+	"github.com/novaura/acs-operator/internal/processor"
+	"github.com/novaura/acs-operator/internal/provider"
+	"github.com/novaura/acs-operator/internal/provider/twilio"
+	"github.com/novaura/acs-operator/internal/redact"
+	"github.com/novaura/acs-operator/internal/store"
+	"github.com/novaura/acs-operator/internal/store/open"
+	"github.com/novaura/acs-operator/internal/version"
+)
+
+// runCommand processes the queues.
+type runCommand struct {
+	open.Flags
+	twilioFlags
+	WorkerType  string        `env:"WORKER_TYPE" default:"all" help:"Which channels: all, or a comma list of sms, email, push. [$WORKER_TYPE]"`
+	SMSQueueURL string        `env:"SMS_QUEUE_URL" name:"sms-queue-url" help:"[$SMS_QUEUE_URL]"`
+	Concurrency int           `env:"WORKER_CONCURRENCY" default:"10" help:"Messages of one queue worked on at once. [$WORKER_CONCURRENCY]"`
+	StopTimeout time.Duration `env:"WORKER_STOP_TIMEOUT" default:"30s" help:"From SIGTERM to SIGKILL: the task definition's stopTimeout. [$WORKER_STOP_TIMEOUT]"`
+	UntilEmpty  bool          `help:"Stop when the queues are empty."`
+}
+
+// twilioFlags are the settings of texts.
+type twilioFlags struct {
+	AccountSID          string        `env:"TWILIO_ACCOUNT_SID" name:"twilio-account-sid" help:"[$TWILIO_ACCOUNT_SID]"`
+	AuthToken           redact.Secret `env:"TWILIO_AUTH_TOKEN" name:"twilio-auth-token" help:"[$TWILIO_AUTH_TOKEN]"`
+	FromNumber          string        `env:"TWILIO_FROM_NUMBER" name:"twilio-from-number" help:"[$TWILIO_FROM_NUMBER]"`
+	MessagingServiceSID string        `env:"TWILIO_MESSAGING_SERVICE_SID" name:"twilio-messaging-service-sid" help:"[$TWILIO_MESSAGING_SERVICE_SID]"`
+	BaseURL             string        `env:"TWILIO_BASE_URL" name:"twilio-base-url" default:"https://api.twilio.com" help:"[$TWILIO_BASE_URL]"`
+}
+
+// The bounds of one send: a provider call is shorter than half a lease, so
+// that a lapsed lease means a dead owner.
+const (
+	claimLease      = 60 * time.Second
+	providerTimeout = 28 * time.Second // Twilio may take 26 s to give up
+)
+
+func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
+	logger := cli.NewLogger(streams.Err)
+	queues, err := c.queues()
+	if err != nil {
+		return err
+	}
+	senders, err := c.senders(logger)
+	if err != nil {
+		return err
+	}
+	aws, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return fmt.Errorf("read the AWS settings: %w", err)
+	}
+	if aws.Region == "" {
+		return cli.Usagef("AWS_REGION is not set: name the region of the queues")
+	}
+	db, err := c.ready(ctx, logger)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	handler := processor.New(processor.Options{
+		Store: db, Senders: senders, Owner: owner(), Lease: claimLease, ProviderTimeout: providerTimeout, Logger: logger,
+	})
+	logger.Info("worker started", "worker_type", c.WorkerType, "queues", len(queues), "concurrency", c.Concurrency, "version", version.String())
+	return c.consume(ctx, sqs.NewFromConfig(aws), handler, queues, logger)
+}
+
+// drainOf is what a drain may take of the time until SIGKILL: a sixth is left
+// for what comes after it.
+func drainOf(stopTimeout time.Duration) time.Duration { return stopTimeout * 5 / 6 }
+
+// consume runs one consumer a queue and returns when all have drained.
+func (c runCommand) consume(ctx context.Context, client *sqs.Client, handler consumer.Handler, queues []consumer.Queue, logger *slog.Logger) error {
+	var (
+		running sync.WaitGroup
+		errs    = make([]error, len(queues))
+	)
+	for i, queue := range queues {
+		one := consumer.New(consumer.Options{
+			SQS: client, Handler: handler, Queue: queue, Slots: c.Concurrency, StopTimeout: drainOf(c.StopTimeout),
+			UntilEmpty: c.UntilEmpty, Logger: logger,
+		})
+		running.Go(func() { errs[i] = one.Run(ctx) })
+	}
+	running.Wait()
+	logger.Info("worker stopped")
+	return errors.Join(errs...)
+}
+
+// queues are those of the channels that are on: a queue URL is set, and
+// WORKER_TYPE names the channel.
+func (c runCommand) queues() ([]consumer.Queue, error) {
+	wanted := map[string]bool{}
+	for name := range strings.SplitSeq(c.WorkerType, ",") {
+		name = strings.TrimSpace(name)
+		switch name {
+		case "all", string(message.SMS):
+			wanted[name] = true
+		case string(message.Email), string(message.Push):
+			return nil, cli.Usagef("WORKER_TYPE names %s, which this version does not send yet; it sends sms", name)
+		default:
+			return nil, cli.Usagef("WORKER_TYPE is %q; write all, or a comma list of sms, email and push", c.WorkerType)
+		}
+	}
+	if c.SMSQueueURL == "" {
+		return nil, cli.Usagef("SMS_QUEUE_URL is not set: name the queue to process")
+	}
+	if strings.HasSuffix(c.SMSQueueURL, ".fifo") {
+		return nil, cli.Usagef("SMS_QUEUE_URL names a FIFO queue: use a standard one, since a failed message of a FIFO queue holds back its whole group")
+	}
+	name := c.SMSQueueURL[strings.LastIndexByte(c.SMSQueueURL, '/')+1:]
+	return []consumer.Queue{{Name: name, URL: c.SMSQueueURL, Channel: string(message.SMS)}}, nil
+}
+
+// senders are those that are configured. A channel without one still records
+// what comes in; only one that WORKER_TYPE names must have it.
+func (c runCommand) senders(logger *slog.Logger) (map[message.Channel]provider.Sender, error) {
+	senders := map[message.Channel]provider.Sender{}
+	missing := c.twilioFlags.missing()
+	if missing == "" {
+		client, err := twilio.New(twilio.Config{
+			AccountSID: c.AccountSID, AuthToken: c.AuthToken, From: c.FromNumber,
+			MessagingServiceSID: c.MessagingServiceSID, BaseURL: c.BaseURL, Timeout: providerTimeout,
+		})
+		if err != nil {
+			return nil, &cli.UsageError{Err: err}
+		}
+		senders[message.SMS] = client
+		return senders, nil
+	}
+	if strings.Contains(c.WorkerType, string(message.SMS)) {
+		return nil, cli.Usagef("%s is not set, and WORKER_TYPE names sms: texts cannot be sent without it", missing)
+	}
+	logger.Warn("texts are not sent, only recorded", "channel", message.SMS, "condition", "SenderConfigured=False", "variable", missing)
+	return senders, nil
+}
+
+// missing names the first variable that sending needs and that is not set.
+func (f twilioFlags) missing() string {
+	switch {
+	case f.AccountSID == "":
+		return "TWILIO_ACCOUNT_SID"
+	case f.AuthToken == "":
+		return "TWILIO_AUTH_TOKEN"
+	case f.FromNumber == "" && f.MessagingServiceSID == "":
+		return "TWILIO_FROM_NUMBER or TWILIO_MESSAGING_SERVICE_SID"
+	default:
+		return ""
+	}
+}
+
+// ready opens the database and brings its schema up to date; one that does
+// not answer is waited for, since messages are safe on their queue.
+func (c runCommand) ready(ctx context.Context, logger *slog.Logger) (store.Store, error) {
+	db, err := c.Open(ctx)
+	if err != nil {
+		return nil, &cli.UsageError{Err: err}
+	}
+	_, err = backoff.Retry(ctx, func() (int64, error) {
+		bounded, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+		return db.Migrate(bounded)
+	}, backoff.WithMaxElapsedTime(2*time.Minute), backoff.WithNotify(func(err error, wait time.Duration) {
+		logger.Warn("database not ready, trying again", "in", wait.Round(time.Second).String(), "error", err)
+	}))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("prepare the database: %w", err), db.Close())
+	}
+	return db, nil
+}
+
+// owner names this process in claims: unique, and findable by a person.
+func owner() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), strings.ToLower(rand.Text()[:8]))
+}
