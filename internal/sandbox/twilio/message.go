@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	text "github.com/novaura/acs-operator/internal/message"
+	envelope "github.com/novaura/acs-operator/internal/message"
 )
 
 // How old a message is when it is sent on, and when the phone has it. Queued
@@ -34,7 +34,7 @@ func newMessage(account, to, from, service, body string) *message {
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails: it crashes the process instead
 	m := &message{sid: "SM" + hex.EncodeToString(id[:]), account: account, to: to, from: from, service: service, body: body}
-	m.segments = max(1, text.Segments(body)) // media alone is one
+	m.segments = max(1, envelope.Segments(body)) // media alone is one
 	if from == "" {
 		m.from = poolNumber
 	}

@@ -7,26 +7,26 @@ import (
 
 // Twilio's error codes (https://www.twilio.com/docs/api/errors).
 const (
-	codeInvalidParameter  = 20001
-	codeAuthenticate      = 20003
-	codePageTooLarge      = 20007
-	codeNotFound          = 20404
-	codeTooManyRequests   = 20429
-	codeInternal          = 20500
-	codeUnavailable       = 20503
-	codeInvalidTo         = 21211
-	codeInvalidFrom       = 21212
-	codeNoPermission      = 21408
-	codeNoBody            = 21602
-	codeNoFrom            = 21603
-	codeNoTo              = 21604
-	codeFromNotCapable    = 21606
-	codeUnsubscribed      = 21610
-	codeToUnreachable     = 21612
-	codeToNotMobile       = 21614
-	codeBodyTooLong       = 21617
-	longestBody           = 1600 // characters
-	mostFormBytes   int64 = 64 << 10
+	codeInvalidParameter       = 20001
+	codeAuthenticate           = 20003
+	codePageTooLarge           = 20007
+	codeNotFound               = 20404
+	codeTooManyRequests        = 20429
+	codeInternal               = 20500
+	codeUnavailable            = 20503
+	codeInvalidTo              = 21211
+	codeInvalidFrom            = 21212
+	codeNoPermission           = 21408
+	codeNoBody                 = 21602
+	codeNoFrom                 = 21603
+	codeNoTo                   = 21604
+	codeFromNotCapable         = 21606
+	codeUnsubscribed           = 21610
+	codeToUnreachable          = 21612
+	codeToNotMobile            = 21614
+	codeBodyTooLong            = 21617
+	longestBody                = 1600 // characters
+	mostFormBytes        int64 = 64 << 10
 )
 
 // A refusal is Twilio's error JSON.
