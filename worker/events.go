@@ -35,6 +35,9 @@ func (c listEventsCommand) Run(ctx context.Context, streams cli.Streams) error {
 		return &cli.UsageError{Err: err}
 	}
 	defer func() { _ = db.Close() }()
+	if err := db.Ready(ctx); err != nil {
+		return fmt.Errorf("list events: %w", err)
+	}
 	filter := store.Filter{Channel: c.Channel, Type: c.Type, Status: store.Status(c.Status), Limit: c.Limit}
 	if c.Since > 0 {
 		filter.Since = time.Now().Add(-c.Since)

@@ -1,0 +1,58 @@
+// Command local is the whole system on one machine: an AWS endpoint and
+// Twilio's API as stand-ins, the shipped controller, and the shipped workers
+// as tasks of a local ECS. It needs no account and no other server.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/novaura/acs-operator/internal/cli"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// options is what one can choose of the local system.
+type options struct {
+	Listen       string        `env:"LOCAL_LISTEN" default:"127.0.0.1:8080" help:"Where the page is served."`
+	AWS          string        `name:"aws" env:"LOCAL_AWS" default:"127.0.0.1:4566" help:"Where the AWS endpoint, Twilio's API and the outbox are served."`
+	Data         string        `env:"LOCAL_DATA" default:".local" type:"path" help:"The folder for the database, logs and binaries."`
+	Policy       string        `env:"CONTROLLER_POLICY" default:"config/scaling-policy.yaml" placeholder:"SOURCE" help:"The policy that the controller follows; edit it while it runs."`
+	Load         string        `env:"LOCAL_LOAD" enum:"none,steady,day,burst" default:"steady" help:"What arrives: none, steady, day (a day in 24 minutes), or burst (steady, and 5,000 at once every five minutes)."`
+	Rate         float64       `env:"LOCAL_RATE" default:"20" help:"Messages a second, in the mean."`
+	For          time.Duration `env:"LOCAL_FOR" placeholder:"DURATION" help:"Stop by itself after so long, and print a summary."`
+	Only         string        `enum:",aws" default:"" placeholder:"aws" help:"aws: serve the AWS endpoint alone, empty."`
+	Account      string        `env:"LOCAL_ACCOUNT" default:"123456789012" help:"The AWS account number."`
+	StartLag     time.Duration `env:"LOCAL_START_LAG" default:"5s" help:"How long a task takes to start (Fargate: 30s to 90s)."`
+	MetricsDelay time.Duration `env:"LOCAL_METRICS_DELAY" default:"60s" help:"How long after its end a CloudWatch minute appears."`
+}
+
+// run is the local system as a function, so that tests call it as a shell
+// would.
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	return cli.Run(ctx, "local", "The whole system on one machine, with no account: open the page it names, and edit the policy.",
+		&options{}, args, cli.Streams{In: in, Out: out, Err: errOut})
+}
+
+// Run starts the system, and returns when it has stopped and no process is
+// left.
+func (o *options) Run(ctx context.Context, streams cli.Streams) error {
+	if o.For > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.For)
+		defer cancel()
+	}
+	if o.Only == "aws" {
+		return serveOnlyAWS(ctx, o, streams)
+	}
+	return runSystem(ctx, o, streams)
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/novaura/acs-operator/internal/sandbox/twilio"
+	"github.com/novaura/acs-operator/internal/store"
+)
+
+type sqsAttribute = sqstypes.QueueAttributeName
+
+const reportEvery = 10 * time.Second
+
+// report tells what happens, and at the end what came of it.
+type report struct {
+	began    time.Time
+	out      io.Writer
+	db       store.Store
+	twilio   *twilio.Server
+	load     *load
+	queueURL string
+	sqs      *sqs.Client
+	ecs      *ecs.Client
+
+	inherited     int64         // messages that a former run left on the queue
+	firstAccepted time.Duration // from the start; 0: none yet
+	mostTasks     int32
+}
+
+// watch prints a line now and then until ctx ends.
+func (r *report) watch(ctx context.Context) {
+	ticker := time.NewTicker(500 * time.Millisecond)
+	defer ticker.Stop()
+	printed := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		accepted := r.twilio.Stats().Accepted
+		if accepted > 0 && r.firstAccepted == 0 {
+			r.firstAccepted = time.Since(r.began)
+			_, _ = fmt.Fprintf(r.out, "first message sent %.1fs after the start\n", r.firstAccepted.Seconds())
+		}
+		running, desired, err := r.tasks(ctx)
+		if err != nil {
+			continue
+		}
+		r.mostTasks = max(r.mostTasks, running)
+		if time.Since(printed) < reportEvery {
+			continue
+		}
+		printed = time.Now()
+		waiting, err := depth(ctx, r.sqs, r.queueURL)
+		if err == nil {
+			_, _ = fmt.Fprintf(r.out, "%s  queued %d, sent %d, waiting %d, tasks %d of %d\n", printed.Format(time.TimeOnly), r.load.sent.Load(), accepted, waiting, running, desired)
+		}
+	}
+}
+
+func (r *report) tasks(ctx context.Context) (running, desired int32, err error) {
+	answer, err := r.ecs.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: aws.String(cluster), Services: []string{workerService}})
+	if err != nil || len(answer.Services) == 0 {
+		return 0, 0, fmt.Errorf("describe the service: %w", err)
+	}
+	return answer.Services[0].RunningCount, answer.Services[0].DesiredCount, nil
+}
+
+// summary prints what came of every message, and fails when one is lost or
+// was sent twice.
+func (r *report) summary(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	waiting, err := depth(ctx, r.sqs, r.queueURL)
+	if err != nil {
+		return err
+	}
+	events, err := r.db.Events(ctx, store.Filter{Since: r.began, Limit: math.MaxInt32})
+	if err != nil {
+		return fmt.Errorf("read the history: %w", err)
+	}
+	statuses := map[store.Status]int64{}
+	for _, e := range events {
+		statuses[e.Status]++
+	}
+	queued, doubled := r.load.sent.Load(), r.twilio.Stats().Doubled
+	// What still waits may have a row already, so a loss is what neither the
+	// history nor the queue knows.
+	lost := max(0, queued+r.inherited-int64(len(events))-waiting)
+	_, _ = fmt.Fprintf(r.out, "\nran %s; first message sent after %.1fs; at most %d tasks\n", time.Since(r.began).Round(time.Second), r.firstAccepted.Seconds(), r.mostTasks)
+	_, _ = fmt.Fprintf(r.out, "queued %d; history:%s; still waiting %d\nlost %d, sent twice %d\n", queued, tally(statuses), waiting, lost, doubled)
+	if lost > 0 || doubled > 0 {
+		return fmt.Errorf("%d messages were lost, and %d texts were sent twice: this is a defect, please report it with the logs", lost, doubled)
+	}
+	return nil
+}
+
+// tally lists counts by status, in the order of the names.
+func tally(statuses map[store.Status]int64) string {
+	var text strings.Builder
+	for _, status := range slices.Sorted(maps.Keys(statuses)) {
+		_, _ = fmt.Fprintf(&text, " %s %d", status, statuses[status])
+	}
+	return text.String()
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/novaura/acs-operator/internal/sandbox"
+	"github.com/novaura/acs-operator/internal/sandbox/cloudwatch"
+	"github.com/novaura/acs-operator/internal/sandbox/ecs"
+	"github.com/novaura/acs-operator/internal/sandbox/sqs"
+	"github.com/novaura/acs-operator/internal/sandbox/twilio"
+)
+
+// queuesFile keeps what waits on the queues between two runs.
+const queuesFile = "queues.json"
+
+// standIns are AWS and Twilio on one address.
+type standIns struct {
+	endpoint string
+	data     string
+	sqs      *sqs.Service
+	twilio   *twilio.Server
+	ecs      *ecs.Server
+
+	server    *http.Server
+	programs  *ecs.Programs
+	stopECS   context.CancelFunc
+	ecsEnded  chan error
+	others    sync.WaitGroup
+	tasksGone bool
+}
+
+// startStandIns serves until stop is called; ctx ends what runs in the
+// background beside the tasks.
+func startStandIns(ctx context.Context, o *options, programs binaries, taskLog io.Writer) (*standIns, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.AWS)
+	if err != nil {
+		return nil, fmt.Errorf("serve the AWS endpoint: %w; choose another address with --aws", err)
+	}
+	s := &standIns{
+		endpoint: "http://" + listener.Addr().String(), data: o.Data,
+		sqs:    sqs.New(sqs.Options{Account: o.Account, Region: region}),
+		twilio: twilio.New(twilio.Options{AccountSID: twilioAccount, AuthToken: twilioToken, Latency: 150 * time.Millisecond}),
+	}
+	if o.Only == "" {
+		if err := s.loadQueues(); err != nil {
+			return nil, errors.Join(err, listener.Close())
+		}
+	}
+	metrics := cloudwatch.New(cloudwatch.Options{Delay: o.MetricsDelay, Sample: s.sample})
+	s.programs = ecs.NewPrograms(map[string]string{workerImage: programs.worker}, awsEnvironment(s.endpoint), logTo(taskLog))
+	s.ecs = ecs.New(ecs.Options{Account: o.Account, Region: region, Launcher: s.programs, StartLag: o.StartLag})
+	s.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: s.handler(sandbox.AWS{Account: o.Account, SQS: s.sqs, CloudWatch: metrics, ECS: s.ecs})}
+	s.others.Go(func() { serveHTTP(s.server, listener) })
+	s.others.Go(func() { _ = metrics.Run(ctx) })
+	ecsCtx, stopECS := context.WithCancel(context.WithoutCancel(ctx))
+	s.stopECS, s.ecsEnded = stopECS, make(chan error, 1)
+	go func() { s.ecsEnded <- s.ecs.Run(ecsCtx) }()
+	return s, nil
+}
+
+// handler tells Twilio's paths from AWS's.
+func (s *standIns) handler(aws http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	for _, path := range []string{"/2010-04-01/", "/outbox", "/outbox.json", "/_sandbox/twilio"} {
+		mux.Handle(path, s.twilio)
+	}
+	mux.Handle("/", aws)
+	return mux
+}
+
+func (s *standIns) sample() []cloudwatch.QueueSample {
+	queues := s.sqs.Sample()
+	samples := make([]cloudwatch.QueueSample, len(queues))
+	for i, q := range queues {
+		samples[i] = cloudwatch.QueueSample(q)
+	}
+	return samples
+}
+
+// stopTasks ends every task as ECS would, once.
+func (s *standIns) stopTasks() error {
+	if s.tasksGone {
+		return nil
+	}
+	s.tasksGone = true
+	s.stopECS()
+	err := <-s.ecsEnded
+	s.programs.Close()
+	return err
+}
+
+// stop ends the tasks and then what they talk to. fall ends the context that
+// the stand-ins were started with.
+func (s *standIns) stop(fall context.CancelFunc) error {
+	err := s.stopTasks()
+	fall()
+	bounded, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if s.server.Shutdown(bounded) != nil {
+		err = errors.Join(err, s.server.Close()) // a page of the outbox that is still open
+	}
+	s.others.Wait()
+	return err
+}
+
+// logTo writes each line of a task behind the first part of its id.
+func logTo(w io.Writer) func(taskID, line string) {
+	var mu sync.Mutex
+	return func(taskID, line string) {
+		mu.Lock()
+		defer mu.Unlock()
+		_, _ = fmt.Fprintf(w, "%s %s\n", taskID[:8], strings.TrimSpace(line))
+	}
+}
+
+// lockFolder makes sure that one local system alone uses a data folder.
+func lockFolder(folder string) (unlock func(), err error) {
+	file, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("use the data folder: %w; choose another with --data", err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = file.Close()
+		return nil, fmt.Errorf("use the data folder %s: another local system does; stop it, or choose another folder with --data", folder)
+	}
+	return func() { _ = file.Close() }, nil
+}

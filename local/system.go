@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/novaura/acs-operator/internal/cli"
+	"github.com/novaura/acs-operator/internal/store"
+	"github.com/novaura/acs-operator/internal/store/open"
+)
+
+// runSystem starts everything in the order in which things need each other,
+// and stops it in the reverse order:
+//
+//	stand-ins ▶ queues and service ▶ controller ▶ load
+func runSystem(ctx context.Context, o *options, streams cli.Streams) (err error) {
+	logs := filepath.Join(o.Data, "logs")
+	if err := os.MkdirAll(logs, 0o700); err != nil {
+		return fmt.Errorf("make the data folder: %w; choose another with --data", err)
+	}
+	unlock, err := lockFolder(o.Data)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := checkFree(ctx, o.Listen); err != nil {
+		return err
+	}
+	taskLog, err := os.OpenFile(filepath.Join(logs, "worker.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = taskLog.Close() }()
+	programs, err := findBinaries(ctx, filepath.Join(o.Data, "bin"), streams.Err)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+
+	// The stand-ins outlive ctx: the workers need them while they drain.
+	standing, fall := context.WithCancel(context.WithoutCancel(ctx))
+	defer fall()
+	s, err := startStandIns(standing, o, programs, taskLog)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop(fall), s.saveQueues()) }()
+
+	database := "sqlite:" + filepath.Join(o.Data, "acs.db")
+	queueURL, err := provision(ctx, awsConfig(s.endpoint), workerEnvironment(database, s.endpoint), 1)
+	if err != nil {
+		return err
+	}
+	controllerCtx, stopController := context.WithCancel(standing)
+	defer stopController()
+	ended, err := startController(controllerCtx, programs.controller, controllerEnvironment(o, database, s.endpoint), filepath.Join(logs, "controller.log"))
+	if err != nil {
+		return err
+	}
+	greet(streams, o, s.endpoint)
+
+	db, err := openStore(ctx, database)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	r := &report{
+		began: began, out: streams.Out, db: db, twilio: s.twilio, queueURL: queueURL,
+		sqs: sqs.NewFromConfig(awsConfig(s.endpoint)), ecs: ecs.NewFromConfig(awsConfig(s.endpoint)),
+	}
+	r.load = &load{client: r.sqs, queue: queueURL}
+	if r.inherited, err = depth(ctx, r.sqs, queueURL); err != nil {
+		return err
+	}
+	err = runUntilDone(ctx, o, r, ended)
+	_, _ = fmt.Fprintln(streams.Err, "stopping: the controller, then the workers, each finishing what it holds …")
+	stopController()
+	err = errors.Join(err, <-ended, s.stopTasks())
+	return errors.Join(err, r.summary(context.WithoutCancel(ctx)))
+}
+
+// runUntilDone keeps the load coming until ctx ends or the controller does.
+func runUntilDone(ctx context.Context, o *options, r *report, ended chan error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var (
+		running sync.WaitGroup
+		loadErr error
+	)
+	defer running.Wait()
+	running.Go(func() { r.watch(ctx) })
+	if o.Load != "none" {
+		running.Go(func() { loadErr = r.load.run(ctx, o.Load, o.Rate); cancel() })
+	}
+	select {
+	case <-ctx.Done():
+		running.Wait()
+		return loadErr
+	case err := <-ended:
+		ended <- nil // taken from the channel; the caller waits on it too
+		return err
+	}
+}
+
+func workerEnvironment(database, endpoint string) map[string]string {
+	return map[string]string{
+		"WORKER_TYPE": "all", "DATABASE_URL": database, "TWILIO_BASE_URL": endpoint, "WORKER_STOP_TIMEOUT": stopTimeout.String(),
+		"TWILIO_ACCOUNT_SID": twilioAccount, "TWILIO_AUTH_TOKEN": twilioToken, "TWILIO_FROM_NUMBER": senderNumber,
+	}
+}
+
+func awsEnvironment(endpoint string) []string {
+	return []string{
+		"AWS_ENDPOINT_URL=" + endpoint, "AWS_REGION=" + region, "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local",
+		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "LOG_LEVEL=" + os.Getenv("LOG_LEVEL"), "AWS_EC2_METADATA_DISABLED=true",
+	}
+}
+
+func controllerEnvironment(o *options, database, endpoint string) []string {
+	return append(awsEnvironment(endpoint),
+		"DATABASE_URL="+database, "CONTROLLER_POLICY="+o.Policy, "CONTROLLER_LISTEN="+o.Listen,
+		"CONTROLLER_LINKS=Outbox="+endpoint+"/outbox")
+}
+
+func greet(streams cli.Streams, o *options, endpoint string) {
+	_, _ = fmt.Fprintf(streams.Out, `
+  page       http://%s
+  outbox     %s/outbox        what people would have received
+  AWS        export AWS_ENDPOINT_URL=%s AWS_REGION=%s AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
+  policy     %s               edit it, and watch the controller follow
+  database   DATABASE_URL=sqlite:%s worker events
+  logs       %s
+
+`, o.Listen, endpoint, endpoint, region, o.Policy, filepath.Join(o.Data, "acs.db"), filepath.Join(o.Data, "logs"))
+}
+
+// checkFree finds out before anything starts whether the page's port can be
+// had: the controller would say it in its log alone.
+func checkFree(ctx context.Context, address string) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("serve the page: %w; choose another address with --listen", err)
+	}
+	return listener.Close()
+}
+
+// openStore waits until the controller has made the database's schema.
+func openStore(ctx context.Context, database string) (store.Store, error) {
+	db, err := open.Open(ctx, database)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := db.Migrate(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// serveOnlyAWS serves the AWS endpoint alone, empty, until ctx ends.
+func serveOnlyAWS(ctx context.Context, o *options, streams cli.Streams) error {
+	s, err := startStandIns(ctx, o, binaries{}, nil)
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(streams.Out, "AWS endpoint %s, account %s, region %s\n", s.endpoint, o.Account, region)
+	<-ctx.Done()
+	return s.stop(func() {})
+}
+
+// saveQueues keeps what still waits on the queues for the next start.
+func (s *standIns) saveQueues() error {
+	file, err := os.CreateTemp(s.data, "queues.*")
+	if err != nil {
+		return fmt.Errorf("keep the queues: %w", err)
+	}
+	if err := errors.Join(s.sqs.Save(file), file.Close()); err != nil {
+		return fmt.Errorf("keep the queues: %w", err)
+	}
+	return os.Rename(file.Name(), filepath.Join(s.data, queuesFile))
+}
+
+// loadQueues brings back what a former run left on the queues.
+func (s *standIns) loadQueues() error {
+	file, err := os.Open(filepath.Join(s.data, queuesFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	if err := s.sqs.Load(file); err != nil {
+		return fmt.Errorf("bring back the queues of the last run from %s: %w; move the file away to start without them", file.Name(), err)
+	}
+	return nil
+}
+
+func serveHTTP(server *http.Server, listener net.Listener) {
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		slog.Error("serve the stand-ins", "error", err)
+	}
+}
