@@ -2,6 +2,7 @@ package scaling
 
 import (
 	"encoding/json"
+	"math"
 	"time"
 )
 
@@ -59,4 +60,83 @@ type Observation struct {
 	Time    time.Time        `json:"time"`
 	Service *Service         `json:"service"`
 	Queues  map[string]Queue `json:"queues"`
+}
+
+// Normalize returns the observation with what cannot be true made unknown:
+// values that are negative or no number, counts whose period has not ended.
+// Samples without a time get the observation's, gauges from the future too;
+// counts without a period get CloudWatch's minute.
+func (o Observation) Normalize() Observation {
+	queues := make(map[string]Queue, len(o.Queues))
+	for name, q := range o.Queues {
+		for _, gauge := range []**Sample{&q.Visible, &q.InFlight, &q.Delayed, &q.OldestAge, &q.OldestWaiting, &q.Parked} {
+			*gauge = (*gauge).gauge(o.Time)
+		}
+		for _, count := range []**Sample{&q.Sent, &q.Received, &q.Deleted, &q.Failed, &q.DeadLettered} {
+			*count = (*count).count(o.Time)
+		}
+		queues[name] = q
+	}
+	o.Queues = queues
+	o.Service = o.Service.possible()
+	return o
+}
+
+// maxCount is more messages, or tasks, than any account has.
+const maxCount = 1e12
+
+func (s *Sample) plausible(now time.Time) *Sample {
+	if s == nil || math.IsNaN(s.Value) || s.Value < 0 || s.Value > maxCount {
+		return nil
+	}
+	sample := *s
+	if sample.Time.IsZero() {
+		sample.Time = now
+	}
+	return &sample
+}
+
+func (s *Sample) gauge(now time.Time) *Sample {
+	sample := s.plausible(now)
+	if sample != nil && sample.Time.After(now) {
+		sample.Time = now
+	}
+	return sample
+}
+
+func (s *Sample) count(now time.Time) *Sample {
+	sample := s.plausible(now)
+	if sample == nil || sample.Time.After(now.Add(time.Second)) {
+		return nil
+	}
+	if sample.Period == 0 {
+		sample.Period = 60
+	}
+	if math.IsNaN(sample.Period) || sample.Period < 1 || sample.Period > 86400 {
+		return nil
+	}
+	return sample
+}
+
+func (s *Service) possible() *Service {
+	if s == nil || min(s.Desired, s.Running, s.Pending) < 0 || max(s.Desired, s.Running, s.Pending) > maxTasks {
+		return nil
+	}
+	return s
+}
+
+// fresh returns the sample unless it is missing or older at now than limit.
+func (s *Sample) fresh(now time.Time, limit time.Duration) *Sample {
+	if s == nil || now.Sub(s.Time) > limit {
+		return nil
+	}
+	return s
+}
+
+// valueOf returns a sample's value, 0 when it is unknown.
+func valueOf(s *Sample) float64 {
+	if s == nil {
+		return 0
+	}
+	return s.Value
 }

@@ -1,0 +1,71 @@
+package scaling
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/novaura/acs-operator/config"
+)
+
+// DecideLines reads one observation a line and writes one decision a line, in
+// one Write each, until in ends. The only clock is the observation's. A line
+// that is not an observation is answered with {"error":"…"}; blank ones with
+// nothing. Lines may be of any length.
+//
+// It returns the state after the last decision, and the first error of in or
+// out.
+func DecideLines(p *config.ScalingPolicy, state State, in io.Reader, out io.Writer) (State, error) {
+	lines := bufio.NewReaderSize(in, 64<<10)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if text := bytes.TrimSpace(line); len(text) > 0 {
+			var answer any
+			answer, state = decideLine(p, state, text)
+			if writeErr := writeLine(out, answer); writeErr != nil {
+				return state, writeErr
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return state, nil
+		}
+		if err != nil {
+			return state, fmt.Errorf("read observation: %w", err)
+		}
+	}
+}
+
+// refusal answers a line that is not an observation.
+type refusal struct {
+	Error string `json:"error"`
+}
+
+func decideLine(p *config.ScalingPolicy, state State, line []byte) (answer any, next State) {
+	var obs Observation
+	switch err := json.Unmarshal(line, &obs); {
+	case err != nil:
+		return refusal{"read observation: " + err.Error()}, state
+	case line[0] != '{':
+		return refusal{"read observation: it is no JSON object"}, state
+	case obs.Time.IsZero():
+		return refusal{"read observation: it has no time"}, state
+	}
+	decision, next := Decide(p, obs, state, obs.Time)
+	return decision, next
+}
+
+func writeLine(out io.Writer, answer any) error {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(answer); err != nil {
+		return fmt.Errorf("encode decision: %w", err)
+	}
+	if _, err := out.Write(text.Bytes()); err != nil {
+		return fmt.Errorf("write decision: %w", err)
+	}
+	return nil
+}

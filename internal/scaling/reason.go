@@ -1,0 +1,92 @@
+package scaling
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// limitedBy names the last rule that set the count apart from the need.
+func (d *deciding) limitedBy() string {
+	for _, step := range slices.Backward(d.out.Steps) {
+		switch rule := step.Rule; rule {
+		case "externalChange":
+		case "paused", "emergencyStop", "fallback":
+			return rule
+		default:
+			if d.tasks != d.out.Need {
+				return rule
+			}
+		}
+	}
+	if d.blind {
+		return "unknown"
+	}
+	return ""
+}
+
+// reason is the decision in one sentence: the neediest queue, then what held
+// the count elsewhere, in order.
+func (d *deciding) reason() string {
+	parts := []string{d.neediest()}
+	for _, s := range d.out.Steps {
+		parts = append(parts, s.sentence())
+	}
+	return strings.Join(parts, "; ")
+}
+
+// neediest tells the queue that set the need.
+func (d *deciding) neediest() string {
+	if len(d.out.Queues) == 0 {
+		return "no queues"
+	}
+	most := d.out.Queues[0]
+	for _, q := range d.out.Queues {
+		if q.Need > most.Need || (q.Need == most.Need && q.Backlog > most.Backlog) {
+			most = q
+		}
+	}
+	return most.sentence(d.current)
+}
+
+// sentence tells one queue's need, with what it was reckoned from.
+func (q QueueNeed) sentence(current int) string {
+	if !q.Known && q.Why == "depth unknown" {
+		return q.Queue + ": depth unknown"
+	}
+	text := fmt.Sprintf("%s: %s waiting, %s arriving", q.Queue, number(q.Backlog-q.InFlight), perSecond(q.Arrival))
+	if q.PerTask > 0 {
+		text += fmt.Sprintf(", %s %s %s", taskCount(current), verb(current), perSecond(q.PerTask*float64(current)))
+	}
+	return text + ": " + q.Why
+}
+
+func verb(n int) string {
+	if n == 1 {
+		return "does"
+	}
+	return "do"
+}
+
+// sentence tells what a rule did.
+func (s Step) sentence() string {
+	count := number(float64(s.To))
+	switch s.Rule {
+	case "externalChange":
+		return s.Reason
+	case "paused", "emergencyStop":
+		return "held at " + count + ": " + s.Reason
+	case "unknown", "rollout", "failedStarts", "providerLimited", "protected", "stabilization":
+		return "held at " + count + " (" + s.Reason + ")"
+	case "tolerance":
+		return "left at " + count + " (within tolerance)"
+	case "behavior":
+		return "limited to " + count + " by " + s.Reason
+	case "minTasks", "fallback":
+		return "raised to " + count + " by " + s.Rule + " (" + s.Reason + ")"
+	}
+	if s.To > s.From {
+		return "raised to " + count + " by " + s.Reason
+	}
+	return "limited to " + count + " by " + s.Reason
+}

@@ -1,0 +1,95 @@
+package scaling
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// stateVersion is the layout of State that this code writes and reads.
+const stateVersion = 1
+
+// maxMemory bounds each list in a State, so that it stays a few KiB.
+const maxMemory = 96
+
+// stamp is a point in time in Unix milliseconds: short in JSON, and free of
+// the time zones and monotonic readings that make equal times differ.
+type stamp int64
+
+func stampOf(t time.Time) stamp                        { return stamp(t.UnixMilli()) }
+func (s stamp) add(d time.Duration) stamp              { return s + stamp(d.Milliseconds()) }
+func (s stamp) sub(earlier stamp) float64              { return float64(s-earlier) / 1000 } // seconds
+func (s stamp) within(d time.Duration, now stamp) bool { return s > now.add(-d) }
+
+// State is what one decision hands to the next. It is a plain value that
+// survives JSON; its zero value is a controller's first tick. Its size is
+// bounded, whatever is observed.
+type State struct {
+	Version int   `json:"version"`
+	Time    stamp `json:"time"` // of the newest decision
+	// Wanted is the count of the last decision, nil before the first. A
+	// service that is found with another one was changed by someone else.
+	Wanted *int `json:"wanted,omitempty"`
+	// Stopped: someone set 0 although minTasks is above; until it is raised.
+	Stopped  bool                   `json:"stopped,omitempty"`
+	Tasks    taskMemory             `json:"tasks"`
+	Behavior behaviorMemory         `json:"behavior"`
+	Queues   map[string]queueMemory `json:"queues,omitempty"`
+}
+
+// UnmarshalJSON refuses a state of another version, and one that this code
+// cannot have written.
+func (s *State) UnmarshalJSON(data []byte) error {
+	type plain State
+	var read plain
+	if err := json.Unmarshal(data, &read); err != nil {
+		return fmt.Errorf("read scaling state: %w", err)
+	}
+	if read.Version != stateVersion && (read.Version != 0 || read.Time != 0) {
+		return fmt.Errorf("read scaling state: it has version %d, this program reads %d", read.Version, stateVersion)
+	}
+	*s = State(read)
+	return nil
+}
+
+// clone returns a copy that shares nothing with s: a decision never changes
+// the state it was given.
+func (s State) clone() State {
+	s.Version = stateVersion
+	if s.Wanted != nil {
+		wanted := *s.Wanted
+		s.Wanted = &wanted
+	}
+	s.Tasks = s.Tasks.clone()
+	s.Behavior = s.Behavior.clone()
+	queues := make(map[string]queueMemory, len(s.Queues))
+	for name, q := range maps.All(s.Queues) {
+		queues[name] = q.clone()
+	}
+	s.Queues = queues
+	return s
+}
+
+// turnTo moves the state to now. When the clock went back, what lies in the
+// future never happened.
+func (s *State) turnTo(now stamp) {
+	if now < s.Time {
+		s.Tasks.forgetAfter(now)
+		s.Behavior.forgetAfter(now)
+		for name, q := range s.Queues {
+			q.forgetAfter(now)
+			s.Queues[name] = q
+		}
+	}
+	s.Time = now
+}
+
+// newest keeps the last maxMemory items of a list.
+func newest[T any](items []T) []T {
+	if len(items) > maxMemory {
+		return slices.Clone(items[len(items)-maxMemory:])
+	}
+	return items
+}

@@ -1,0 +1,173 @@
+package scaling
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+const (
+	// defaultStartLag is assumed until enough starts were seen; a Fargate
+	// task takes 45 to 90 s.
+	defaultStartLag = 60 * time.Second
+	minLags         = 3  // starts before the learned lag is believed
+	maxLags         = 60 // starts remembered
+	// taskHistory is how far back running tasks are remembered: longer than
+	// CloudWatch's latest minute is late.
+	taskHistory = 10 * time.Minute
+	// maxGap is the longest time between two observations that still says
+	// something of what was between.
+	maxGap = 2 * time.Minute
+	// failedStartsHold is how long after a failed start no task is added.
+	failedStartsHold = 5 * time.Minute
+)
+
+// runningSince is a change of the running count.
+type runningSince struct {
+	At    stamp `json:"at"`
+	Tasks int   `json:"n"`
+}
+
+// taskMemory is what is remembered of the service: what runs, what starts,
+// and how long a start takes.
+type taskMemory struct {
+	Seen    stamp          `json:"seen,omitempty"`    // newest observation of the service
+	Desired int            `json:"desired,omitempty"` // count that the starts below lead to
+	Running []runningSince `json:"running,omitempty"` // oldest first
+	Starts  []runningSince `json:"starts,omitempty"`  // asked for at, and how many do not run yet
+	Lags    []float64      `json:"lags,omitempty"`    // seconds from asked for to running
+	// FailedStarts is the newest count that was told, FailedAt when it rose.
+	FailedStarts int   `json:"failedStarts,omitempty"`
+	FailedAt     stamp `json:"failedAt,omitempty"`
+}
+
+func (m taskMemory) clone() taskMemory {
+	m.Running = slices.Clone(m.Running)
+	m.Starts = slices.Clone(m.Starts)
+	m.Lags = slices.Clone(m.Lags)
+	return m
+}
+
+func (m *taskMemory) forgetAfter(now stamp) {
+	late := func(r runningSince) bool { return r.At > now }
+	m.Running = slices.DeleteFunc(m.Running, late)
+	m.Starts = slices.DeleteFunc(m.Starts, late)
+	m.Seen = min(m.Seen, now)
+	m.FailedAt = min(m.FailedAt, now)
+}
+
+// observe takes in the service's counts as they are now.
+func (m *taskMemory) observe(now stamp, s Service) {
+	first := m.Seen == 0
+	if now.sub(m.Seen) > maxGap.Seconds() {
+		m.Running, m.Starts = nil, nil
+	}
+	if !first {
+		m.ask(now, s.Desired)
+	}
+	m.Desired = s.Desired
+	m.land(now, s)
+	m.noticeFailures(now, s)
+	m.Seen = now
+}
+
+// ask notes tasks asked for, or no longer.
+func (m *taskMemory) ask(now stamp, desired int) {
+	if desired > m.Desired {
+		m.Starts = newest(append(m.Starts, runningSince{At: now, Tasks: desired - m.Desired}))
+	}
+	for less := m.Desired - desired; less > 0 && len(m.Starts) > 0; {
+		last := &m.Starts[len(m.Starts)-1]
+		taken := min(less, last.Tasks)
+		last.Tasks -= taken
+		less -= taken
+		if last.Tasks == 0 {
+			m.Starts = m.Starts[:len(m.Starts)-1]
+		}
+	}
+	m.Desired = desired
+}
+
+// land notes the tasks that run now: a rise ends the oldest starts.
+func (m *taskMemory) land(now stamp, s Service) {
+	if len(m.Running) == 0 {
+		m.Running = append(m.Running, runningSince{At: now, Tasks: s.Running})
+		return
+	}
+	before := m.Running[len(m.Running)-1].Tasks
+	if s.Running == before {
+		return
+	}
+	for risen := s.Running - before; risen > 0 && len(m.Starts) > 0; {
+		oldest := &m.Starts[0]
+		taken := min(risen, oldest.Tasks)
+		m.Lags = append(m.Lags, math.Round(now.sub(oldest.At)*10)/10)
+		oldest.Tasks -= taken
+		risen -= taken
+		if oldest.Tasks == 0 {
+			m.Starts = m.Starts[1:]
+		}
+	}
+	m.Lags = m.Lags[max(0, len(m.Lags)-maxLags):]
+	between := m.Seen + (now-m.Seen)/2 // somewhere between two looks
+	m.Running = newest(append(m.Running, runningSince{At: between, Tasks: s.Running}))
+	for len(m.Running) > 1 && !m.Running[1].At.within(taskHistory, now) {
+		m.Running = m.Running[1:]
+	}
+}
+
+func (m *taskMemory) noticeFailures(now stamp, s Service) {
+	if s.FailedStarts == nil {
+		return
+	}
+	if *s.FailedStarts > m.FailedStarts {
+		m.FailedAt = now
+	}
+	m.FailedStarts = *s.FailedStarts
+}
+
+// lag returns how long a task takes from asked for to running, in seconds:
+// the 90th percentile of the last starts.
+func (m *taskMemory) lag() float64 {
+	if len(m.Lags) < minLags {
+		return defaultStartLag.Seconds()
+	}
+	sorted := slices.Sorted(slices.Values(m.Lags))
+	return sorted[(len(sorted)*9-1)/10]
+}
+
+// seconds integrates the running tasks over from..to, in task-seconds. It
+// says whether the count was steady enough to learn from, and nothing when
+// the time lies outside what is remembered.
+func (m *taskMemory) seconds(from, to stamp) (total float64, steady, known bool) {
+	if len(m.Running) == 0 || m.Running[0].At > from || m.Seen < to {
+		return 0, false, false
+	}
+	low, high := math.MaxInt, 0
+	for i, r := range m.Running {
+		end := to
+		if i+1 < len(m.Running) {
+			end = min(end, m.Running[i+1].At)
+		}
+		if begin := max(from, r.At); end > begin {
+			total += end.sub(begin) * float64(r.Tasks)
+			low, high = min(low, r.Tasks), max(high, r.Tasks)
+		}
+	}
+	return total, high <= low+low/4, true
+}
+
+// failing says that tasks do not start, and how that shows.
+func (m *taskMemory) failing(now stamp, s Service) (string, bool) {
+	if s.Running >= s.Desired {
+		return "", false
+	}
+	if m.FailedAt != 0 && m.FailedAt.within(failedStartsHold, now) {
+		return taskCount(m.FailedStarts) + " failed to start", true
+	}
+	overdue := max(failedStartsHold.Seconds(), 4*m.lag())
+	if len(m.Starts) > 0 && now.sub(m.Starts[0].At) > overdue {
+		return "tasks asked for " + seconds(now.sub(m.Starts[0].At)) + " ago do not run", true
+	}
+	return "", false
+}
