@@ -2,6 +2,7 @@ package twilio
 
 import (
 	"hash/maphash"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -94,9 +95,7 @@ func (s *memory) list(q query) (found []*message, more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	messages := s.window(q, now)
-	for i := len(messages) - 1; i >= 0; i-- {
-		m := messages[i]
+	for _, m := range slices.Backward(s.window(q, now)) {
 		switch {
 		case q.account != "" && m.account != q.account, q.from != "" && !m.isFrom(q.from, now):
 		case q.skip > 0:

@@ -345,7 +345,7 @@ func TestThePageLoadsNothingFromElsewhere(t *testing.T) {
 	}
 	defer func() { _ = answer.Body.Close() }()
 	html, _ := io.ReadAll(answer.Body)
-	if answer.StatusCode != 200 || !strings.HasPrefix(answer.Header.Get("Content-Type"), "text/html") || !strings.Contains(string(html), "/outbox.json") {
+	if answer.StatusCode != http.StatusOK || !strings.HasPrefix(answer.Header.Get("Content-Type"), "text/html") || !strings.Contains(string(html), "/outbox.json") {
 		t.Errorf("got HTTP %d %s, want the page", answer.StatusCode, answer.Header.Get("Content-Type"))
 	}
 	for _, elsewhere := range []string{"http://", "https://", "innerHTML", "src="} {
