@@ -25,7 +25,7 @@ const (
 
 // Invalid is the error of a message that cannot be understood. Neither Reason
 // nor Detail holds personal data.
-type Invalid struct {
+type Invalid struct { //nolint:errname // message.Invalid says it
 	Reason Reason
 	Detail string // for people: the field, and what is wrong with it
 	// Known is what could be understood: never nil, never hashed, without the

@@ -86,7 +86,7 @@ func (m *Message) normalizeSend() *Invalid {
 	}
 	number, ok := e164(m.To)
 	if !ok {
-		return invalidf(BadAddress, "to: not a telephone number with its country code, such as +14155550123")
+		return invalidf(BadAddress, "to: not a telephone number with its country code, such as +442071838750")
 	}
 	m.To = number
 	if m.From, ok = smsSender(m.From); !ok {
