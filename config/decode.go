@@ -97,7 +97,7 @@ func (d *document) decode(path string, n *yaml.Node, v reflect.Value, r rules) {
 		}
 		return
 	}
-	switch v.Kind() { //nolint:exhaustive // the rest is scalars, or in no policy
+	switch v.Kind() {
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		d.decode(path, n, v.Elem(), r)

@@ -72,7 +72,7 @@ func startStandIns(ctx context.Context, o *options, programs binaries, taskLog i
 // handler tells Twilio's paths from AWS's.
 func (s *standIns) handler(aws http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	for _, path := range []string{"/2010-04-01/", "/outbox", "/outbox.json", "/_sandbox/twilio"} {
+	for _, path := range []string{"/2010-04-01/", "/outbox", "/outbox.json", "/_sandbox/twilio", "/_sandbox/twilio/"} {
 		mux.Handle(path, s.twilio)
 	}
 	mux.Handle("/", aws)
@@ -124,8 +124,12 @@ func logTo(w io.Writer) func(taskID, line string) {
 	}
 }
 
-// lockFolder makes sure that one local system alone uses a data folder.
+// lockFolder makes the data folder, and makes sure that one local system alone
+// uses it.
 func lockFolder(folder string) (unlock func(), err error) {
+	if err := os.MkdirAll(filepath.Join(folder, "logs"), 0o700); err != nil {
+		return nil, fmt.Errorf("make the data folder: %w; choose another with --data", err)
+	}
 	file, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("use the data folder: %w; choose another with --data", err)

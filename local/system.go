@@ -26,10 +26,6 @@ import (
 //
 //	stand-ins ▶ queues and service ▶ controller ▶ load
 func runSystem(ctx context.Context, o *options, streams cli.Streams) (err error) {
-	logs := filepath.Join(o.Data, "logs")
-	if err := os.MkdirAll(logs, 0o700); err != nil {
-		return fmt.Errorf("make the data folder: %w; choose another with --data", err)
-	}
 	unlock, err := lockFolder(o.Data)
 	if err != nil {
 		return err
@@ -38,6 +34,7 @@ func runSystem(ctx context.Context, o *options, streams cli.Streams) (err error)
 	if err := checkFree(ctx, o.Listen); err != nil {
 		return err
 	}
+	logs := filepath.Join(o.Data, "logs")
 	taskLog, err := os.OpenFile(filepath.Join(logs, "worker.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -71,24 +68,33 @@ func runSystem(ctx context.Context, o *options, streams cli.Streams) (err error)
 	}
 	greet(streams, o, s.endpoint)
 
-	db, err := openStore(ctx, database)
+	r, err := newReport(ctx, s, database, queueURL)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = db.Close() }()
-	r := &report{
-		began: began, out: streams.Out, db: db, twilio: s.twilio, queueURL: queueURL,
-		sqs: sqs.NewFromConfig(awsConfig(s.endpoint)), ecs: ecs.NewFromConfig(awsConfig(s.endpoint)),
-	}
-	r.load = &load{client: r.sqs, queue: queueURL}
-	if r.inherited, err = depth(ctx, r.sqs, queueURL); err != nil {
-		return err
-	}
+	defer func() { _ = r.db.Close() }()
+	r.began, r.out = began, streams.Out
 	err = runUntilDone(ctx, o, r, ended)
 	_, _ = fmt.Fprintln(streams.Err, "stopping: the controller, then the workers, each finishing what it holds …")
 	stopController()
 	err = errors.Join(err, <-ended, s.stopTasks())
 	return errors.Join(err, r.summary(context.WithoutCancel(ctx)))
+}
+
+// newReport opens what the report reads from.
+func newReport(ctx context.Context, s *standIns, database, queueURL string) (*report, error) {
+	r := &report{
+		twilio: s.twilio, queueURL: queueURL,
+		sqs: sqs.NewFromConfig(awsConfig(s.endpoint)), ecs: ecs.NewFromConfig(awsConfig(s.endpoint)),
+	}
+	r.load = &load{client: r.sqs, queue: queueURL}
+	inherited, err := depth(ctx, r.sqs, queueURL)
+	if err != nil {
+		return nil, fmt.Errorf("count what waits already: %w", err)
+	}
+	r.inherited = inherited
+	r.db, err = openStore(ctx, database)
+	return r, err
 }
 
 // runUntilDone keeps the load coming until ctx ends or the controller does.

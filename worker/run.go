@@ -134,7 +134,7 @@ func (c runCommand) queues() ([]consumer.Queue, error) {
 // what comes in; only one that WORKER_TYPE names must have it.
 func (c runCommand) senders(logger *slog.Logger) (map[message.Channel]provider.Sender, error) {
 	senders := map[message.Channel]provider.Sender{}
-	missing := c.twilioFlags.missing()
+	missing := c.missing()
 	if missing == "" {
 		client, err := twilio.New(twilio.Config{
 			AccountSID: c.AccountSID, AuthToken: c.AuthToken, From: c.FromNumber,

@@ -84,7 +84,7 @@ func readFile(name string) (data []byte, err error) {
 	} else if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", name) // a pipe would hold us
 	}
-	file, err := os.Open(name) //nolint:gosec // reading the operator's path is the purpose
+	file, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}

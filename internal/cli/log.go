@@ -30,7 +30,7 @@ func NewLogger(w io.Writer) *slog.Logger {
 
 func newHandler(w io.Writer) slog.Handler {
 	if isTerminal(w) {
-		return tint.NewHandler(w, &tint.Options{Level: slog.LevelDebug, TimeFormat: time.TimeOnly})
+		return tint.NewTextHandler(w, &tint.Options{Level: slog.LevelDebug, TimeFormat: time.TimeOnly})
 	}
 	return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})
 }

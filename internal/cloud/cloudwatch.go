@@ -1,9 +1,13 @@
+// Package cloud translates AWS for the reconcile loop: CloudWatch and SQS into
+// observations, ECS into task counts. It batches, caches and bounds its calls,
+// and decides nothing. Start with Metrics and Services.
 package cloud
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"sync"
 	"time"
@@ -165,9 +169,7 @@ func sameNames(a, b []string) bool { return fmt.Sprint(a) == fmt.Sprint(b) }
 
 func copied(queues map[string]scaling.Queue) map[string]scaling.Queue {
 	c := make(map[string]scaling.Queue, len(queues))
-	for name, q := range queues {
-		c[name] = q
-	}
+	maps.Copy(c, queues)
 	return c
 }
 

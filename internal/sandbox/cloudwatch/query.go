@@ -56,7 +56,7 @@ func decodeForm(form url.Values, prefix string, v reflect.Value) error {
 		v.Set(reflect.New(v.Type().Elem()))
 		return decodeForm(form, prefix, v.Elem())
 	}
-	if text, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if text, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		if !form.Has(prefix) {
 			return nil
 		}
@@ -150,7 +150,7 @@ func (c *queryCodec) answer(w http.ResponseWriter, _ *http.Request, operation st
 }
 
 func encodeXML(b *bytes.Buffer, v reflect.Value) {
-	if text, ok := v.Interface().(encoding.TextMarshaler); ok {
+	if text, ok := reflect.TypeAssert[encoding.TextMarshaler](v); ok {
 		written, _ := text.MarshalText() // of timestamps only, which all have a text
 		b.Write(written)
 		return

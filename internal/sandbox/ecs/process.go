@@ -55,7 +55,7 @@ func (p *Programs) Launch(taskID string, c Container) (Process, error) {
 	if !known {
 		return nil, fmt.Errorf("pull image %s: not on this machine", c.Image)
 	}
-	command := exec.Command(program, c.Command...) //nolint:gosec // it runs what it is told to
+	command := exec.Command(program, c.Command...)
 	command.Env = append(append([]string{}, p.environment...), c.Environment...)
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	reader, writer, err := os.Pipe()

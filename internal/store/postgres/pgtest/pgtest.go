@@ -142,13 +142,13 @@ func start(bin string) (*cluster, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	initialise := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), //nolint:gosec // the machine's own initdb
+	initialise := exec.CommandContext(ctx, filepath.Join(bin, "initdb"),
 		"-U", "test", "-A", "trust", "-E", "UTF8", "--no-sync")
 	confine(initialise, dir, owner)
 	if output, err := initialise.CombinedOutput(); err != nil {
 		return nil, errors.Join(fmt.Errorf("initdb: %w: %s: %s", err, output, advice), os.RemoveAll(dir))
 	}
-	run := exec.CommandContext(context.Background(), "/bin/sh", "-c", keeper, //nolint:gosec // the machine's own postgres
+	run := exec.CommandContext(context.Background(), "/bin/sh", "-c", keeper,
 		filepath.Join(bin, "postgres"), "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off",
 		"-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=200",
 		"-c", "shared_buffers=16MB", "-c", "logging_collector=on", "-c", "log_directory="+dir)

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// controller calls the controller as a shell would.
+func controller(t *testing.T, in string, args ...string) (code int, out, errOut string) {
+	t.Helper()
+	for _, name := range []string{"CONTROLLER_POLICY", "DATABASE_URL", "AWS_REGION"} {
+		t.Setenv(name, "")
+		if err := os.Unsetenv(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var stdout, stderr bytes.Buffer
+	code = run(t.Context(), args, strings.NewReader(in), &stdout, &stderr)
+	return code, stdout.String(), stderr.String()
+}
+
+const shipped = "../config/scaling-policy.yaml"
+
+func TestTheShippedPolicyIsValid(t *testing.T) {
+	code, out, errOut := controller(t, "", "validate", shipped)
+	if code != 0 || !strings.Contains(out, "communication-worker is valid") {
+		t.Errorf("exit code %d: %s%s", code, out, errOut)
+	}
+}
+
+func TestTenMistakesAreTenErrorsInOneRun(t *testing.T) {
+	code, _, errOut := controller(t, "", "validate", "../config/testdata/ten-mistakes.yaml")
+	if code != 2 {
+		t.Errorf("exit code %d, want 2", code)
+	}
+	if got := strings.Count(errOut, "ten-mistakes.yaml:"); got != 10 {
+		t.Errorf("%d errors with a position, want 10:\n%s", got, errOut)
+	}
+}
+
+func TestAFileThatIsNotThereIsWrongUsage(t *testing.T) {
+	code, _, errOut := controller(t, "", "validate", "none.yaml")
+	if code != 2 || !strings.Contains(errOut, "none.yaml") {
+		t.Errorf("exit code %d: %s", code, errOut)
+	}
+}
+
+const dump = `{"time":"2026-01-05T08:00:15Z","service":{"desired":1,"running":1,"pending":0},"queues":{"novaura-acs-sms-events":{"visible":{"value":5000,"time":"2026-01-05T08:00:15Z"},"inFlight":{"value":10,"time":"2026-01-05T08:00:15Z"},"delayed":{"value":0,"time":"2026-01-05T08:00:15Z"}}}}`
+
+func TestDecideAnswersEachLineWithALine(t *testing.T) {
+	code, out, errOut := controller(t, dump+"\nnot json\n"+dump+"\n", "decide", "--policy", shipped)
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if code != 0 || len(lines) != 3 {
+		t.Fatalf("exit code %d, %d lines: %s%s", code, len(lines), out, errOut)
+	}
+	var first struct {
+		Policy, Reason string
+		Desired        int
+		Alerts         []any
+	}
+	if err := json.Unmarshal([]byte(lines[0]), &first); err != nil || first.Policy != "communication-worker" || first.Desired <= 1 || first.Reason == "" || first.Alerts == nil {
+		t.Errorf("decision %s", lines[0])
+	}
+	if !strings.HasPrefix(lines[1], `{"error":`) {
+		t.Errorf("what is no observation got %s", lines[1])
+	}
+}
+
+func TestDecideKeepsItsStateInAFile(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state.json")
+	if code, _, errOut := controller(t, dump, "decide", "--policy", shipped, "--state", state); code != 0 {
+		t.Fatal(errOut)
+	}
+	saved, err := os.ReadFile(state)
+	if err != nil || !json.Valid(saved) {
+		t.Fatalf("%s: %v", saved, err)
+	}
+	if err := os.WriteFile(state, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errOut := controller(t, dump, "decide", "--policy", shipped, "--state", state); code != 2 || !strings.Contains(errOut, "not a saved state") {
+		t.Errorf("a broken state: exit code %d: %s", code, errOut)
+	}
+}
+
+func TestRunNamesTheSettingThatIsMissing(t *testing.T) {
+	code, _, errOut := controller(t, "", "run", "--policy", shipped, "--listen", "127.0.0.1:0")
+	if code != 2 || !strings.Contains(errOut, "DATABASE_URL is not set") {
+		t.Errorf("exit code %d: %s", code, errOut)
+	}
+}
