@@ -2,7 +2,14 @@
 // The page of the controller: one state, drawn again whenever it comes.
 
 const $ = (id) => document.getElementById(id);
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+// css resolves a colour of the style sheet to what a canvas understands.
+function css(name, alpha) {
+  const probe = document.body.appendChild(document.createElement("i"));
+  probe.style.color = alpha ? `color-mix(in srgb, var(${name}) ${alpha}%, transparent)` : `var(${name})`;
+  const color = getComputedStyle(probe).color;
+  probe.remove();
+  return color;
+}
 const clock = (t) => new Date(t).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const count = (n) => (n === null || n === undefined ? "–" : Math.round(n).toLocaleString());
 const rate = (n) => (n === null || n === undefined ? "–" : n >= 10 ? Math.round(n).toLocaleString() : n.toFixed(1));
@@ -35,10 +42,10 @@ function chart(id, lines) {
     width: holder.clientWidth, height: 170,
     cursor: { y: false, points: { size: 6 } }, legend: { show: false },
     scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(high * 1.15, 4)] } },
-    axes: [{ ...axis, space: 70 }, { ...axis, size: 46, values: (_, ticks) => ticks.map((t) => t.toLocaleString()) }],
+    axes: [{ ...axis, space: 80, values: (_, ticks) => ticks.map((t) => clock(t * 1000)) }, { ...axis, size: 46, values: (_, ticks) => ticks.map((t) => t.toLocaleString()) }],
     series: [{ value: (_, t) => clock(t * 1000) }, ...lines.map((line) => ({
       label: line.label, stroke: css(line.color), width: 2, spanGaps: true, points: { show: false },
-      fill: line.fill ? css(line.color) + "22" : undefined, paths: line.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
+      fill: line.fill ? css(line.color, 13) : undefined, paths: line.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
       dash: line.dash,
     }))],
   }, [[], ...lines.map(() => [])], holder);
