@@ -78,7 +78,7 @@ type Consumer struct {
 
 	mu          sync.Mutex
 	changed     chan struct{}    // closed and replaced when what await watches may have changed
-	held        map[string]*held // by message id
+	held        map[string]*held // by message id, or by handle when on its way back
 	busy        int              // slots that a receive reserved or a job uses
 	pausedUntil time.Time
 	deadLetters string // the discovered dead-letter queue's URL

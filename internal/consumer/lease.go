@@ -25,6 +25,7 @@ var (
 type held struct {
 	Received
 
+	key        string // in Consumer.held
 	attributes map[string]types.MessageAttributeValue
 	since      time.Time       // receipt of the first handle
 	ctx        context.Context //nolint:containedctx // the job's: it lives as long as the message is held
@@ -35,7 +36,8 @@ type held struct {
 	renewedAt time.Time     // start of the window that is surely ours
 	leaseEnd  time.Time     // and its end
 	renewing  chan struct{} // closed when the heartbeat under way was answered; nil: none
-	leaving   bool          // its visibility is being settled: no more heartbeats
+	leaving   bool          // its visibility is being settled: it may come again as a message to be worked on
+	deleting  bool          // as it says; neither has heartbeats
 	lost      bool
 	ended     bool      // the job has returned
 	slotFree  bool      // its slot was given back
@@ -44,13 +46,18 @@ type held struct {
 }
 
 // hold registers a message; nil when it is held already: then the held one
-// goes on under the newer handle, for the older can no longer delete it. Call
-// it with mu held.
+// goes on under the newer handle, for the older can no longer delete it. One
+// that was sent back and comes again before SQS's answer is not held any more:
+// it is worked on anew. Call it with mu held.
 func (c *Consumer) hold(m types.Message, now time.Time) *held {
 	r := received(c.Queue, m)
 	h, again := c.held[r.MessageID]
+	if again && h.leaving {
+		h.key, again = h.handle, false // out of the way, but waited for
+		c.held[h.key] = h
+	}
 	if !again {
-		h = &held{Received: r, attributes: m.MessageAttributes, since: now}
+		h = &held{Received: r, key: r.MessageID, attributes: m.MessageAttributes, since: now}
 		var deadline context.Context
 		deadline, release := context.WithDeadlineCause(c.phases.jobs, now.Add(c.MaxHold*9/10), errHeldLong)
 		ctx, cancel := context.WithCancelCause(deadline)
@@ -111,7 +118,7 @@ func (c *Consumer) due(now time.Time) []renewal {
 			end = last
 		}
 		switch {
-		case h.lost || h.leaving:
+		case h.lost || h.leaving || h.deleting:
 		case !now.Before(h.leaseEnd):
 			c.lose(h, "expired")
 		case now.Sub(h.renewedAt) >= c.VisibilityTimeout/3 && end.After(h.leaseEnd):

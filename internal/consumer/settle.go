@@ -26,7 +26,7 @@ func (c *Consumer) settle(h *held, handle string, o Outcome) Outcome {
 // longer counts does no harm.
 func (c *Consumer) delete(h *held, handle string) {
 	c.mu.Lock()
-	h.leaving = true
+	h.deleting = true
 	c.mu.Unlock()
 	if err := c.deletes.add(c.phases.settling, &entry{handle: handle}); err != nil {
 		c.Logger.Warn("cannot delete a settled message; it comes again", "message_id", h.MessageID, "error", err)

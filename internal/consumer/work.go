@@ -112,10 +112,10 @@ func (c *Consumer) forget(h *held, handle string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if h.handle != handle {
-		h.leaving = false
+		h.leaving, h.deleting = false, false
 		return false
 	}
-	delete(c.held, h.MessageID)
+	delete(c.held, h.key)
 	c.announce()
 	return true
 }

@@ -1,0 +1,89 @@
+package consumer
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+const redrive = `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:123456789012:events-dlq","maxReceiveCount":5}`
+
+func TestADeadLetterIsDeletedOnlyOnceItsCopyIsAccepted(t *testing.T) {
+	fails := func(n int, err error) []error { return slices.Repeat([]error{err}, n) }
+	for name, tc := range map[string]struct {
+		policy, given string
+		reason        string
+		send          []error // how the sends fail
+		attributes    []error
+		url           string
+		want          map[string]string // the copy's attributes; nil: no copy
+		stays         bool
+		says          string
+	}{
+		"to the queue that the policy names": {policy: redrive, reason: "no channel", url: "https://queue/123456789012/events-dlq",
+			want: map[string]string{"acs_id": "key", "acs_reason": "no channel", "acs_deferrals": "2"}},
+		"to the queue that was given": {given: "https://other", policy: redrive, reason: "r", url: "https://other",
+			want: map[string]string{"acs_id": "key", "acs_reason": "r", "acs_deferrals": "2"}},
+		"without a reason": {given: "https://other", url: "https://other", want: map[string]string{"acs_id": "key", "acs_deferrals": "2"}},
+		"a reason that SQS would refuse": {given: "https://other", reason: "a\x00b\xff" + strings.Repeat("c", 600), url: "https://other",
+			want: map[string]string{"acs_id": "key", "acs_reason": "a b\uFFFD" + strings.Repeat("c", 508), "acs_deferrals": "2"}},
+		"a copy that fails for now":                {policy: redrive, reason: "r", send: fails(3, errors.New("reset")), url: "https://queue/123456789012/events-dlq", want: map[string]string{"acs_id": "key", "acs_reason": "r", "acs_deferrals": "2"}},
+		"a copy that fails on":                     {policy: redrive, send: fails(4, errors.New("reset")), stays: true, says: "it stays"},
+		"no room for the reason":                   {policy: redrive, reason: "r", send: fails(1, apiError("InvalidParameterValue")), url: "https://queue/123456789012/events-dlq", want: map[string]string{"acs_id": "key"}},
+		"no room for the key":                      {policy: redrive, reason: "r", send: fails(2, apiError("InvalidParameterValue")), url: "https://queue/123456789012/events-dlq", want: map[string]string{}},
+		"no room for the body":                     {policy: redrive, send: fails(3, apiError("InvalidParameterValue")), stays: true, says: "it stays"},
+		"the policy cannot be read":                {attributes: fails(1, errors.New("reset")), stays: true, says: "find the dead-letter queue"},
+		"a policy that is none":                    {policy: `{"deadLetterTargetArn":"x"}`, stays: true, says: "redrive policy's target"},
+		"no dead-letter queue: its row has reason": {reason: "no channel", says: "no dead-letter queue"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				f := newFake("m")
+				f.policy, f.fail["send"], f.fail["attributes"] = tc.policy, tc.send, tc.attributes
+				f.messages[0].attributes = map[string]types.MessageAttributeValue{
+					"acs_id":        {DataType: aws.String("String"), StringValue: aws.String("key")},
+					"acs_deferrals": {DataType: aws.String("Number"), StringValue: aws.String("2")},
+				}
+				c := start(t, f, Options{DeadLetterURL: tc.given, Handler: takes(0, Outcome{Action: DeadLetter, Failed: true, Reason: tc.reason, Pause: time.Hour})})
+				pass(1100 * time.Millisecond)
+				if stays := len(f.left()) == 1; stays != tc.stays {
+					t.Errorf("stays %t, want %t", stays, tc.stays)
+				}
+				if !strings.Contains(c.log.String(), tc.says) {
+					t.Errorf("the log does not say %q:\n%s", tc.says, c.log)
+				}
+				if (tc.want == nil) != (len(f.dead) == 0) {
+					t.Fatalf("copies: %d", len(f.dead))
+				}
+				if tc.want == nil {
+					return
+				}
+				copied := f.dead[0]
+				if *copied.QueueUrl != tc.url || *copied.MessageBody != "m" || len(copied.MessageAttributes) != len(tc.want) || c.Stats().DeadLettered != 1 {
+					t.Errorf("copy to %s with %d attributes; want %s, %v", *copied.QueueUrl, len(copied.MessageAttributes), tc.url, tc.want)
+				}
+				for attribute, want := range tc.want {
+					if got := aws.ToString(copied.MessageAttributes[attribute].StringValue); got != want {
+						t.Errorf("%s: got %q, want %q", attribute, got, want)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestACopyWithoutAKeyOfItsOwnCarriesItsSQSID(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFake("m")
+		start(t, f, Options{DeadLetterURL: "https://other", Handler: takes(0, Outcome{Action: DeadLetter})})
+		pass(time.Second)
+		if got := aws.ToString(f.dead[0].MessageAttributes["acs_id"].StringValue); got != "id-1" {
+			t.Errorf("acs_id %q, want the message's id", got)
+		}
+	})
+}
