@@ -2,6 +2,7 @@ package scaling
 
 import (
 	"math"
+	"time"
 )
 
 const (
@@ -14,7 +15,9 @@ const (
 	// usualVolatility is the relative change of a rate in a minute that is
 	// assumed until it was seen.
 	usualVolatility = 0.08
-	maxDumps        = 16
+	// surgeLasts is longer than the next sample takes, CloudWatch's too.
+	surgeLasts = 5 * time.Minute
+	maxDumps   = 16
 )
 
 // dump is a number of messages that came at once.
@@ -37,7 +40,7 @@ type arrivalRate struct {
 	Dumps    []dump  `json:"dumps,omitempty"`
 }
 
-// sample is one reading of a rate.
+// rateSample is one reading of a rate.
 type rateSample struct {
 	from, to stamp
 	rate     float64 // messages/s
@@ -62,9 +65,9 @@ func (a *arrivalRate) spread(at stamp) float64 {
 	return math.Sqrt(a.Variance + a.drift()*max(0, at.sub(a.At)))
 }
 
-// plan is the rate to expect from now on, a fresh surge counted.
-func (a *arrivalRate) plan() float64 {
-	if a.Surge > a.Rate {
+// plan is the rate to expect from now on, a surge counted until it is old.
+func (a *arrivalRate) plan(now stamp) float64 {
+	if a.Surge > a.Rate && a.Surged.within(surgeLasts, now) {
 		return a.Rate + stepChance*(a.Surge-a.Rate)
 	}
 	return a.Rate
@@ -84,24 +87,19 @@ func (a *arrivalRate) observe(s rateSample) {
 	off := s.rate - a.Rate
 	if math.Abs(off) > surprise*math.Sqrt(prior+variance) {
 		if a.Surge == 0 || (s.rate-a.Rate)*(a.Surge-a.Rate) < 0 || math.Abs(off) < 0.5*math.Abs(a.Surge-a.Rate) {
-			a.endSurge()
 			a.Surge, a.Surged = max(s.rate, 1e-9), s.to
 			return
 		}
 		a.Rate, a.Variance = s.rate, s.variance
 		a.Surge = 0
 	} else {
-		a.endSurge()
+		a.Surge = 0 // it did not last: a dump
 		gain := prior / (prior + variance)
 		a.Rate = max(0, a.Rate+gain*off)
 		a.Variance = (1 - gain) * prior
 	}
 	a.At = max(a.At, s.to)
 }
-
-// endSurge takes a surge that did not last for a dump. Its size is not known
-// here: noteDump adds what was seen.
-func (a *arrivalRate) endSurge() { a.Surge = 0 }
 
 // observeMinute takes in a count of sent messages. Live samples are ahead of
 // it: where it contradicts them it is old news, or a dump that they saw.
@@ -121,7 +119,7 @@ func (a *arrivalRate) observeMinute(s *Sample, live bool) {
 	a.learnWander(begin, rate, s.Period)
 	a.Minute, a.Count = end, rate
 	sample := rateSample{from: begin, to: end, rate: rate, variance: max(count, 1) / (s.Period * s.Period)}
-	if live && a.known() && a.contradicts(sample) {
+	if live && a.At >= end && a.contradicts(sample) {
 		return
 	}
 	a.observe(sample)

@@ -66,17 +66,19 @@ func (o outlook) tasks(f fleet) (int, string) {
 	quick := ceil((o.high + ahead/o.drain(f)) / o.perTask)
 	if ahead > o.objective*(1-marginPart)*o.rate && ahead > 1 {
 		if quick > count {
-			return quick, fmt.Sprintf("%s clear it within %s", taskCount(quick), seconds(f.lag+o.drain(f)))
+			return quick, fmt.Sprintf("%s %s it within %s", taskCount(quick), verb(quick, "clears", "clear"), seconds(f.lag+o.drain(f)))
 		}
-		return count, fmt.Sprintf("%s are enough to drain it", taskCount(count))
+		return count, fmt.Sprintf("%s %s to drain it", taskCount(count), verb(count, "is enough", "are enough"))
 	}
 	if o.calm() {
-		keep := ceil(o.high / o.perTask / utilization)
-		return min(count, keep), fmt.Sprintf("%s keep up", taskCount(min(count, keep)))
+		keep := min(count, ceil(o.high/o.perTask/utilization))
+		return keep, fmt.Sprintf("%s %s up", taskCount(keep), verb(keep, "keeps", "keep"))
 	}
 	enough := ceil((o.high + o.waiting/o.drain(fleet{})) / o.perTask)
-	enough = min(count, enough)
-	return enough, fmt.Sprintf("%s drain it in time", taskCount(enough))
+	if enough >= f.running {
+		enough = count // those that start are waited for
+	}
+	return enough, fmt.Sprintf("%s %s it in time", taskCount(enough), verb(enough, "drains", "drain"))
 }
 
 // calm says that next to nothing waits.
@@ -141,7 +143,7 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 // outlook gathers the estimates of the queue at now.
 func (q *queueMemory) outlook(spec *config.QueueSpec, o Queue, tasks *taskMemory, f fleet, now stamp) outlook {
 	view := outlook{
-		now: now, objective: spec.MaxAge.Seconds(), perTask: q.perTask(spec), rate: q.Arrival.plan(),
+		now: now, objective: spec.MaxAge.Seconds(), perTask: q.perTask(spec), rate: q.Arrival.plan(now),
 		inFlight: q.Depth.InFlight,
 	}
 	_, learned := q.Service.rate()

@@ -56,16 +56,17 @@ func (q QueueNeed) sentence(current int) string {
 	}
 	text := fmt.Sprintf("%s: %s waiting, %s arriving", q.Queue, number(q.Backlog-q.InFlight), perSecond(q.Arrival))
 	if q.PerTask > 0 {
-		text += fmt.Sprintf(", %s %s %s", taskCount(current), verb(current), perSecond(q.PerTask*float64(current)))
+		text += fmt.Sprintf(", %s %s %s", taskCount(current), verb(current, "does", "do"), perSecond(q.PerTask*float64(current)))
 	}
 	return text + ": " + q.Why
 }
 
-func verb(n int) string {
+// verb is what so many tasks do: one does, two do.
+func verb(n int, one, many string) string {
 	if n == 1 {
-		return "does"
+		return one
 	}
-	return "do"
+	return many
 }
 
 // sentence tells what a rule did.
@@ -82,8 +83,10 @@ func (s Step) sentence() string {
 		return "left at " + count + " (within tolerance)"
 	case "behavior":
 		return "limited to " + count + " by " + s.Reason
-	case "minTasks", "fallback":
-		return "raised to " + count + " by " + s.Rule + " (" + s.Reason + ")"
+	case "minTasks", "maxTasks":
+		return "held to " + s.Reason
+	case "fallback":
+		return "raised to " + count + " by fallback (" + s.Reason + ")"
 	}
 	if s.To > s.From {
 		return "raised to " + count + " by " + s.Reason
