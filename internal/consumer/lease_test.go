@@ -86,7 +86,7 @@ func TestALostLeaseEndsTheJobAndLeavesTheMessageToItsNextOwner(t *testing.T) {
 func TestHeartbeatsThatNeverSucceedLoseTheLease(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		f := newFake("m")
-		f.refuse = func(op, _ string) *types.BatchResultErrorEntry {
+		f.refuse = func(string, string) *types.BatchResultErrorEntry {
 			return &types.BatchResultErrorEntry{Code: aws.String("InternalError")}
 		}
 		var at atomic.Int64

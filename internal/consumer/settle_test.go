@@ -114,7 +114,7 @@ func TestAPanicIsLoggedWithoutBodiesAndItsMessageRetried(t *testing.T) {
 	for name, broken := range map[string]Handler{
 		"in a job":                 each(func(_ context.Context, r Received) Outcome { panic(r.Body) }),
 		"in a job, as an error":    each(func(_ context.Context, r Received) Outcome { panic(errors.New(r.Body)) }),
-		"in a job, by the runtime": each(func(context.Context, Received) Outcome { var m map[string]int; m["x"] = 1; return Outcome{} }),
+		"in a job, by the runtime": each(func(_ context.Context, r Received) Outcome { return []Outcome{}[r.ReceiveCount] }),
 		"in Prepare":               prepare(func(_ context.Context, b []Received) []Job { panic(fmt.Sprint(b)) }),
 		"too few jobs":             prepare(func(context.Context, []Received) []Job { return nil }),
 		"a nil job":                prepare(func(context.Context, []Received) []Job { return []Job{nil} }),
