@@ -64,5 +64,3 @@ func again(n int, obs Observation) []Observation {
 	}
 	return all
 }
-
-func pointer[T any](v T) *T { return &v }

@@ -142,7 +142,7 @@ func FuzzDecideLines(f *testing.F) {
 // FuzzState feeds decisions a state that somebody wrote by hand.
 func FuzzState(f *testing.F) {
 	f.Add(`{"version":1,"time":1767600000000,"wanted":3,"tasks":{"running":[{"at":1,"n":-4}],"lags":[1e300]},"queues":{"sms-events":{"arrival":{"at":1,"rate":1e308,"variance":1e308}}}}`)
-	f.Fuzz(func(t *testing.T, text string) {
+	f.Fuzz(func(_ *testing.T, text string) {
 		var state State
 		if json.Unmarshal([]byte(text), &state) != nil {
 			return

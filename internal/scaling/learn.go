@@ -6,6 +6,10 @@ import (
 	"github.com/novaura/acs-operator/config"
 )
 
+// zerosOfSilence is how many depths in a row, in flight counted, must be zero
+// to say that nothing arrives.
+const zerosOfSilence = 4
+
 // learn takes one observation of a queue into what is remembered of it.
 func (q *queueMemory) learn(spec *config.QueueSpec, o Queue, tasks *taskMemory, now stamp) {
 	running := 0
@@ -30,11 +34,16 @@ func (q *queueMemory) learn(spec *config.QueueSpec, o Queue, tasks *taskMemory, 
 }
 
 // learnLive reads the arrivals since the last look from two live depths: what
-// the backlog grew by, and what the tasks took away meanwhile. A queue that
-// was empty all the while tells nothing.
+// the backlog grew by, and what the tasks took away meanwhile. A queue near
+// empty tells nothing; one that shows nothing at all, not even in flight, again
+// and again, tells that nothing comes, until a count of sent messages says more.
 func (q *queueMemory) learnLive(spec *config.QueueSpec, tasks *taskMemory) {
 	passed := q.Depth.At.sub(q.Before.At)
 	if q.Before.At == 0 || passed <= 0 || passed > maxGap.Seconds() {
+		return
+	}
+	if q.Zeros >= zerosOfSilence && q.Arrival.Minute <= q.Calm {
+		q.Arrival.observe(rateSample{from: q.Before.At, to: q.Depth.At, variance: 25})
 		return
 	}
 	grown := q.Depth.Visible + q.Depth.InFlight - q.Before.Visible - q.Before.InFlight

@@ -92,12 +92,14 @@ func (o outlook) guess(f fleet, shrinking bool) (int, string) {
 	count := f.count()
 	wanted := ceil((o.high + o.waiting/o.drain(f)) / guessedPerTask)
 	if shrinking || o.waiting <= fewMessages {
-		return max(min(count, wanted), min(1, count)), "rate a task not known yet"
+		wanted = max(min(count, wanted), min(1, count))
+		return wanted, taskCount(wanted) + " until the rate of one is known"
 	}
 	if f.starting <= count/2 {
 		wanted = max(wanted, 2*count)
 	}
-	return max(wanted, count, 1), "growing, rate a task not known yet"
+	wanted = max(wanted, count, 1)
+	return wanted, "growing, " + taskCount(wanted) + " until the rate of one is known"
 }
 
 // ceil rounds up to a count of tasks, a hair's breadth forgiven.

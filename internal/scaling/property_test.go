@@ -38,7 +38,7 @@ func anyPolicy(t *rapid.T) *config.ScalingPolicy {
 		s.Queues = append(s.Queues, config.QueueSpec{Name: "push-events", MaxAge: 10 * time.Second})
 		s.Fallback.Behavior = rapid.SampledFrom([]string{"static", "current", "currentIfHigher", "currentIfLower"}).Draw(t, "fallback")
 		if rapid.Bool().Draw(t, "scheduled") {
-			s.Schedules = []config.Schedule{{Name: "busy", Cron: "*/10 * * * *", TimeZone: "UTC", Duration: 3 * time.Minute, MinTasks: pointer(8)}}
+			s.Schedules = []config.Schedule{{Name: "busy", Cron: "*/10 * * * *", TimeZone: "UTC", Duration: 3 * time.Minute, MinTasks: new(8)}}
 		}
 	})
 }
@@ -63,9 +63,9 @@ func anyObservation(t *rapid.T, now time.Time, desired int) Observation {
 	running := rapid.IntRange(0, 80).Draw(t, "running")
 	obs.Service = &Service{Desired: desired, Running: running, Pending: max(0, desired-running)}
 	if rapid.Bool().Draw(t, "told more") {
-		obs.Service.Rollout = pointer(rapid.Bool().Draw(t, "rollout"))
-		obs.Service.FailedStarts = pointer(rapid.IntRange(0, 5).Draw(t, "failed starts"))
-		obs.Service.Protected = pointer(rapid.IntRange(0, 50).Draw(t, "protected"))
+		obs.Service.Rollout = new(rapid.Bool().Draw(t, "rollout"))
+		obs.Service.FailedStarts = new(rapid.IntRange(0, 5).Draw(t, "failed starts"))
+		obs.Service.Protected = new(rapid.IntRange(0, 50).Draw(t, "protected"))
 	}
 	return obs
 }

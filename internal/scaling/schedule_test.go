@@ -11,7 +11,7 @@ func TestSchedules(t *testing.T) {
 	window := func(cron string, length time.Duration, low, high *int) config.Schedule {
 		return config.Schedule{Name: "campaign", Cron: cron, TimeZone: "America/New_York", Duration: length, MinTasks: low, MaxTasks: high}
 	}
-	morning := window("0 8 * * MON-FRI", 2*time.Hour, pointer(10), pointer(60))
+	morning := window("0 8 * * MON-FRI", 2*time.Hour, new(10), new(60))
 	for name, tc := range map[string]struct {
 		schedules []config.Schedule
 		at        string
@@ -23,15 +23,15 @@ func TestSchedules(t *testing.T) {
 		"at its end it is over":                         {[]config.Schedule{morning}, "2026-01-05T15:00:00Z", 1, 40},
 		"on a day it does not name it rests":            {[]config.Schedule{morning}, "2026-01-04T13:30:00Z", 1, 40},
 		"in summer it follows the wall clock":           {[]config.Schedule{morning}, "2026-07-06T12:30:00Z", 10, 60},
-		"of two that overlap the highest minimum wins":  {[]config.Schedule{morning, window("30 8 * * *", time.Hour, pointer(15), nil), window("0 8 * * *", time.Hour, pointer(3), nil)}, "2026-01-05T13:40:00Z", 15, 60},
-		"it may lower the minimum":                      {[]config.Schedule{window("0 8 * * *", time.Hour, pointer(0), nil)}, "2026-01-05T13:40:00Z", 0, 40},
-		"a minimum above the maximum lifts it":          {[]config.Schedule{window("0 8 * * *", time.Hour, pointer(50), nil)}, "2026-01-05T13:40:00Z", 50, 50},
-		"a start in the skipped hour comes at the jump": {[]config.Schedule{window("30 2 * * *", 10*time.Minute, pointer(7), nil)}, "2026-03-08T07:05:00Z", 7, 40},
-		"not before the jump":                           {[]config.Schedule{window("30 2 * * *", 10*time.Minute, pointer(7), nil)}, "2026-03-08T06:59:59Z", 1, 40},
-		"and not a second time":                         {[]config.Schedule{window("30 2 * * *", 10*time.Minute, pointer(7), nil)}, "2026-03-08T07:30:00Z", 1, 40},
-		"a doubled hour starts it the first time":       {[]config.Schedule{window("30 1 * * *", 10*time.Minute, pointer(7), nil)}, "2026-11-01T05:35:00Z", 7, 40},
-		"a doubled hour starts it once":                 {[]config.Schedule{window("30 1 * * *", 10*time.Minute, pointer(7), nil)}, "2026-11-01T06:35:00Z", 1, 40},
-		"one longer than its period never ends":         {[]config.Schedule{window("* * * * *", 24*time.Hour, pointer(7), nil)}, "2026-11-01T06:35:00Z", 7, 40},
+		"of two that overlap the highest minimum wins":  {[]config.Schedule{morning, window("30 8 * * *", time.Hour, new(15), nil), window("0 8 * * *", time.Hour, new(3), nil)}, "2026-01-05T13:40:00Z", 15, 60},
+		"it may lower the minimum":                      {[]config.Schedule{window("0 8 * * *", time.Hour, new(0), nil)}, "2026-01-05T13:40:00Z", 0, 40},
+		"a minimum above the maximum lifts it":          {[]config.Schedule{window("0 8 * * *", time.Hour, new(50), nil)}, "2026-01-05T13:40:00Z", 50, 50},
+		"a start in the skipped hour comes at the jump": {[]config.Schedule{window("30 2 * * *", 10*time.Minute, new(7), nil)}, "2026-03-08T07:05:00Z", 7, 40},
+		"not before the jump":                           {[]config.Schedule{window("30 2 * * *", 10*time.Minute, new(7), nil)}, "2026-03-08T06:59:59Z", 1, 40},
+		"and not a second time":                         {[]config.Schedule{window("30 2 * * *", 10*time.Minute, new(7), nil)}, "2026-03-08T07:30:00Z", 1, 40},
+		"a doubled hour starts it the first time":       {[]config.Schedule{window("30 1 * * *", 10*time.Minute, new(7), nil)}, "2026-11-01T05:35:00Z", 7, 40},
+		"a doubled hour starts it once":                 {[]config.Schedule{window("30 1 * * *", 10*time.Minute, new(7), nil)}, "2026-11-01T06:35:00Z", 1, 40},
+		"one longer than its period never ends":         {[]config.Schedule{window("* * * * *", 24*time.Hour, new(7), nil)}, "2026-11-01T06:35:00Z", 7, 40},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -49,7 +49,7 @@ func TestSchedules(t *testing.T) {
 
 func TestAScheduleIsNamedAsTheLimit(t *testing.T) {
 	p := policy(func(s *config.ScalingSpec) {
-		s.Schedules = []config.Schedule{{Name: "campaign", Cron: "0 8 * * *", TimeZone: "UTC", Duration: time.Hour, MinTasks: pointer(10)}}
+		s.Schedules = []config.Schedule{{Name: "campaign", Cron: "0 8 * * *", TimeZone: "UTC", Duration: time.Hour, MinTasks: new(10)}}
 	})
 	d := story(t, p, seen(2, 0, 0))
 	if d.Desired != 10 || d.LimitedBy != "schedule" {
