@@ -2,6 +2,7 @@ package twilio
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -71,7 +72,7 @@ func nextPage(uri string) (token, page string, err error) {
 	}
 	query := parsed.Query()
 	if query.Get("PageToken") == "" && query.Get("Page") == "" {
-		return "", "", fmt.Errorf("the next page has no token")
+		return "", "", errors.New("the next page has no token")
 	}
 	return query.Get("PageToken"), query.Get("Page"), nil
 }
