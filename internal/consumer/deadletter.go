@@ -25,7 +25,7 @@ const reasonAttribute = "acs_reason"
 func (c *Consumer) deadLetter(h *held, handle string, o Outcome) Outcome {
 	url, err := c.deadLetterURL()
 	if err == nil && url != "" {
-		err = c.copyTo(url, h, o.Reason)
+		err = c.copyTo(url, h, o)
 	}
 	if err != nil {
 		c.Logger.Error("cannot copy a message to the dead-letter queue; it stays", "message_id", h.MessageID, "error", err)
@@ -94,8 +94,8 @@ func (c *Consumer) discoverDeadLetterURL(ctx context.Context) (string, error) {
 // copyTo sends the copy. A copy that is refused as it is, for a body at the
 // size limit has no room for attributes, goes with less: without the reason,
 // then bare, when its SQS id or the id in its body must serve as key.
-func (c *Consumer) copyTo(url string, h *held, reason string) error {
-	all := c.copyAttributes(h, reason)
+func (c *Consumer) copyTo(url string, h *held, o Outcome) error {
+	all := c.copyAttributes(h, o)
 	keyOnly := map[string]types.MessageAttributeValue{keyAttribute: all[keyAttribute]}
 	var err error
 	for _, attributes := range []map[string]types.MessageAttributeValue{all, keyOnly, nil} {
@@ -119,20 +119,20 @@ var unacceptableCodes = []string{
 }
 
 // copyAttributes are the original's acs_ attributes with the key and reason.
-func (c *Consumer) copyAttributes(h *held, reason string) map[string]types.MessageAttributeValue {
+func (c *Consumer) copyAttributes(h *held, o Outcome) map[string]types.MessageAttributeValue {
 	const longest = 512 // characters: enough for a line
 	attributes := map[string]types.MessageAttributeValue{}
 	maps.Copy(attributes, h.attributes)
 	text := func(value *string) types.MessageAttributeValue {
 		return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: value}
 	}
-	attributes[keyAttribute] = text(h.deadLetterKey())
+	attributes[keyAttribute] = text(aws.String(cmp.Or(o.Key, h.Key, h.MessageID)))
 	printable := []rune(strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
 		}
 		return ' ' // SQS refuses most control characters
-	}, reason))
+	}, o.Reason))
 	if len(printable) > 0 {
 		attributes[reasonAttribute] = text(aws.String(string(printable[:min(len(printable), longest)])))
 	}

@@ -43,6 +43,9 @@ type Outcome struct {
 	After  time.Duration // for Retry
 	// Failed counts the message as failed in the log line and the metrics.
 	Failed bool
+	// Key is the idempotency key that a dead letter carries as acs_id; empty:
+	// Received.Key, or else the SQS message id.
+	Key string
 	// Reason is why, in one line without personal data; it goes with a dead
 	// letter as the message attribute acs_reason.
 	Reason string

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
@@ -204,12 +203,4 @@ func (c *Consumer) freeSlot(h *held) {
 		c.busy--
 		c.announce()
 	}
-}
-
-// deadLetterKey is what a copy carries as acs_id.
-func (h *held) deadLetterKey() *string {
-	if h.Key != "" {
-		return aws.String(h.Key)
-	}
-	return aws.String(h.MessageID)
 }

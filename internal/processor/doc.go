@@ -13,7 +13,7 @@
 //	claim      what the processor does                          row         SQS
 //	─────────  ───────────────────────────────────────────────  ──────────  ─────────────────────
 //	Done       nothing (failed, in doubt: the copy may be lost) unchanged   delete (dead-letter)
-//	Busy       nothing                                          unchanged   retry after the lease
+//	Busy       nothing                                          unchanged   retry soon, then after the lease
 //	Conflict   records the second content under the SQS id      unchanged   dead-letter: id_reuse
 //	Granted    the rules, then one call of the provider         see below
 //	Doubtful   asks the provider first

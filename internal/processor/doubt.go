@@ -121,5 +121,5 @@ func (s *send) hold(ctx context.Context, err error) consumer.Outcome {
 	settlement := s.spent(store.InDoubt, provider.AsError(err))
 	settlement.ErrorCode = "in_doubt"
 	settlement.Reason = "nobody knows whether the provider has it: held for a person"
-	return s.end(ctx, settlement, consumer.Outcome{Action: consumer.DeadLetter, Failed: true, Reason: "in_doubt"})
+	return s.end(ctx, settlement, consumer.Outcome{Action: consumer.DeadLetter, Failed: true, Key: s.m.ID, Reason: "in_doubt"})
 }

@@ -40,8 +40,7 @@ func (s *send) run(ctx context.Context) consumer.Outcome {
 	case store.Doubtful:
 		return s.resolve(ctx)
 	case store.Busy:
-		left := s.result.Event.LeaseUntil.Sub(s.Now())
-		return consumer.Outcome{Action: consumer.Retry, After: min(max(left, 0), s.Lease) + time.Second, Reason: "busy"}
+		return consumer.Outcome{Action: consumer.Retry, After: s.busyWait(), Reason: "busy"}
 	case store.Conflict:
 		return s.conflict(ctx)
 	case store.Done:
@@ -50,14 +49,28 @@ func (s *send) run(ctx context.Context) consumer.Outcome {
 	return s.storeDown(ctx, "claim", errors.New("unknown outcome"))
 }
 
+// busyWait is when to look again at what another owner works on. Most are
+// settled within a second or two, so the first looks come soon; the later ones
+// wait the lease out, so that a copy of what a dead worker held does not spend
+// its receives towards the dead-letter queue before anybody may claim it.
+func (s *send) busyWait() time.Duration {
+	const soon = 2
+	left := min(max(s.result.Event.LeaseUntil.Sub(s.Now()), 0), s.Lease) + time.Second
+	if s.received.ReceiveCount > soon {
+		return left
+	}
+	return min(left, firstWait*time.Duration(max(s.received.ReceiveCount, 1)))
+}
+
 // done is a message whose row is settled. Of what failed or is held, the
 // dead-letter copy may not have been made before its worker died: one copy too
-// many has the same key and does no harm, one too few is a message lost.
+// many has the same key and does no harm, one too few is a message lost. What
+// failed after the provider had taken it is no dead letter.
 func (s *send) done(ctx context.Context) consumer.Outcome {
 	event := s.result.Event
 	s.log.DebugContext(ctx, "settled before", "status", event.Status)
-	if event.Status == store.Failed || event.Status == store.InDoubt {
-		return consumer.Outcome{Action: consumer.DeadLetter, Reason: reason(event.ErrorCode, string(event.Status))}
+	if event.Status == store.InDoubt || event.Status == store.Failed && event.SentAt.IsZero() {
+		return consumer.Outcome{Action: consumer.DeadLetter, Key: s.m.ID, Reason: reason(event.ErrorCode, string(event.Status))}
 	}
 	return consumer.Outcome{Action: consumer.Delete}
 }
@@ -161,7 +174,7 @@ func (s *send) throttled(ctx context.Context, err *provider.Error) consumer.Outc
 
 func (s *send) fail(ctx context.Context, err *provider.Error) consumer.Outcome {
 	return s.end(ctx, s.spent(store.Failed, err), consumer.Outcome{
-		Action: consumer.DeadLetter, Failed: true, Reason: reason(err.Code, err.Class.String()),
+		Action: consumer.DeadLetter, Failed: true, Key: s.m.ID, Reason: reason(err.Code, err.Class.String()),
 	})
 }
 
