@@ -144,12 +144,13 @@ func greet(streams cli.Streams, o *options, endpoint string) {
 	_, _ = fmt.Fprintf(streams.Out, `
   page       http://%s
   outbox     %s/outbox        what people would have received
-  AWS        export AWS_ENDPOINT_URL=%s AWS_REGION=%s AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
+  AWS        export AWS_ENDPOINT_URL=%s AWS_REGION=%s AWS_DEFAULT_REGION=%s AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
+             aws --endpoint-url %s sqs list-queues      (the aws command needs the flag for sqs)
   policy     %s               edit it, and watch the controller follow
   database   DATABASE_URL=sqlite:%s worker events
   logs       %s
 
-`, o.Listen, endpoint, endpoint, region, o.Policy, filepath.Join(o.Data, "acs.db"), filepath.Join(o.Data, "logs"))
+`, o.Listen, endpoint, endpoint, region, region, endpoint, o.Policy, filepath.Join(o.Data, "acs.db"), filepath.Join(o.Data, "logs"))
 }
 
 // checkFree finds out before anything starts whether the page's port can be
