@@ -3,6 +3,7 @@ package processor
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/novaura/acs-operator/internal/consumer"
@@ -59,8 +60,9 @@ func (s *send) doubts(ctx context.Context) (since time.Time, count int, err erro
 	return since, count, nil
 }
 
-// own picks, of what the provider has, what is not another event's: two
-// events may say the same to one person.
+// own picks, of what the provider has, the oldest that is not another event's.
+// Two events may say the same to one person, and then which is whose cannot be
+// told: the oldest is the one that the fewest others could still claim.
 func (s *send) own(ctx context.Context, receipts []provider.Receipt) (own provider.Receipt, found bool, err error) {
 	if len(receipts) == 0 {
 		return own, false, nil
@@ -75,7 +77,7 @@ func (s *send) own(ctx context.Context, receipts []provider.Receipt) (own provid
 	if err != nil {
 		return own, false, err
 	}
-	for _, receipt := range receipts {
+	for _, receipt := range slices.Backward(receipts) {
 		if !others[receipt.ID] {
 			return receipt, true, nil
 		}

@@ -1,0 +1,192 @@
+package processor
+
+import (
+	"testing"
+	"time"
+
+	"github.com/novaura/acs-operator/internal/consumer"
+	"github.com/novaura/acs-operator/internal/provider"
+	"github.com/novaura/acs-operator/internal/store"
+)
+
+const lapse = 61 * time.Second
+
+func TestWhatTheProviderHasIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sender.next = append(b.sender.next, refuses(provider.InDoubt, "", true))
+	b.handle(text(""))
+	b.clock.turn(lapse)
+	b.want(b.handle(text("")), consumer.Delete, store.Sent, 1)
+	if event := b.event("a"); event.ProviderID != "SM1" {
+		t.Errorf("settled with %q", event.ProviderID)
+	}
+}
+
+func TestWhatTheProviderHasNotIsSent(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sender.next = append(b.sender.next, refuses(provider.InDoubt, "", false))
+	b.handle(text(""))
+	b.clock.turn(lapse)
+	b.want(b.handle(text("")), consumer.Delete, store.Sent, 2)
+	if len(b.sender.accepted) != 1 || b.sender.lookups != 1 {
+		t.Errorf("%d accepted after %d lookups", len(b.sender.accepted), b.sender.lookups)
+	}
+}
+
+func TestTheProviderIsAskedSinceTheFirstDoubt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sender.next = append(b.sender.next, refuses(provider.Transient, "", false), refuses(provider.InDoubt, "", true))
+	b.handle(text(""))
+	b.clock.turn(time.Hour)
+	doubt := b.clock.now()
+	b.handle(text(""))
+	b.clock.turn(lapse)
+	b.sender.findError = errDown
+	b.handle(text(""))
+	b.clock.turn(lapse)
+	b.handle(text(""))
+	if want := doubt.Add(-clockSlack); !b.sender.since.Equal(want) {
+		t.Errorf("asked since %v, want %v", b.sender.since, want)
+	}
+}
+
+func TestAnOwnersDeathBeforeTheCallIsResolvedToo(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.abandon(text(""))
+	b.clock.turn(lapse)
+	b.want(b.handle(text("")), consumer.Delete, store.Sent, 1)
+	if b.sender.lookups != 1 {
+		t.Errorf("%d lookups, want one before the send", b.sender.lookups)
+	}
+}
+
+func TestASettlementThatIsLostIsResolved(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(o *Options) { o.StoreTimeout = 200 * time.Millisecond })
+	b.store.set("Settle", -1)
+	b.want(b.handle(text("")), consumer.Retry, store.Processing, 1)
+	b.store.set("Settle", 0)
+	b.clock.turn(lapse)
+	b.want(b.handle(text("")), consumer.Delete, store.Sent, 1)
+}
+
+func TestAClaimThatWasLostIsNotDeleted(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	other := b.worker("worker-2")
+	b.sender.before = func() {
+		b.sender.before = nil
+		b.clock.turn(lapse) // the first worker hangs in its call, and another takes over
+		if got := other.Prepare(t.Context(), []consumer.Received{text("")})[0](t.Context()); got.Action != consumer.Delete {
+			t.Errorf("the other: got %+v", got)
+		}
+	}
+	if got := b.handle(text("")); got.Action != consumer.Retry {
+		t.Errorf("got %+v, want it to come again and find the row settled", got)
+	}
+}
+
+func TestAMessageOfAnotherEventIsNotTakenForThisOne(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	twin := received(`{"id":"b","type":"message_send","to":"` + person + `","body":"Hello"}`)
+	b.sender.next = append(b.sender.next, refuses(provider.InDoubt, "", false))
+	b.handle(text(""))
+	b.handle(twin) // SM1 is b's
+	b.clock.turn(lapse)
+	b.want(b.handle(text("")), consumer.Delete, store.Sent, 3)
+	if event := b.event("a"); event.ProviderID != "SM2" {
+		t.Errorf("a settled with %q", event.ProviderID)
+	}
+}
+
+func TestALookupWithoutAnAnswerKeepsTheDoubt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sender.next = append(b.sender.next, refuses(provider.InDoubt, "", true))
+	b.handle(text(""))
+	b.sender.findError = &provider.Error{Provider: "fake", Class: provider.Transient}
+	for range 3 {
+		b.clock.turn(lapse)
+		got := b.handle(text(""))
+		b.want(got, consumer.Retry, store.Processing, 1)
+		if got.After < lapse {
+			t.Errorf("comes again after %v, before its lease lapses", got.After)
+		}
+	}
+	b.sender.findError = nil
+	b.clock.turn(lapse)
+	b.want(b.handle(text("")), consumer.Delete, store.Sent, 1)
+}
+
+func TestWhatCannotBeResolvedIsHeldForAPerson(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		err     error
+		lookups int
+	}{
+		"a provider that cannot be asked":         {provider.ErrNoLookup, 1},
+		"one that does not answer, after a bound": {&provider.Error{Provider: "fake", Class: provider.InDoubt}, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, func(o *Options) { o.MaxLookups = 3 })
+			b.sender.findError = tc.err
+			b.sender.next = append(b.sender.next, refuses(provider.InDoubt, "", false))
+			b.handle(text(""))
+			var got consumer.Outcome
+			for range tc.lookups {
+				b.want(got, consumer.Delete, store.Processing, 1) // the zero Outcome, before the last lookup
+				b.clock.turn(lapse)
+				if got = b.handle(text("")); got.Action == consumer.DeadLetter {
+					break
+				}
+				got = consumer.Outcome{}
+			}
+			b.want(got, consumer.DeadLetter, store.InDoubt, 1)
+			if got.Reason != "in_doubt" || b.sender.lookups != tc.lookups {
+				t.Errorf("got %+v after %d lookups", got, b.sender.lookups)
+			}
+			b.want(b.handle(text("")), consumer.DeadLetter, store.InDoubt, 1) // and stays held
+		})
+	}
+}
+
+func TestADrainDuringALookupKeepsTheDoubt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.abandon(text(""))
+	b.clock.turn(lapse)
+	job := b.Prepare(t.Context(), []consumer.Received{text("")})[0]
+	b.store.set("Attempts", 1)
+	b.want(job(t.Context()), consumer.Retry, store.Processing, 0)
+	b.clock.turn(lapse)
+	b.want(b.handle(text("")), consumer.Delete, store.Sent, 1)
+	if b.sender.lookups != 1 {
+		t.Errorf("%d lookups, want the doubt to outlive a store that did not answer", b.sender.lookups)
+	}
+}
+
+func TestADeliveryStatusThatCameDuringTheDoubtIsApplied(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sender.next, b.sender.status = append(b.sender.next, refuses(provider.InDoubt, "", true)), "undelivered"
+	b.handle(text(""))
+	b.clock.turn(lapse)
+	b.want(b.handle(text("")), consumer.Delete, store.Undelivered, 1)
+}
+
+func TestASuppressionThatIsNotStoredIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(o *Options) { o.StoreTimeout = 200 * time.Millisecond })
+	b.store.set("Suppress", -1)
+	b.sender.next = append(b.sender.next, refuses(provider.Suppress, "21610", false), refuses(provider.Suppress, "21610", false))
+	b.want(b.handle(text("")), consumer.Retry, store.Processing, 1)
+	b.store.set("Suppress", 0)
+	b.clock.turn(lapse)
+	b.want(b.handle(text("")), consumer.Delete, store.Suppressed, 2)
+}

@@ -1,0 +1,186 @@
+package processor
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/novaura/acs-operator/internal/consumer"
+	"github.com/novaura/acs-operator/internal/message"
+	"github.com/novaura/acs-operator/internal/provider"
+	"github.com/novaura/acs-operator/internal/store"
+)
+
+// TestNeverTwoAcceptedSendsAndNoneLost plays workers that die at any point,
+// providers that answer anything, a store that comes and goes, and messages
+// that are delivered again and again. What SQS would still hold is never
+// forgotten: the run ends when every message is deleted or dead-lettered.
+//
+// Twins say the same to one person: which of two texts belongs to which of two
+// messages cannot be told, and does not matter, as long as it is one a message.
+func TestNeverTwoAcceptedSendsAndNoneLost(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		run := newRun(t, rt)
+		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
+			run.step(rt)
+		}
+		run.finish(rt)
+	})
+}
+
+// play is one run: the queue is the set of messages that are not deleted.
+type play struct {
+	*bench
+
+	workers []*Processor
+	twins   bool
+	queue   map[string]bool // by id
+	dead    map[string]bool
+	ids     []string
+}
+
+func newRun(t *testing.T, rt *rapid.T) *play {
+	t.Helper()
+	p := &play{
+		bench: newBench(t), twins: rapid.Bool().Draw(rt, "twins"), queue: map[string]bool{}, dead: map[string]bool{},
+	}
+	for i := range 3 {
+		p.workers = append(p.workers, p.worker(fmt.Sprintf("worker-%d", i), func(o *Options) { o.MaxAttempts = 3 }))
+	}
+	for i := range rapid.IntRange(1, 3).Draw(rt, "messages") {
+		id := string(rune('a' + i))
+		p.ids, p.queue[id] = append(p.ids, id), true
+	}
+	return p
+}
+
+func (p *play) message(id string) consumer.Received {
+	r := received(`{"id":"` + id + `","type":"message_send","to":"` + person + `","body":"` + p.body(id) + `"}`)
+	r.MessageID = "sqs-" + id
+	return r
+}
+
+func (p *play) body(id string) string {
+	if p.twins {
+		return "Hello"
+	}
+	return "Hello " + id
+}
+
+// step is one thing that happens.
+func (p *play) step(rt *rapid.T) {
+	worker := p.workers[rapid.IntRange(1, 2).Draw(rt, "worker")]
+	id := rapid.SampledFrom(p.ids).Draw(rt, "id")
+	switch rapid.SampledFrom([]string{"handle", "handle", "die before", "die after", "wait", "lapse"}).Draw(rt, "step") {
+	case "handle":
+		p.sender.next = []func(*fakeSender, *message.Message) error{p.answer(rt)}
+		p.settle(id, p.deliver(worker, id))
+	case "die before": // claimed, never run
+		worker.Prepare(p.t.Context(), []consumer.Received{p.message(id)})
+	case "die after": // run, but neither the settlement nor the outcome arrives
+		p.sender.next = []func(*fakeSender, *message.Message) error{p.answer(rt)}
+		job := p.workers[0].Prepare(p.t.Context(), []consumer.Received{p.message(id)})[0]
+		p.store.set("Settle", 1_000_000)
+		p.workers[0].StoreTimeout = time.Microsecond
+		job(p.t.Context())
+		p.workers[0].StoreTimeout = time.Second
+		p.store.set("Settle", 0)
+	case "wait":
+		p.clock.turn(5 * time.Second)
+	case "lapse":
+		p.clock.turn(lapse)
+	}
+	p.sender.next = nil
+	p.check(rt)
+}
+
+func (p *play) deliver(worker *Processor, id string) consumer.Outcome {
+	return worker.Prepare(p.t.Context(), []consumer.Received{p.message(id)})[0](p.t.Context())
+}
+
+// answer is what the provider says to the next send, and whether it took it.
+func (p *play) answer(rt *rapid.T) func(*fakeSender, *message.Message) error {
+	switch rapid.SampledFrom([]string{"ok", "doubt, taken", "doubt, not taken", "throttled", "transient", "config"}).Draw(rt, "answer") {
+	case "doubt, taken":
+		return refuses(provider.InDoubt, "", true)
+	case "doubt, not taken":
+		return refuses(provider.InDoubt, "", false)
+	case "throttled":
+		return refuses(provider.Throttled, "", false)
+	case "transient":
+		return refuses(provider.Transient, "", false)
+	case "config":
+		return refuses(provider.Config, "", false)
+	}
+	return func(*fakeSender, *message.Message) error { return nil }
+}
+
+func (p *play) settle(id string, outcome consumer.Outcome) {
+	switch outcome.Action {
+	case consumer.Delete:
+		delete(p.queue, id)
+	case consumer.DeadLetter:
+		delete(p.queue, id)
+		p.dead[id] = true
+	case consumer.Retry, consumer.HandBack:
+	}
+}
+
+// texts counts what the recipient got, by what it says.
+func (p *play) texts() map[string]int {
+	texts := map[string]int{}
+	for _, a := range p.sender.accepted {
+		texts[a.body]++
+	}
+	return texts
+}
+
+// check allows one text a message.
+func (p *play) check(rt *rapid.T) {
+	allowed := map[string]int{}
+	for _, id := range p.ids {
+		allowed[p.body(id)]++
+	}
+	for body, n := range p.texts() {
+		if n > allowed[body] {
+			rt.Fatalf("%d texts say what %d messages say: %+v\n%s", n, allowed[body], p.sender.accepted, p.logs)
+		}
+	}
+}
+
+// finish lets what is left go its way undisturbed, and then finds each message
+// sent, once, or on the dead-letter queue.
+func (p *play) finish(rt *rapid.T) {
+	for range 20 {
+		for _, id := range p.ids {
+			if p.queue[id] {
+				p.settle(id, p.deliver(p.workers[1], id))
+			}
+		}
+		p.clock.turn(lapse)
+	}
+	p.check(rt)
+	texts, settledAs := p.texts(), map[string]string{}
+	for _, id := range p.ids {
+		event := p.event(id)
+		if p.queue[id] || (event.Status == store.Sent) == p.dead[id] {
+			rt.Fatalf("%s: on the queue %v, dead %v, row %+v\n%s", id, p.queue[id], p.dead[id], event, p.logs)
+		}
+		if event.Status != store.Sent {
+			continue
+		}
+		texts[p.body(id)]--
+		if other := settledAs[event.ProviderID]; other != "" {
+			rt.Fatalf("%s and %s are settled as one text %s\n%s", id, other, event.ProviderID, p.logs)
+		}
+		settledAs[event.ProviderID] = id
+	}
+	for body, n := range texts {
+		if n != 0 {
+			rt.Fatalf("%+d texts more than messages sent say %q\n%s", n, body, p.logs)
+		}
+	}
+}
