@@ -33,7 +33,7 @@ type options struct {
 	Only         string        `enum:",aws" default:"" placeholder:"aws" help:"aws: serve the AWS endpoint alone, empty."`
 	Account      string        `env:"LOCAL_ACCOUNT" default:"123456789012" help:"The AWS account number."`
 	StartLag     time.Duration `env:"LOCAL_START_LAG" default:"5s" help:"How long a task takes to start (Fargate: 30s to 90s)."`
-	MetricsDelay time.Duration `env:"LOCAL_METRICS_DELAY" default:"60s" help:"How long after its end a CloudWatch minute appears."`
+	MetricsDelay time.Duration `env:"LOCAL_METRICS_DELAY" default:"15s" help:"How long after its end a CloudWatch minute appears (AWS: one to three minutes)."`
 }
 
 // run is the local system as a function, so that tests call it as a shell

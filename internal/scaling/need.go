@@ -117,7 +117,7 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 	view := q.outlook(spec, o, tasks, f, stampOf(now))
 	need = QueueNeed{
 		Queue: spec.Name, Backlog: view.waiting + view.inFlight + valueOf(o.Parked), InFlight: view.inFlight,
-		Age: view.age, Arrival: view.rate, PerTask: view.perTask, Learned: view.learned,
+		Age: view.age, Arrival: view.rate, ArrivalKnown: q.Arrival.known(), PerTask: view.perTask, Learned: view.learned,
 		Known: o.Visible.fresh(now, after) != nil,
 	}
 	remembered := q.Depth.At.within(after, stampOf(now))

@@ -54,7 +54,11 @@ func (q QueueNeed) sentence(current int) string {
 	if !q.Known && q.Why == "depth unknown" {
 		return q.Queue + ": depth unknown"
 	}
-	text := fmt.Sprintf("%s: %s waiting, %s arriving", q.Queue, number(q.Backlog-q.InFlight), perSecond(q.Arrival))
+	arriving := "arrivals not known yet"
+	if q.ArrivalKnown {
+		arriving = perSecond(q.Arrival) + " arriving"
+	}
+	text := fmt.Sprintf("%s: %s waiting, %s", q.Queue, number(q.Backlog-q.InFlight), arriving)
 	if q.PerTask > 0 {
 		text += fmt.Sprintf(", %s %s %s", taskCount(current), verb(current, "does", "do"), perSecond(q.PerTask*float64(current)))
 	}

@@ -42,7 +42,7 @@ function chart(id, lines) {
     width: holder.clientWidth, height: 170,
     cursor: { y: false, points: { size: 6 } }, legend: { show: false },
     scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(high * 1.15, 4)] } },
-    axes: [{ ...axis, space: 80, values: (_, ticks) => ticks.map((t) => clock(t * 1000)) }, { ...axis, size: 46, values: (_, ticks) => ticks.map((t) => t.toLocaleString()) }],
+    axes: [{ ...axis, space: 80, size: 28, values: (_, ticks) => ticks.map((t) => clock(t * 1000)) }, { ...axis, size: 46, values: (_, ticks) => ticks.map((t) => t.toLocaleString()) }],
     series: [{ value: (_, t) => clock(t * 1000) }, ...lines.map((line) => ({
       label: line.label, stroke: css(line.color), width: 2, spanGaps: true, points: { show: false },
       fill: line.fill ? css(line.color, 13) : undefined, paths: line.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
@@ -101,7 +101,7 @@ function drawPolicy(view) {
       const q = observation.queues[spec.name] || {}, need = needs.get(spec.name) || {};
       const late = q.oldestAge && q.oldestAge.value > spec.maxAge / 1e9;
       return node("tr", {}, cell(spec.name), cell(count(value(q.visible)), "num"), cell(count(value(q.inFlight)), "num"), cell(count(value(q.delayed)), "num"),
-        cell(seconds(value(q.oldestAge)), "num " + (late ? "bad" : "")), cell(seconds(spec.maxAge / 1e9), "num"), cell(rate(need.arrival), "num"),
+        cell(seconds(value(q.oldestAge)), "num " + (late ? "bad" : "")), cell(seconds(spec.maxAge / 1e9), "num"), cell(need.arrivalKnown ? rate(need.arrival) : "–", "num"),
         cell(rate(need.perTask) + (need.learned ? "" : " ?"), "num"), cell(count(need.need), "num"), cell(need.why || "", "wide"));
     }));
 }
