@@ -104,6 +104,22 @@ func TestAMessageOfAnotherEventIsNotTakenForThisOne(t *testing.T) {
 	}
 }
 
+func TestOfTwinsInDoubtTheFirstTakesTheOldestText(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sender.next = append(b.sender.next, refuses(provider.InDoubt, "", true), refuses(provider.InDoubt, "", true))
+	b.handle(text(""))
+	b.clock.turn(time.Hour)
+	twin := received(`{"id":"b","type":"message_send","to":"` + person + `","body":"Hello"}`)
+	b.handle(twin)
+	b.clock.turn(lapse)
+	b.want(b.handle(text("")), consumer.Delete, store.Sent, 2)
+	b.handle(twin)
+	if a, b2 := b.event("a"), b.event("b"); a.ProviderID != "SM1" || b2.ProviderID != "SM2" || b.sender.sends != 2 {
+		t.Errorf("a has %q, b has %q, after %d sends", a.ProviderID, b2.ProviderID, b.sender.sends)
+	}
+}
+
 func TestALookupWithoutAnAnswerKeepsTheDoubt(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -97,8 +98,7 @@ func (f *fakeSender) Find(_ context.Context, m *message.Message, since time.Time
 	if f.findError != nil {
 		return nil, f.findError
 	}
-	for i := len(f.accepted) - 1; i >= 0; i-- {
-		a := f.accepted[i]
+	for _, a := range slices.Backward(f.accepted) {
 		if a.to == m.To.Reveal() && a.body == m.Body.Reveal() && !a.at.Before(since) {
 			found = append(found, provider.Receipt{ID: a.sid, Status: f.status})
 		}
