@@ -66,7 +66,7 @@ func runSystem(ctx context.Context, o *options, streams cli.Streams) (err error)
 	if err != nil {
 		return err
 	}
-	greet(streams, o, s.endpoint)
+	greet(streams, o, s.endpoint, programs.worker)
 
 	r, err := newReport(ctx, s, database, queueURL)
 	if err != nil {
@@ -140,17 +140,17 @@ func controllerEnvironment(o *options, database, endpoint string) []string {
 		"CONTROLLER_LINKS=Outbox="+endpoint+"/outbox")
 }
 
-func greet(streams cli.Streams, o *options, endpoint string) {
+func greet(streams cli.Streams, o *options, endpoint, worker string) {
 	_, _ = fmt.Fprintf(streams.Out, `
   page       http://%s
   outbox     %s/outbox        what people would have received
   AWS        export AWS_ENDPOINT_URL=%s AWS_REGION=%s AWS_DEFAULT_REGION=%s AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
              aws --endpoint-url %s sqs list-queues      (the aws command needs the flag for sqs)
   policy     %s               edit it, and watch the controller follow
-  database   DATABASE_URL=sqlite:%s worker events
+  history    DATABASE_URL=sqlite:%s %s events
   logs       %s
 
-`, o.Listen, endpoint, endpoint, region, region, endpoint, o.Policy, filepath.Join(o.Data, "acs.db"), filepath.Join(o.Data, "logs"))
+`, o.Listen, endpoint, endpoint, region, region, endpoint, o.Policy, filepath.Join(o.Data, "acs.db"), worker, filepath.Join(o.Data, "logs"))
 }
 
 // checkFree finds out before anything starts whether the page's port can be
