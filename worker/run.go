@@ -13,7 +13,6 @@ import (
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/cenkalti/backoff/v5"
 
 	"github.com/novaura/acs-operator/internal/cli"
 	"github.com/novaura/acs-operator/internal/consumer"
@@ -22,7 +21,6 @@ import (
 	"github.com/novaura/acs-operator/internal/provider"
 	"github.com/novaura/acs-operator/internal/provider/twilio"
 	"github.com/novaura/acs-operator/internal/redact"
-	"github.com/novaura/acs-operator/internal/store"
 	"github.com/novaura/acs-operator/internal/store/open"
 	"github.com/novaura/acs-operator/internal/version"
 )
@@ -71,9 +69,9 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 	if aws.Region == "" {
 		return cli.Usagef("AWS_REGION is not set: name the region of the queues")
 	}
-	db, err := c.ready(ctx, logger)
+	db, err := c.Ready(ctx, logger)
 	if err != nil {
-		return err
+		return usage(err)
 	}
 	defer func() { _ = db.Close() }()
 	handler := processor.New(processor.Options{
@@ -167,24 +165,12 @@ func (f twilioFlags) missing() string {
 	}
 }
 
-// ready opens the database and brings its schema up to date; one that does
-// not answer is waited for, since messages are safe on their queue.
-func (c runCommand) ready(ctx context.Context, logger *slog.Logger) (store.Store, error) {
-	db, err := c.Open(ctx)
-	if err != nil {
-		return nil, &cli.UsageError{Err: err}
+// usage tells a setting that is wrong from a database that does not answer.
+func usage(err error) error {
+	if errors.Is(err, open.ErrSetting) {
+		return &cli.UsageError{Err: err}
 	}
-	_, err = backoff.Retry(ctx, func() (int64, error) {
-		bounded, cancel := context.WithTimeout(ctx, 30*time.Second)
-		defer cancel()
-		return db.Migrate(bounded)
-	}, backoff.WithMaxElapsedTime(2*time.Minute), backoff.WithNotify(func(err error, wait time.Duration) {
-		logger.Warn("database not ready, trying again", "in", wait.Round(time.Second).String(), "error", err)
-	}))
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("prepare the database: %w", err), db.Close())
-	}
-	return db, nil
+	return err
 }
 
 // owner names this process in claims: unique, and findable by a person.

@@ -4,15 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
 
 	"github.com/novaura/acs-operator/internal/redact"
 	"github.com/novaura/acs-operator/internal/store"
 )
 
-// ErrNotNamed says that no setting names a database.
-var ErrNotNamed = errors.New("DATABASE_URL is not set: name the database, for example sqlite:acs.db, or set DB_HOST, DB_NAME, DB_USER and DB_PASSWORD")
+// ErrSetting says that the settings name no database that could be opened.
+var ErrSetting = errors.New("open the database")
+
+var errNotNamed = errors.New("DATABASE_URL is not set: name the database, for example sqlite:acs.db, or set DB_HOST, DB_NAME, DB_USER and DB_PASSWORD")
 
 // Flags say where history and state are kept: one URL, or the parts that the
 // predecessor's task definition sets. The mains embed it in their grammars.
@@ -27,13 +33,44 @@ type Flags struct {
 	DBSchema    string        `env:"DB_SCHEMA" name:"db-schema" help:"The schema of our tables. [$DB_SCHEMA]"`
 }
 
-// Open opens the store that the flags name, without migrating it.
+// Open opens the store that the flags name, without migrating it. What the
+// flags get wrong is an ErrSetting.
 func (f Flags) Open(ctx context.Context) (store.Store, error) {
 	dsn, err := f.dsn()
 	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSetting, err)
+	}
+	db, err := Open(ctx, dsn, WithSchema(f.DBSchema))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSetting, err)
+	}
+	return db, nil
+}
+
+// Ready opens the store and brings its schema up to date. A database that does
+// not answer is waited for, two minutes at the most: messages are safe on
+// their queue meanwhile.
+func (f Flags) Ready(ctx context.Context, logger *slog.Logger) (store.Store, error) {
+	const patience, oneTry = 2 * time.Minute, 30 * time.Second
+	db, err := f.Open(ctx)
+	if err != nil {
 		return nil, err
 	}
-	return Open(ctx, dsn, WithSchema(f.DBSchema))
+	_, err = backoff.Retry(ctx, func() (int64, error) {
+		bounded, cancel := context.WithTimeout(ctx, oneTry)
+		defer cancel()
+		version, err := db.Migrate(bounded)
+		if errors.Is(err, store.ErrForeignTable) {
+			err = backoff.Permanent(err) // no wait mends it
+		}
+		return version, err
+	}, backoff.WithMaxElapsedTime(patience), backoff.WithNotify(func(err error, wait time.Duration) {
+		logger.WarnContext(ctx, "database not ready, trying again", "in", wait.Round(time.Second).String(), "error", err)
+	}))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("prepare the database: %w", err), db.Close())
+	}
+	return db, nil
 }
 
 // dsn is the database as one URL.
@@ -42,7 +79,7 @@ func (f Flags) dsn() (string, error) {
 		return f.DatabaseURL.Reveal(), nil
 	}
 	if f.DBHost == "" {
-		return "", ErrNotNamed
+		return "", errNotNamed
 	}
 	for _, setting := range [][2]string{{"DB_NAME", f.DBName}, {"DB_USER", f.DBUser}} {
 		if setting[1] == "" {
