@@ -13,7 +13,7 @@ import (
 
 // policyFlag is how every verb that needs a policy is given one.
 type policyFlag struct {
-	Policy string `env:"CONTROLLER_POLICY" default:"config/scaling-policy.yaml" placeholder:"SOURCE" help:"Where the policies are: a file or a folder. [$CONTROLLER_POLICY]"`
+	Policy string `env:"CONTROLLER_POLICY" default:"config/scaling-policy.yaml" placeholder:"SOURCE" help:"Where the policies are: a file or a folder."`
 }
 
 // load reads and checks the policies once.

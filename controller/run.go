@@ -28,8 +28,8 @@ import (
 type runCommand struct {
 	policyFlag
 	open.Flags
-	Listen string            `env:"CONTROLLER_LISTEN" default:"127.0.0.1:8080" help:"Where the page and the API are served. [$CONTROLLER_LISTEN]"`
-	Link   map[string]string `env:"CONTROLLER_LINKS" placeholder:"NAME=URL" help:"Links shown on the page: a dashboard, a runbook. [$CONTROLLER_LINKS]"`
+	Listen string            `env:"CONTROLLER_LISTEN" default:"127.0.0.1:8080" help:"Where the page and the API are served."`
+	Link   map[string]string `env:"CONTROLLER_LINKS" placeholder:"NAME=URL" help:"Links shown on the page: a dashboard, a runbook."`
 }
 
 func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -22,16 +23,17 @@ func startController(ctx context.Context, program string, env []string, logPath 
 	}
 	command := exec.CommandContext(ctx, program, "run")
 	command.Env, command.Stdout, command.Stderr = env, log, log
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches this process alone, which stops the others in order
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL} // Ctrl-C reaches this process alone, which stops the others in order
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.WaitDelay = stopBound
-	if err := command.Start(); err != nil {
-		_ = log.Close()
-		return nil, fmt.Errorf("start the controller: %w", err)
-	}
-	ended := make(chan error, 1)
+	started, ended := make(chan error, 1), make(chan error, 1)
 	go func() {
-		err := command.Wait()
+		runtime.LockOSThread() // the death signal comes when the starting thread ends: prctl(2)
+		err := command.Start()
+		started <- err
+		if err == nil {
+			err = command.Wait()
+		}
 		_ = log.Close()
 		if ctx.Err() != nil {
 			err = nil
@@ -40,5 +42,8 @@ func startController(ctx context.Context, program string, env []string, logPath 
 		}
 		ended <- err
 	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("start the controller: %w", err)
+	}
 	return ended, nil
 }

@@ -16,12 +16,15 @@ import (
 
 // The names that the terraform gives, here too.
 const (
-	region          = "us-east-1"
-	cluster         = "novaura-acs-processor-cluster"
-	workerService   = "novaura-acs-communication-processor-worker-service"
-	workerImage     = "novaura-acs-processor"
-	smsQueue        = "novaura-acs-sms-events"
-	maxReceiveCount = "5"
+	region        = "us-east-1"
+	cluster       = "novaura-acs-processor-cluster"
+	workerService = "novaura-acs-communication-processor-worker-service"
+	workerImage   = "novaura-acs-processor"
+	smsQueue      = "novaura-acs-sms-events"
+	// maxReceiveCount is well above the worker's tries and waits: the worker
+	// itself puts aside what can never succeed, with the reason; SQS's own
+	// redrive is for what keeps killing workers.
+	maxReceiveCount = "25"
 	senderNumber    = "+15005550006"
 	twilioAccount   = "AC00000000000000000000000000000001"
 	twilioToken     = "local"

@@ -100,7 +100,11 @@ func (r *report) summary(ctx context.Context) error {
 	// What still waits may have a row already, so a loss is what neither the
 	// history nor the queue knows.
 	lost := max(0, queued+r.inherited-int64(len(events))-waiting)
-	_, _ = fmt.Fprintf(r.out, "\nran %s; first message sent after %.1fs; at most %d tasks\n", time.Since(r.began).Round(time.Second), r.firstAccepted.Seconds(), r.mostTasks)
+	first := "no message sent"
+	if r.firstAccepted > 0 {
+		first = fmt.Sprintf("first message sent after %.1fs", r.firstAccepted.Seconds())
+	}
+	_, _ = fmt.Fprintf(r.out, "\nran %s; %s; at most %d tasks\n", time.Since(r.began).Round(time.Second), first, r.mostTasks)
 	_, _ = fmt.Fprintf(r.out, "queued %d; history:%s; still waiting %d\nlost %d, sent twice %d\n", queued, tally(statuses), waiting, lost, doubled)
 	if lost > 0 || doubled > 0 {
 		return fmt.Errorf("%d messages were lost, and %d texts were sent twice: this is a defect, please report it with the logs", lost, doubled)

@@ -29,20 +29,20 @@ import (
 type runCommand struct {
 	open.Flags
 	twilioFlags
-	WorkerType  string        `env:"WORKER_TYPE" default:"all" help:"Which channels: all, or a comma list of sms, email, push. [$WORKER_TYPE]"`
-	SMSQueueURL string        `env:"SMS_QUEUE_URL" name:"sms-queue-url" help:"[$SMS_QUEUE_URL]"`
-	Concurrency int           `env:"WORKER_CONCURRENCY" default:"10" help:"Messages of one queue worked on at once. [$WORKER_CONCURRENCY]"`
-	StopTimeout time.Duration `env:"WORKER_STOP_TIMEOUT" default:"30s" help:"From SIGTERM to SIGKILL: the task definition's stopTimeout. [$WORKER_STOP_TIMEOUT]"`
+	WorkerType  string        `env:"WORKER_TYPE" default:"all" help:"Which channels: all, or a comma list of sms, email, push."`
+	SMSQueueURL string        `env:"SMS_QUEUE_URL" name:"sms-queue-url" help:"The queue of texts."`
+	Concurrency int           `env:"WORKER_CONCURRENCY" default:"10" help:"Messages of one queue worked on at once."`
+	StopTimeout time.Duration `env:"WORKER_STOP_TIMEOUT" default:"30s" help:"From SIGTERM to SIGKILL: the task definition's stopTimeout."`
 	UntilEmpty  bool          `help:"Stop when the queues are empty."`
 }
 
 // twilioFlags are the settings of texts.
 type twilioFlags struct {
-	AccountSID          string        `env:"TWILIO_ACCOUNT_SID" name:"twilio-account-sid" help:"[$TWILIO_ACCOUNT_SID]"`
-	AuthToken           redact.Secret `env:"TWILIO_AUTH_TOKEN" name:"twilio-auth-token" help:"[$TWILIO_AUTH_TOKEN]"`
-	FromNumber          string        `env:"TWILIO_FROM_NUMBER" name:"twilio-from-number" help:"[$TWILIO_FROM_NUMBER]"`
-	MessagingServiceSID string        `env:"TWILIO_MESSAGING_SERVICE_SID" name:"twilio-messaging-service-sid" help:"[$TWILIO_MESSAGING_SERVICE_SID]"`
-	BaseURL             string        `env:"TWILIO_BASE_URL" name:"twilio-base-url" default:"https://api.twilio.com" help:"[$TWILIO_BASE_URL]"`
+	AccountSID          string        `env:"TWILIO_ACCOUNT_SID" name:"twilio-account-sid" help:"Twilio's account."`
+	AuthToken           redact.Secret `env:"TWILIO_AUTH_TOKEN" name:"twilio-auth-token" help:"Its token."`
+	FromNumber          string        `env:"TWILIO_FROM_NUMBER" name:"twilio-from-number" help:"The sender of messages that name none."`
+	MessagingServiceSID string        `env:"TWILIO_MESSAGING_SERVICE_SID" name:"twilio-messaging-service-sid" help:"Or a messaging service, which picks the sender."`
+	BaseURL             string        `env:"TWILIO_BASE_URL" name:"twilio-base-url" default:"https://api.twilio.com" help:"Where Twilio's API is."`
 }
 
 // The bounds of one send: a provider call is shorter than half a lease, so

@@ -21,7 +21,7 @@ import (
 
 // sendCommand puts messages on a queue.
 type sendCommand struct {
-	SMSQueueURL string            `env:"SMS_QUEUE_URL" name:"sms-queue-url" help:"[$SMS_QUEUE_URL]"`
+	SMSQueueURL string            `env:"SMS_QUEUE_URL" name:"sms-queue-url" help:"The queue of texts."`
 	Channel     string            `enum:"sms" default:"sms" help:"The channel."`
 	MessageType string            `enum:"message_send,message_received" default:"message_send" help:"The type: ${enum}."`
 	ID          string            `help:"The idempotency key; made up when absent."`

@@ -77,6 +77,7 @@ type Consumer struct {
 	demand     chan struct{} // a token wakes one more poller
 
 	mu          sync.Mutex
+	failure     error            // why Run gave up; only with UntilEmpty
 	changed     chan struct{}    // closed and replaced when what await watches may have changed
 	held        map[string]*held // by message id, or by handle when on its way back
 	busy        int              // slots that a receive reserved or a job uses
@@ -134,7 +135,9 @@ func (c *Consumer) Run(ctx context.Context) error {
 	c.drain(&pollers, endJobs, endSettling)
 	endBackground()
 	services.Wait()
-	return nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failure
 }
 
 // drain is the sequence that doc.go draws.

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -45,6 +46,9 @@ func (c *Consumer) poll(first bool, finish func()) {
 			messages, err := c.receive(asked, c.waitTime(first))
 			c.accept(messages, asked)
 			switch {
+			case err != nil && c.UntilEmpty && hopeless(err):
+				c.giveUp(err)
+				finish()
 			case err != nil:
 				c.afterPollError(err, retry)
 			case len(messages) == 0 && first:
@@ -252,6 +256,19 @@ func (c *Consumer) afterPollError(err error, retry *backoff.ExponentialBackOff) 
 	}
 	c.Logger.Error(message, "url", c.Queue.URL, "retry_in", wait.String(), "error", err)
 	sleep(c.phases.receiving, wait)
+}
+
+// hopeless says that no receive will ever succeed unless a person helps.
+func hopeless(err error) bool {
+	code := errorCode(err)
+	return slices.Contains(missingCodes, code) || slices.Contains(refusedCodes, code)
+}
+
+// giveUp keeps the error that Run returns.
+func (c *Consumer) giveUp(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failure = fmt.Errorf("empty the queue %s: %w", c.Queue.URL, err)
 }
 
 var (

@@ -90,3 +90,11 @@ func TestOverTheWireEveryMessageEndsWhereItsOutcomeSays(t *testing.T) {
 		t.Errorf("dead letter %+v", letter)
 	}
 }
+
+func TestUntilEmptyEndsWithAnErrorWhereNoReceiveCanSucceed(t *testing.T) {
+	client, queue, _ := queueOn(t)
+	c := New(Options{SQS: client, Queue: Queue{Name: "none", URL: queue + "-none"}, UntilEmpty: true, Logger: testLogger(io.Discard)})
+	if err := c.Run(t.Context()); err == nil || errorCode(err) == "" {
+		t.Errorf("got %v, want the error of AWS", err)
+	}
+}

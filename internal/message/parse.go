@@ -154,7 +154,7 @@ func (p *parser) refusalID() string {
 }
 
 func usableID(id string) bool {
-	return id != "" && utf8.ValidString(id) && utf8.RuneCountInString(id) <= MaxID && printable(id)
+	return strings.TrimSpace(id) != "" && utf8.ValidString(id) && utf8.RuneCountInString(id) <= MaxID && printable(id)
 }
 
 // sanitize makes what was understood of an invalid message safe to keep: no
@@ -183,8 +183,11 @@ func clean(text string, most int) string {
 	return text
 }
 
-// printable reports that text has no control characters, line ends among them.
-func printable(text string) bool { return strings.IndexFunc(text, unicode.IsControl) < 0 }
+// printable reports that text has no control characters, line ends among them,
+// and no format characters, which can make it look like another.
+func printable(text string) bool {
+	return strings.IndexFunc(text, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }) < 0
+}
 
 // reader reads fields and remembers the first that is wrong, so that all the
 // others are read none the less: what is known of a message is recorded.

@@ -19,6 +19,7 @@
 //	Doubtful   asks the provider first
 //	             it has the message                             sent        delete
 //	             it has not                                     as Granted
+//	             it has not, MaxAttempts times                  failed      dead-letter
 //	             no answer                                      processing  retry after the lease
 //	             no answer, too often, or cannot be asked       in_doubt    dead-letter
 //

@@ -32,6 +32,11 @@ func (s *send) resolve(ctx context.Context) consumer.Outcome {
 	switch {
 	case err != nil:
 		return s.unsettled(ctx, err)
+	case !found && doubts >= s.MaxAttempts:
+		return s.fail(ctx, &provider.Error{
+			Provider: s.sender.Name(), Class: provider.Transient, Code: "not_accepted",
+			Message: "no try was answered, and the provider has the message from none",
+		})
 	case !found:
 		s.log.InfoContext(ctx, "the provider does not have the message", "provider", s.sender.Name())
 		return s.deliver(ctx)

@@ -206,3 +206,22 @@ func TestASuppressionThatIsNotStoredIsNotForgotten(t *testing.T) {
 	b.clock.turn(lapse)
 	b.want(b.handle(text("")), consumer.Delete, store.Suppressed, 2)
 }
+
+func TestAMessageThatNoTryIsAnsweredForIsPutAsideInTheEnd(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(o *Options) { o.MaxAttempts = 3 })
+	for range 10 {
+		b.sender.next = append(b.sender.next, refuses(provider.InDoubt, "", false))
+	}
+	for range 3 {
+		b.handle(text(""))
+		b.clock.turn(lapse)
+	}
+	outcome := b.handle(text(""))
+	if event := b.event("a"); outcome.Action != consumer.DeadLetter || event.Status != store.Failed || event.ErrorCode != "not_accepted" {
+		t.Errorf("got %+v, row %s %s", outcome, event.Status, event.ErrorCode)
+	}
+	if sends := 10 - len(b.sender.next); sends != 3 {
+		t.Errorf("%d sends, want 3", sends)
+	}
+}

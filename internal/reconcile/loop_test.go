@@ -213,6 +213,22 @@ func TestScalingGoesOnWithoutADatabase(t *testing.T) {
 	})
 }
 
+func TestARefusalStaysWhileTheRunningPolicyTicks(t *testing.T) {
+	w := &world{desired: 1, states: map[string][]byte{}}
+	p := policy(t)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		loop := New(Options{Services: w, Metrics: w, Memory: w, Logger: slog.New(slog.DiscardHandler)})
+		loop.Apply([]*config.ScalingPolicy{p})
+		loop.Refuse(ctx, errors.New("nonsense"))
+		loop.Run(ctx)
+		if got := condition(t, loop, PolicyAccepted); len(w.decisions) < 4 || got.Status != False {
+			t.Errorf("after %d ticks: %+v", len(w.decisions), got)
+		}
+	})
+}
+
 func TestARefusedPolicyLeavesTheRunningOne(t *testing.T) {
 	w := &world{desired: 1, states: map[string][]byte{}}
 	loop := New(Options{Services: w, Metrics: w, Memory: w, Logger: slog.New(slog.DiscardHandler)})

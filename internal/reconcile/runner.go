@@ -47,10 +47,19 @@ type runner struct {
 }
 
 func newRunner(p *config.ScalingPolicy, options Options) *runner {
-	return &runner{
+	r := &runner{
 		options: options, policy: p, logger: options.Logger.With("policy", p.Metadata.Name),
 		poked: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
+	r.accepted()
+	r.logger.Info("policy followed", "generation", p.Metadata.Generation)
+	return r
+}
+
+// accepted says that the newest version of the policy is the running one,
+// until a refusal says otherwise.
+func (r *runner) accepted() {
+	r.setCondition(PolicyAccepted, True, "Accepted", fmt.Sprintf("generation %d is followed", r.current().Metadata.Generation))
 }
 
 // start reports whether the runner is to be started now: once.
@@ -62,13 +71,17 @@ func (r *runner) start() bool {
 	return first
 }
 
-func (r *runner) stop() { close(r.stopped) }
+func (r *runner) stop() {
+	r.logger.Info("policy gone, its service is left as it is")
+	close(r.stopped)
+}
 
 func (r *runner) replace(p *config.ScalingPolicy) {
 	r.mu.Lock()
 	same := r.policy.Metadata.Generation == p.Metadata.Generation
 	r.policy = p
 	r.mu.Unlock()
+	r.accepted()
 	if same {
 		return
 	}
@@ -109,7 +122,6 @@ func (r *runner) tick(ctx context.Context) {
 	if !r.load(ctx, p) {
 		return
 	}
-	r.setCondition(PolicyAccepted, True, "Accepted", fmt.Sprintf("generation %d is followed", p.Metadata.Generation))
 	obs := r.observe(ctx, p)
 	before := r.state
 	decision, state := scaling.Decide(p, obs, before, obs.Time)

@@ -23,14 +23,14 @@ var errNotNamed = errors.New("DATABASE_URL is not set: name the database, for ex
 // Flags say where history and state are kept: one URL, or the parts that the
 // predecessor's task definition sets. The mains embed it in their grammars.
 type Flags struct {
-	DatabaseURL redact.Secret `env:"DATABASE_URL" name:"database-url" placeholder:"URL" help:"sqlite:PATH or postgres://…; or the parts below. [$DATABASE_URL]"`
-	DBHost      string        `env:"DB_HOST" name:"db-host" help:"PostgreSQL's host. [$DB_HOST]"`
-	DBPort      string        `env:"DB_PORT" name:"db-port" default:"5432" help:"PostgreSQL's port. [$DB_PORT]"`
-	DBName      string        `env:"DB_NAME" name:"db-name" help:"The database's name. [$DB_NAME]"`
-	DBUser      string        `env:"DB_USER" name:"db-user" help:"The user. [$DB_USER]"`
-	DBPassword  redact.Secret `env:"DB_PASSWORD" name:"db-password" help:"The password. [$DB_PASSWORD]"`
-	DBSSLMode   string        `env:"DB_SSLMODE" name:"db-sslmode" default:"require" help:"As libpq's sslmode. [$DB_SSLMODE]"`
-	DBSchema    string        `env:"DB_SCHEMA" name:"db-schema" help:"The schema of our tables. [$DB_SCHEMA]"`
+	DatabaseURL redact.Secret `env:"DATABASE_URL" name:"database-url" placeholder:"URL" help:"sqlite:PATH or postgres://…; or the parts below."`
+	DBHost      string        `env:"DB_HOST" name:"db-host" help:"PostgreSQL's host."`
+	DBPort      string        `env:"DB_PORT" name:"db-port" default:"5432" help:"PostgreSQL's port."`
+	DBName      string        `env:"DB_NAME" name:"db-name" help:"The database's name."`
+	DBUser      string        `env:"DB_USER" name:"db-user" help:"The user."`
+	DBPassword  redact.Secret `env:"DB_PASSWORD" name:"db-password" help:"The password."`
+	DBSSLMode   string        `env:"DB_SSLMODE" name:"db-sslmode" default:"require" help:"As libpq's sslmode."`
+	DBSchema    string        `env:"DB_SCHEMA" name:"db-schema" help:"The schema of our tables."`
 }
 
 // Open opens the store that the flags name, without migrating it. What the
