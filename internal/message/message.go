@@ -59,6 +59,22 @@ type Message struct {
 	ExpiresAt time.Time
 	Priority  Priority
 	Metadata  map[string]string
+
+	// What only a mail has; its text part is Body.
+	Subject     redact.Personal
+	HTML        redact.Personal
+	Cc, Bcc     []redact.Personal
+	ReplyTo     []redact.Personal
+	Headers     map[string]string
+	Attachments []Attachment
+
+	// What only a push has. It goes to Tokens (at most 500, each an effect of
+	// its own) or to a Topic; a provider is handed one token, or the topic.
+	Title    redact.Personal
+	Tokens   []redact.Personal
+	Topic    string
+	Platform Platform
+
 	// ProviderID is the provider's own id of an inbound message or of the
 	// message that a status is about (Twilio's MessageSid).
 	ProviderID string
@@ -73,3 +89,20 @@ type Message struct {
 	// the same ID with another Hash is refused.
 	Hash string
 }
+
+// Attachment is a file that goes with a mail, by reference.
+type Attachment struct {
+	URL         string // s3://bucket/key, under an allowed prefix
+	Filename    string // empty: the last part of the URL
+	ContentType string // empty: by the file's name
+}
+
+// Platform says whose push tokens these are.
+type Platform string
+
+// The platforms; a push without one goes to FCM, which serves all three.
+const (
+	Android Platform = "android" // FCM
+	IOS     Platform = "ios"     // APNs where it is configured, else FCM
+	Web     Platform = "web"     // a Web Push subscription where VAPID is configured, else FCM
+)
