@@ -222,6 +222,10 @@ type Decision struct {
 	Reason    string
 	Changed   bool   // the count was written to the service
 	Record    []byte // JSON: observation, decision, hash of the state
+	// Tick is what is kept of this tick if it folds into a row (one line of
+	// JSON), and Folded the ticks that folded into one, a line each. Folded
+	// is read by Trail alone.
+	Tick, Folded []byte
 }
 
 // Notice is one row of controller_events: something that happened, with a
@@ -257,6 +261,7 @@ type Controller interface {
 type Store interface {
 	Messages
 	Controller
+	Steering
 	// Migrate brings the schema up to date and reports the version it has
 	// now. It refuses a communication_events that is not ours.
 	Migrate(ctx context.Context) (version int64, err error)

@@ -32,8 +32,8 @@ func (s *Store) SaveDecision(ctx context.Context, d store.Decision) error {
 			return err
 		}
 		if err == nil && d.FoldsInto(last) {
-			_, err = tx.Exec(ctx, s.in(`UPDATE acs.controller_decisions SET count = count + $1, last_time = $2
-				WHERE id = $3`), d.Count, d.LastTime, id)
+			_, err = tx.Exec(ctx, s.in(`UPDATE acs.controller_decisions SET count = count + $1, last_time = $2,
+				folded = folded || $3::text WHERE id = $4`), d.Count, d.LastTime, line(d.Tick), id)
 			return err
 		}
 		_, err = tx.Exec(ctx, s.in(`INSERT INTO acs.controller_decisions (`+decisionColumns+`)
@@ -54,6 +54,14 @@ func jsonText(raw []byte) *string {
 	}
 	text := string(raw)
 	return &text
+}
+
+// line is a tick as it is appended to the ones that folded before.
+func line(tick []byte) string {
+	if len(tick) == 0 {
+		return ""
+	}
+	return string(tick) + "\n"
 }
 
 // Decisions implements store.Controller.

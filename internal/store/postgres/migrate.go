@@ -95,7 +95,8 @@ func (s *Store) up(ctx context.Context) (err error) {
 	db := stdlib.OpenDBFromPool(s.pool)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, nil, goose.WithGoMigrations(steps...),
-		goose.WithTableName(s.schema+"."+versions), goose.WithDisableGlobalRegistry(true))
+		goose.WithTableName(s.schema+"."+versions), goose.WithDisableGlobalRegistry(true),
+		goose.WithAllowOutofOrder(true)) // two versions that ran side by side may each bring a step
 	if err != nil {
 		return err
 	}

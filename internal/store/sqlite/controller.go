@@ -36,8 +36,8 @@ func (s *Store) SaveDecision(ctx context.Context, d store.Decision) error {
 			return err
 		}
 		if err == nil && d.FoldsInto(last) {
-			_, err = tx.ExecContext(ctx, `UPDATE controller_decisions SET count = count + ?, last_time = ? WHERE id = ?`,
-				d.Count, text(d.LastTime), id)
+			_, err = tx.ExecContext(ctx, `UPDATE controller_decisions SET count = count + ?, last_time = ?, folded = folded || ?
+				WHERE id = ?`, d.Count, text(d.LastTime), line(d.Tick), id)
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO controller_decisions (`+decisionColumns+`)
@@ -57,6 +57,14 @@ func jsonText(raw []byte) any {
 		return nil
 	}
 	return string(raw)
+}
+
+// line is a tick as it is appended to the ones that folded before.
+func line(tick []byte) string {
+	if len(tick) == 0 {
+		return ""
+	}
+	return string(tick) + "\n"
 }
 
 // Decisions implements store.Controller.

@@ -33,7 +33,8 @@ func (s *Store) provider() (*goose.Provider, error) {
 		return nil, err
 	}
 	return goose.NewProvider(goose.DialectSQLite3, s.writer, files,
-		goose.WithTableName(versions), goose.WithDisableGlobalRegistry(true))
+		goose.WithTableName(versions), goose.WithDisableGlobalRegistry(true),
+		goose.WithAllowOutofOrder(true)) // two versions that ran side by side may each bring a step
 }
 
 // Migrate implements store.Store. Several processes may call it at once.

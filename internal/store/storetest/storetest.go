@@ -29,6 +29,7 @@ func Run(t *testing.T, open Open) {
 	t.Run("delivery reports", func(t *testing.T) { deliveryReports(t, open) })
 	t.Run("suppressions", func(t *testing.T) { suppressions(t, open) })
 	t.Run("controller", func(t *testing.T) { controller(t, open) })
+	t.Run("steering", func(t *testing.T) { steering(t, open) })
 }
 
 // start is when every test's clock starts.
