@@ -31,28 +31,34 @@ func (s Status) Left() bool { return s == Sent || s == Delivered || s == Undeliv
 
 // Validate refuses a settlement that would not end or hand back its claim.
 func (s Settlement) Validate() error {
-	if s.Status.Settled() || s.Status == Scheduled {
+	if s.Status.Settled() && s.Park == nil || s.Status == Scheduled || s.Status == Processing {
 		return nil
 	}
-	return fmt.Errorf("settle %q: status %q neither ends nor releases a claim", s.ID, s.Status)
+	return fmt.Errorf("settle %q: status %q does not end, release or doubt a claim", s.ID, s.Status)
 }
 
 // Outcome is what an attempt's row says of the settlement.
 func (s Settlement) Outcome() string {
-	if s.Status == Scheduled {
-		return "released"
+	switch {
+	case s.Status == Processing:
+		return Unresolved
+	case s.Status == Scheduled && s.Park != nil:
+		return ParkedOutcome
+	case s.Status == Scheduled:
+		return Released
 	}
 	return string(s.Status)
 }
 
 // Replaces lists the statuses that the report may replace: those of a lower
-// rank. An event in doubt that the provider reports on is in doubt no more.
+// rank. An event in doubt that the provider reports on is in doubt no more, nor
+// is one whose owner died.
 func (u StatusUpdate) Replaces() ([]Status, error) {
 	switch u.Status { //nolint:exhaustive // the others are no delivery reports
 	case Sent:
-		return []Status{InDoubt}, nil
+		return []Status{Processing, InDoubt}, nil
 	case Delivered, Undelivered, Failed:
-		return []Status{InDoubt, Sent}, nil
+		return []Status{Processing, InDoubt, Sent}, nil
 	}
 	return nil, fmt.Errorf("update status: %q is no delivery report", u.Status)
 }
@@ -120,4 +126,13 @@ func (f Filter) Rows() int {
 		return 100
 	}
 	return f.Limit
+}
+
+// Outcome is what a resolution makes of the row, and of the attempt that tells
+// of it.
+func (r Resolution) Outcome() (status Status, attempt string) {
+	if r.Sent {
+		return Sent, Resolved
+	}
+	return New, Reopened
 }

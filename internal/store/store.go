@@ -14,7 +14,13 @@
 //	    └────────────────────┘  └─ the provider before it sends
 //
 // Every step is one conditional write, fenced by owner and attempt: who lost
-// the claim changes nothing.
+// the claim changes nothing. docs/lifecycle.md has the whole table.
+//
+// There is no status "sending". A claim whose owner died is Doubtful whether
+// or not the call had begun: a row that says "claimed, not sending" after the
+// owner's death could be trusted only if it were written before each call,
+// which is one more statement for every message so that one in many thousands
+// is spared one lookup.
 package store
 
 import (
@@ -78,6 +84,11 @@ type Event struct {
 	SentAt        time.Time // zero: not sent
 	EnqueuedAt    time.Time // SQS's SentTimestamp; zero: unknown
 	SettledReason string    // why a terminal status was chosen, for people; may be empty
+	// DueAt is when a parked message goes back to its queue; zero: it is not
+	// parked.
+	DueAt time.Time
+	// Body is what was sent; empty unless bodies are kept (HISTORY_BODIES).
+	Body redact.Personal
 }
 
 // Attempt is one row of communication_attempts: one try at a provider.
@@ -87,7 +98,9 @@ type Attempt struct {
 	Owner      string
 	StartedAt  time.Time
 	FinishedAt time.Time // zero: still running, or its owner died
-	Outcome    string    // a Status, or "released"; empty while running
+	// Outcome is a Status, or released, parked, unresolved (the doubt stays),
+	// reopened or resolved (a person's word); empty while running.
+	Outcome    string
 	Provider   string
 	ProviderID string
 	ErrorCode  string
@@ -109,6 +122,7 @@ type Claim struct {
 	Template     string
 	Priority     string
 	EnqueuedAt   time.Time
+	Body         redact.Personal // kept in the row; empty: only its hash is
 }
 
 // Outcome says what a claim came to.
@@ -137,14 +151,22 @@ type Settlement struct {
 	ID      string
 	Attempt int    // Event.Attempts as the claim gave it
 	Owner   string // the claimer
-	// Status is the terminal status, or Scheduled to release the claim: the
-	// message will come again and nothing was sent.
+	// Status is the terminal status; or Scheduled to release the claim: the
+	// message will come again and nothing was sent; or Processing to keep the
+	// doubt: the lease ends at once, and the next claim is Doubtful.
 	Status     Status
 	Provider   string
 	ProviderID string
 	ErrorCode  string
 	Error      string
 	Reason     string // becomes Event.SettledReason
+	// Park keeps the message in the row until it is due, with Scheduled or
+	// Processing. nil: whoever settles has the message on its queue.
+	Park *Parked
+	// Exclusive refuses with ErrTaken where another event is settled with the
+	// same provider id: of two that say the same to one person, one alone has
+	// that effect.
+	Exclusive bool
 }
 
 // Lease names one claim that is still worked on.
@@ -169,6 +191,11 @@ type StatusUpdate struct {
 	ProviderID string
 	Status     Status // Sent, Delivered, Undelivered or Failed
 	ErrorCode  string
+	// EventID is our own id, where the report names it. It settles an event
+	// that is in doubt, or whose owner died, and that no provider id is known
+	// of.
+	EventID  string
+	Provider string // with EventID: who reports
 }
 
 // Messages is the worker's side. Every method may be called from many
@@ -204,9 +231,15 @@ type Messages interface {
 	// Events lists events; Attempts lists the tries of one, first to last.
 	Events(ctx context.Context, f Filter) ([]Event, error)
 	Attempts(ctx context.Context, eventID string) ([]Attempt, error)
+	// Rival reports whether the recipient is written to just now, in the same
+	// channel, by another event whose claim holds and began before a time.
+	Rival(ctx context.Context, r Rivalry) (bool, error)
 	// SettledProviderIDs returns which of the given provider ids are already
 	// settled to an event other than eventID.
 	SettledProviderIDs(ctx context.Context, provider string, ids []string, eventID string) (map[string]bool, error)
+
+	Parking
+	Upkeep
 }
 
 // Decision is one row of controller_decisions. Equal decisions in a row fold

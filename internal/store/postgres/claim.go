@@ -23,18 +23,18 @@ const claimable = `e.payload_hash = excluded.payload_hash AND (e.status IN ('new
 const claimSQL = `
 WITH input AS (
 	SELECT * FROM unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-		$11::text[], $12::text[], $13::integer[], $14::text[], $15::text[], $16::timestamptz[], $17::text[])
+		$11::text[], $12::text[], $13::integer[], $14::text[], $15::text[], $16::timestamptz[], $17::text[], $19::text[])
 	AS t (id, channel, type, from_address, to_address, queue, sqs_message_id, payload_hash, body_hash, segments,
-		template, priority, enqueued_at, address_hash)
+		template, priority, enqueued_at, address_hash, body)
 ), clock AS (
 	SELECT date_trunc('milliseconds', coalesce($3::timestamptz, now())) AS now
 ), claimed AS (
 	INSERT INTO acs.communication_events AS e (id, channel, type, status, from_address, to_address, attempts, queue,
 		sqs_message_id, payload_hash, body_hash, segments, template, priority, owner, lease_until, created_at,
-		updated_at, enqueued_at, claim_token)
+		updated_at, enqueued_at, claim_token, body)
 	SELECT id, channel, type, 'processing', from_address, to_address, 1, queue, sqs_message_id, payload_hash, body_hash,
 		segments, template, priority, $1::text, now + $2::bigint * interval '1 microsecond', now, now, enqueued_at,
-		$18::text
+		$18::text, body
 	FROM input, clock ORDER BY id
 	ON CONFLICT (id) DO UPDATE SET (status, attempts, queue, sqs_message_id, owner, lease_until, updated_at,
 		claim_token, doubtful) = (
@@ -106,7 +106,7 @@ func (s *Store) claim(
 	answers, err := list(ctx, s, func(row pgx.CollectableRow) (a answer, err error) {
 		err = row.Scan(append(fields(&a.Event), &a.won, &a.doubtful, &a.Suppressed)...)
 		return a, err
-	}, claimSQL, append([]any{owner, lease.Microseconds(), s.now()}, append(claimArrays(claims), rand.Text())...)...)
+	}, claimSQL, append([]any{owner, lease.Microseconds(), s.now()}, append(claimArrays(claims), rand.Text(), column(claims, func(c store.Claim) *string { return address(c.Body) }))...)...)
 	if err != nil {
 		return nil, err
 	}

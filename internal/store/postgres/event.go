@@ -15,13 +15,13 @@ import (
 const columns = `e.id, e.channel, e.type, e.status, coalesce(e.from_address, ''), coalesce(e.to_address, ''),
 	e.provider, e.provider_id, e.attempts, e.error_code, e.error, e.queue, e.sqs_message_id, e.payload_hash,
 	e.body_hash, e.segments, e.template, e.priority, e.owner, e.lease_until, e.created_at, e.updated_at, e.sent_at,
-	e.enqueued_at, e.settled_reason`
+	e.enqueued_at, e.settled_reason, e.due_at, coalesce(e.body, '')`
 
 func fields(e *store.Event) []any {
 	return []any{&e.ID, &e.Channel, &e.Type, &e.Status, &e.From, &e.To, &e.Provider, &e.ProviderID, &e.Attempts,
 		&e.ErrorCode, &e.Error, &e.Queue, &e.SQSMessageID, &e.PayloadHash, &e.BodyHash, &e.Segments, &e.Template,
 		&e.Priority, &e.Owner, moment{&e.LeaseUntil}, moment{&e.CreatedAt}, moment{&e.UpdatedAt}, moment{&e.SentAt},
-		moment{&e.EnqueuedAt}, &e.SettledReason}
+		moment{&e.EnqueuedAt}, &e.SettledReason, moment{&e.DueAt}, &e.Body}
 }
 
 // Record implements store.Messages.
@@ -30,31 +30,37 @@ func (s *Store) Record(ctx context.Context, e store.Event) (inserted bool, err e
 	changed, err := s.exec(ctx, `
 		INSERT INTO acs.communication_events (id, channel, type, status, from_address, to_address, provider,
 			provider_id, attempts, error_code, error, queue, sqs_message_id, payload_hash, body_hash, segments,
-			template, priority, owner, lease_until, created_at, updated_at, sent_at, enqueued_at, settled_reason)
+			template, priority, owner, lease_until, created_at, updated_at, sent_at, enqueued_at, settled_reason, body)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-			$23, $24, $25)
+			$23, $24, $25, $26)
 		ON CONFLICT (id) DO NOTHING`,
 		e.ID, e.Channel, e.Type, string(e.Status), address(e.From), address(e.To), e.Provider, e.ProviderID, e.Attempts,
 		e.ErrorCode, e.Error, e.Queue, e.SQSMessageID, e.PayloadHash, e.BodyHash, e.Segments, e.Template,
 		e.Priority, e.Owner, e.LeaseUntil, e.CreatedAt, e.UpdatedAt, optional(e.SentAt), optional(e.EnqueuedAt),
-		e.SettledReason)
+		e.SettledReason, address(e.Body))
 	if err != nil {
 		return false, fmt.Errorf("record event %q: %w", e.ID, err)
 	}
 	return changed > 0, nil
 }
 
-// updateStatusSQL applies a report to the event of a provider id. It locks the
-// row first, so that two reports come one after the other.
+// updateStatusSQL applies a report to the event of a provider id, or, where the
+// report names our own id and nothing else is known, to that event. It locks
+// the row first, so that two reports come one after the other.
 const updateStatusSQL = `
-WITH known AS (
-	SELECT id FROM acs.communication_events
-	WHERE provider_id = $2::text AND provider_id <> '' AND status = ANY ($6::text[]) ORDER BY id FOR UPDATE
-), clock AS (
+WITH clock AS (
 	SELECT coalesce($1::timestamptz, now()) AS now
+), known AS (
+	SELECT e.id FROM acs.communication_events e, clock
+	WHERE e.provider_id = $2::text AND e.provider_id <> '' AND e.status = ANY ($6::text[])
+		OR e.id = $8::text AND e.provider_id IN ('', $2::text) AND (e.status = ANY ($6::text[])
+			OR e.status = 'processing' AND e.lease_until <= clock.now)
+	ORDER BY e.id FOR UPDATE OF e
 ), applied AS (
 	UPDATE acs.communication_events e
-	SET status = $3::text, error_code = $4::text, updated_at = clock.now,
+	SET status = $3::text, error_code = $4::text, updated_at = clock.now, provider_id = $2::text,
+		provider = CASE WHEN e.provider = '' THEN $9::text ELSE e.provider END,
+		payload = NULL, payload_group = '', due_at = NULL,
 		sent_at = coalesce(e.sent_at, CASE WHEN $7::boolean THEN clock.now END)
 	FROM known, clock WHERE e.id = known.id AND e.status = ANY ($5::text[])
 )
@@ -66,9 +72,12 @@ func (s *Store) UpdateStatus(ctx context.Context, u store.StatusUpdate) error {
 	if err != nil {
 		return err
 	}
+	if u.ProviderID == "" {
+		return fmt.Errorf("update status: no provider id: %w", store.ErrNotFound)
+	}
 	text := func(status store.Status) string { return string(status) }
 	known, err := list(ctx, s, pgx.RowTo[string], updateStatusSQL, s.now(), u.ProviderID, string(u.Status),
-		u.ErrorCode, column(lower, text), column(store.Reportable(), text), u.Status.Left())
+		u.ErrorCode, column(lower, text), column(store.Reportable(), text), u.Status.Left(), u.EventID, u.Provider)
 	if err == nil && len(known) == 0 {
 		err = store.ErrNotFound
 	}
@@ -161,4 +170,18 @@ func (s *Store) SettledProviderIDs(
 		settled[id] = true
 	}
 	return settled, nil
+}
+
+// Rival implements store.Messages.
+func (s *Store) Rival(ctx context.Context, r store.Rivalry) (found bool, err error) {
+	err = s.pool.QueryRow(ctx, s.in(`SELECT EXISTS (
+		SELECT 1 FROM acs.communication_events e
+		JOIN acs.communication_attempts a ON a.event_id = e.id AND a.attempt = e.attempts
+		WHERE e.status = 'processing' AND e.channel = $1 AND e.to_address = $2 AND e.id <> $3
+			AND e.lease_until > coalesce($5::timestamptz, now()) AND a.started_at < $4)`),
+		r.Channel, r.To.Reveal(), r.EventID, r.Before, s.now()).Scan(&found)
+	if err != nil {
+		return false, fmt.Errorf("look up rivals: %w", err)
+	}
+	return found, nil
 }

@@ -56,8 +56,9 @@ func (s *Store) Extend(
 const settleSQL = `
 WITH input AS (
 	SELECT * FROM unnest($2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-		$9::text[], $10::text[], $11::text[], $12::boolean[])
-	AS t (id, attempt, owner, status, outcome, provider, provider_id, error_code, error, reason, gone)
+		$9::text[], $10::text[], $11::text[], $12::boolean[], $13::boolean[], $14::text[], $15::text[], $16::bigint[])
+	AS t (id, attempt, owner, status, outcome, provider, provider_id, error_code, error, reason, gone, final, payload,
+		payload_group, due_in)
 ), clock AS (
 	SELECT date_trunc('milliseconds', coalesce($1::timestamptz, now())) AS now
 ), mine AS (
@@ -68,7 +69,12 @@ WITH input AS (
 	UPDATE acs.communication_events e
 	SET status = i.status, provider = i.provider, provider_id = i.provider_id, error_code = i.error_code,
 		error = i.error, settled_reason = i.reason, updated_at = clock.now,
-		sent_at = coalesce(e.sent_at, CASE WHEN i.gone THEN clock.now END)
+		sent_at = coalesce(e.sent_at, CASE WHEN i.gone THEN clock.now END),
+		lease_until = CASE WHEN i.status = 'processing' THEN clock.now ELSE e.lease_until END,
+		payload = CASE WHEN i.final THEN NULL ELSE coalesce(i.payload, e.payload) END,
+		payload_group = CASE WHEN i.final THEN '' WHEN i.payload IS NULL THEN e.payload_group ELSE i.payload_group END,
+		due_at = CASE WHEN i.final THEN NULL WHEN i.payload IS NULL THEN e.due_at
+			ELSE clock.now + i.due_in * interval '1 microsecond' END
 	FROM clock, mine m JOIN input i ON i.id = m.id
 	WHERE e.id = m.id AND e.attempts = i.attempt AND e.owner = i.owner AND e.status = 'processing'
 	RETURNING e.id
@@ -82,7 +88,8 @@ WITH input AS (
 SELECT id FROM settled`
 
 // Settle implements store.Messages: one statement, and one more for each time
-// an id is in the batch again.
+// an id is in the batch again. Exclusive ones, which are rare, take a
+// transaction each.
 func (s *Store) Settle(ctx context.Context, settlements []store.Settlement) ([]error, error) {
 	for _, one := range settlements {
 		if err := one.Validate(); err != nil {
@@ -91,6 +98,19 @@ func (s *Store) Settle(ctx context.Context, settlements []store.Settlement) ([]e
 	}
 	answers := make([]error, len(settlements))
 	for _, round := range rounds(settlements, func(one store.Settlement) string { return one.ID }) {
+		for id, i := range round {
+			if !settlements[i].Exclusive {
+				continue
+			}
+			var err error
+			if answers[i], err = s.settleAlone(ctx, settlements[i]); err != nil {
+				return nil, fmt.Errorf("settle: %w", err)
+			}
+			delete(round, id)
+		}
+		if len(round) == 0 {
+			continue
+		}
 		settled, err := list(ctx, s, pgx.RowTo[string], settleSQL,
 			append([]any{s.now()}, settleArrays(pick(round, settlements))...)...)
 		if err != nil {
@@ -104,6 +124,39 @@ func (s *Store) Settle(ctx context.Context, settlements []store.Settlement) ([]e
 		}
 	}
 	return answers, nil
+}
+
+// settleAlone settles unless another event has the provider's id. The lock ends
+// with the transaction, and comes in a statement of its own: the next one's
+// snapshot shows what was settled while this waited.
+func (s *Store) settleAlone(ctx context.Context, one store.Settlement) (answer, err error) {
+	err = again(func() error {
+		return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`,
+				s.schema+" "+one.Provider+" "+one.ProviderID); err != nil {
+				return err
+			}
+			var taken bool
+			err := tx.QueryRow(ctx, s.in(`SELECT EXISTS (SELECT 1 FROM acs.communication_events
+				WHERE provider_id = $1 AND provider_id <> '' AND provider = $2 AND id <> $3 AND status = ANY ($4::text[]))`),
+				one.ProviderID, one.Provider, one.ID,
+				column(store.Reportable(), func(status store.Status) string { return string(status) })).Scan(&taken)
+			if err != nil || taken {
+				answer = store.ErrTaken
+				return err
+			}
+			rows, err := tx.Query(ctx, s.in(settleSQL), append([]any{s.now()}, settleArrays([]store.Settlement{one})...)...)
+			if err != nil {
+				return err
+			}
+			settled, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if answer = nil; len(settled) == 0 {
+				answer = store.ErrLost
+			}
+			return err
+		})
+	})
+	return answer, err
 }
 
 // settleArrays are the columns of a batch, in the order of settleSQL.
@@ -121,5 +174,17 @@ func settleArrays(batch []store.Settlement) []any {
 		texts(func(one store.Settlement) string { return one.Error }),
 		texts(func(one store.Settlement) string { return one.Reason }),
 		column(batch, func(one store.Settlement) bool { return one.Status.Left() }),
+		column(batch, func(one store.Settlement) bool { return one.Status.Settled() }),
+		column(batch, func(one store.Settlement) *string { return address(parked(one).Body) }),
+		texts(func(one store.Settlement) string { return parked(one).GroupID }),
+		column(batch, func(one store.Settlement) int64 { return parked(one).After.Microseconds() }),
 	}
+}
+
+// parked is what a settlement parks; an empty body stands for nothing.
+func parked(one store.Settlement) store.Parked {
+	if one.Park == nil {
+		return store.Parked{}
+	}
+	return *one.Park
 }

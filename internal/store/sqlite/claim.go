@@ -78,14 +78,14 @@ func take(
 	row, err := scanEvent(tx.QueryRowContext(ctx, `
 		INSERT INTO communication_events (id, channel, type, status, from_address, to_address, attempts, queue,
 			sqs_message_id, payload_hash, body_hash, segments, template, priority, owner, lease_until, created_at,
-			updated_at, enqueued_at)
-		VALUES (?, ?, ?, 'processing', ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			updated_at, enqueued_at, body)
+		VALUES (?, ?, ?, 'processing', ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET status = 'processing', attempts = attempts + 1, owner = excluded.owner,
 			lease_until = excluded.lease_until, updated_at = excluded.updated_at,
 			queue = excluded.queue, sqs_message_id = excluded.sqs_message_id
 		RETURNING `+columns,
 		c.ID, c.Channel, c.Type, address(c.From), address(c.To), c.Queue, c.SQSMessageID, c.PayloadHash, c.BodyHash,
-		c.Segments, c.Template, c.Priority, owner, text(until), text(now), text(now), optional(c.EnqueuedAt)))
+		c.Segments, c.Template, c.Priority, owner, text(until), text(now), text(now), optional(c.EnqueuedAt), address(c.Body)))
 	if err != nil {
 		return row, err
 	}
@@ -145,13 +145,9 @@ func (s *Store) Settle(ctx context.Context, settlements []store.Settlement) ([]e
 	answers := make([]error, len(settlements))
 	err := s.write(ctx, func(tx *sql.Tx) error {
 		for i, one := range settlements {
-			held, err := settle(ctx, tx, text(s.now()), one)
-			if err != nil {
+			var err error
+			if answers[i], err = settle(ctx, tx, s.now().Truncate(time.Millisecond), one); err != nil {
 				return fmt.Errorf("%q: %w", one.ID, err)
-			}
-			answers[i] = nil
-			if !held {
-				answers[i] = store.ErrLost
 			}
 		}
 		return nil
@@ -162,25 +158,69 @@ func (s *Store) Settle(ctx context.Context, settlements []store.Settlement) ([]e
 	return answers, nil
 }
 
-func settle(ctx context.Context, tx *sql.Tx, now string, one store.Settlement) (held bool, err error) {
+// settle ends one claim; answer is nil, ErrLost or ErrTaken.
+func settle(ctx context.Context, tx *sql.Tx, at time.Time, one store.Settlement) (answer, err error) {
+	if one.Exclusive {
+		others, err := settledElsewhere(ctx, tx, one.Provider, one.ProviderID, one.ID)
+		if err != nil || others {
+			return store.ErrTaken, err
+		}
+	}
+	now := text(at)
 	var sentAt any
 	if one.Status.Left() {
 		sentAt = now
 	}
-	held, err = changed(tx.ExecContext(ctx, `UPDATE communication_events
+	held, err := changed(tx.ExecContext(ctx, `UPDATE communication_events
 		SET status = ?, provider = ?, provider_id = ?, error_code = ?, error = ?, settled_reason = ?,
 			sent_at = coalesce(sent_at, ?), updated_at = ?
 		WHERE id = ? AND owner = ? AND attempts = ? AND status = 'processing'`,
 		one.Status, one.Provider, one.ProviderID, one.ErrorCode, one.Error, one.Reason, sentAt, now,
 		one.ID, one.Owner, one.Attempt))
-	if err != nil || !held {
-		return held, err
+	if err != nil {
+		return nil, err
+	}
+	if !held {
+		return store.ErrLost, nil
+	}
+	if err := carry(ctx, tx, at, one); err != nil {
+		return nil, err
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE communication_attempts
 		SET finished_at = ?, outcome = ?, provider = ?, provider_id = ?, error_code = ?, error = ?
 		WHERE event_id = ? AND attempt = ?`,
 		now, one.Outcome(), one.Provider, one.ProviderID, one.ErrorCode, one.Error, one.ID, one.Attempt)
-	return held, err
+	return nil, err
+}
+
+// carry parks the message that a settlement brings, forgets the one of a row
+// that has ended, and ends the lease of one that stays in doubt.
+func carry(ctx context.Context, tx *sql.Tx, at time.Time, one store.Settlement) error {
+	if one.Status == store.Processing {
+		if _, err := tx.ExecContext(ctx, `UPDATE communication_events SET lease_until = ? WHERE id = ?`, text(at), one.ID); err != nil {
+			return err
+		}
+	}
+	switch {
+	case one.Status.Settled():
+		_, err := tx.ExecContext(ctx, `UPDATE communication_events SET payload = NULL, payload_group = '', due_at = NULL
+			WHERE id = ? AND due_at IS NOT NULL`, one.ID)
+		return err
+	case one.Park != nil:
+		_, err := tx.ExecContext(ctx, `UPDATE communication_events SET payload = ?, payload_group = ?, due_at = ? WHERE id = ?`,
+			one.Park.Body.Reveal(), one.Park.GroupID, text(at.Add(one.Park.After)), one.ID)
+		return err
+	}
+	return nil
+}
+
+// settledElsewhere reports whether another event has a provider's id.
+func settledElsewhere(ctx context.Context, tx *sql.Tx, provider, providerID, eventID string) (found bool, err error) {
+	//nolint:gosec // placeholders alone are joined in
+	query := `SELECT EXISTS (SELECT 1 FROM communication_events WHERE provider_id = ? AND provider_id <> '' AND provider = ?
+		AND id <> ? AND status IN (` + marks(len(store.Reportable())) + `))`
+	err = tx.QueryRowContext(ctx, query, with(store.Reportable(), providerID, provider, eventID)...).Scan(&found)
+	return found, err
 }
 
 // changed reports whether a write touched a row.

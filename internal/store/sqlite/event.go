@@ -14,13 +14,14 @@ import (
 // columns are communication_events in the order of scanEvent.
 const columns = `id, channel, type, status, coalesce(from_address, ''), coalesce(to_address, ''), provider,
 	provider_id, attempts, error_code, error, queue, sqs_message_id, payload_hash, body_hash, segments, template,
-	priority, owner, lease_until, created_at, updated_at, sent_at, enqueued_at, settled_reason`
+	priority, owner, lease_until, created_at, updated_at, sent_at, enqueued_at, settled_reason, due_at,
+	coalesce(body, '')`
 
 func scanEvent(row scanner) (e store.Event, err error) {
 	err = row.Scan(&e.ID, &e.Channel, &e.Type, &e.Status, &e.From, &e.To, &e.Provider, &e.ProviderID, &e.Attempts,
 		&e.ErrorCode, &e.Error, &e.Queue, &e.SQSMessageID, &e.PayloadHash, &e.BodyHash, &e.Segments, &e.Template,
 		&e.Priority, &e.Owner, moment{&e.LeaseUntil}, moment{&e.CreatedAt}, moment{&e.UpdatedAt}, moment{&e.SentAt},
-		moment{&e.EnqueuedAt}, &e.SettledReason)
+		moment{&e.EnqueuedAt}, &e.SettledReason, moment{&e.DueAt}, &e.Body)
 	return e, err
 }
 
@@ -31,13 +32,13 @@ func (s *Store) Record(ctx context.Context, e store.Event) (inserted bool, err e
 		inserted, err = changed(tx.ExecContext(ctx, `
 			INSERT INTO communication_events (id, channel, type, status, from_address, to_address, provider,
 				provider_id, attempts, error_code, error, queue, sqs_message_id, payload_hash, body_hash, segments,
-				template, priority, owner, lease_until, created_at, updated_at, sent_at, enqueued_at, settled_reason)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+				template, priority, owner, lease_until, created_at, updated_at, sent_at, enqueued_at, settled_reason, body)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (id) DO NOTHING`,
 			e.ID, e.Channel, e.Type, e.Status, address(e.From), address(e.To), e.Provider, e.ProviderID, e.Attempts,
 			e.ErrorCode, e.Error, e.Queue, e.SQSMessageID, e.PayloadHash, e.BodyHash, e.Segments, e.Template,
 			e.Priority, e.Owner, text(e.LeaseUntil), text(e.CreatedAt), text(e.UpdatedAt), optional(e.SentAt),
-			optional(e.EnqueuedAt), e.SettledReason))
+			optional(e.EnqueuedAt), e.SettledReason, address(e.Body)))
 		return err
 	})
 	if err != nil {
@@ -52,32 +53,53 @@ func (s *Store) UpdateStatus(ctx context.Context, u store.StatusUpdate) error {
 	if err != nil {
 		return err
 	}
+	if u.ProviderID == "" {
+		return fmt.Errorf("update status: no provider id: %w", store.ErrNotFound)
+	}
 	err = s.write(ctx, func(tx *sql.Tx) error {
-		var known bool
-		//nolint:gosec // placeholders alone are joined in
-		query := `SELECT EXISTS (SELECT 1 FROM communication_events WHERE provider_id = ? AND provider_id <> ''
-			AND status IN (` + marks(len(store.Reportable())) + `))`
-		if err := tx.QueryRowContext(ctx, query, with(store.Reportable(), u.ProviderID)...).Scan(&known); err != nil {
+		now := text(s.now())
+		known, err := reported(ctx, tx, u, now)
+		if err != nil {
 			return err
 		}
-		if !known {
+		if len(known) == 0 {
 			return store.ErrNotFound
 		}
-		now := text(s.now())
 		var sentAt any
 		if u.Status.Left() {
 			sentAt = now
 		}
-		query = `UPDATE communication_events
-			SET status = ?, error_code = ?, sent_at = coalesce(sent_at, ?), updated_at = ?
-			WHERE provider_id = ? AND provider_id <> '' AND status IN (` + marks(len(lower)) + `)`
-		_, err := tx.ExecContext(ctx, query, with(lower, u.Status, u.ErrorCode, sentAt, now, u.ProviderID)...)
-		return err
+		for _, id := range known {
+			query := `UPDATE communication_events SET status = ?, error_code = ?, sent_at = coalesce(sent_at, ?), updated_at = ?,
+				provider_id = ?, provider = CASE WHEN provider = '' THEN ? ELSE provider END,
+				payload = NULL, payload_group = '', due_at = NULL
+				WHERE id = ? AND status IN (` + marks(len(lower)) + `)`
+			if _, err := tx.ExecContext(ctx, query,
+				with(lower, u.Status, u.ErrorCode, sentAt, now, u.ProviderID, u.Provider, id)...); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("update status of provider id %q: %w", u.ProviderID, err)
 	}
 	return nil
+}
+
+// reported are the ids of the events that a report is about: those of its
+// provider id, and the one that it names, where no other provider id is known.
+func reported(ctx context.Context, tx *sql.Tx, u store.StatusUpdate, now string) (ids []string, err error) {
+	//nolint:gosec // placeholders alone are joined in
+	query := `SELECT id FROM communication_events
+		WHERE provider_id = ? AND provider_id <> '' AND status IN (` + marks(len(store.Reportable())) + `)
+			OR id = ? AND provider_id IN ('', ?) AND (status = 'processing' AND lease_until <= ?
+				OR status IN (` + marks(len(store.Reportable())) + `))`
+	args := append(with(store.Reportable(), u.ProviderID), u.EventID, u.ProviderID, now)
+	return collect(ctx, tx, func(row scanner) (id string, err error) {
+		err = row.Scan(&id)
+		return id, err
+	}, query, with(store.Reportable(), args...)...)
 }
 
 // marks is n placeholders.
@@ -203,4 +225,19 @@ func (s *Store) SettledProviderIDs(
 		settled[id] = true
 	}
 	return settled, nil
+}
+
+// Rival implements store.Messages.
+func (s *Store) Rival(ctx context.Context, r store.Rivalry) (bool, error) {
+	found, err := list(ctx, s, func(row scanner) (id string, err error) {
+		err = row.Scan(&id)
+		return id, err
+	}, `SELECT e.id FROM communication_events e
+		JOIN communication_attempts a ON a.event_id = e.id AND a.attempt = e.attempts
+		WHERE e.status = 'processing' AND e.channel = ? AND e.to_address = ? AND e.id <> ? AND e.lease_until > ?
+			AND a.started_at < ? LIMIT 1`, r.Channel, r.To.Reveal(), r.EventID, text(s.now()), text(r.Before))
+	if err != nil {
+		return false, fmt.Errorf("look up rivals: %w", err)
+	}
+	return len(found) > 0, nil
 }

@@ -282,7 +282,7 @@ func fences(t *testing.T, open Open) {
 	t.Run("a status that neither ends nor releases is refused, and none of its batch is settled", func(t *testing.T) {
 		r := enter(t, open)
 		r.want("worker-1", "m", store.Granted)
-		for _, status := range []store.Status{store.Processing, store.New, "", "unheard-of"} {
+		for _, status := range []store.Status{store.New, "", "unheard-of"} {
 			_, err := r.Settle(context.Background(), []store.Settlement{
 				{ID: "m", Attempt: 1, Owner: "worker-1", Status: store.Sent},
 				{ID: "m", Attempt: 1, Owner: "worker-1", Status: status},

@@ -170,7 +170,7 @@ func (g *game) winner(rt *rapid.T) store.Event {
 }
 
 func (g *game) settle(rt *rapid.T) {
-	e, status := g.winner(rt), rapid.SampledFrom([]store.Status{store.Scheduled, store.Sent, store.InDoubt}).Draw(rt, "status")
+	e, status := g.winner(rt), rapid.SampledFrom([]store.Status{store.Scheduled, store.Processing, store.Sent, store.InDoubt}).Draw(rt, "status")
 	answers, err := g.room.Settle(context.Background(), []store.Settlement{
 		{ID: e.ID, Attempt: e.Attempts, Owner: e.Owner, Status: status},
 	})
@@ -182,7 +182,10 @@ func (g *game) settle(rt *rapid.T) {
 	}
 	if answers[0] == nil {
 		p := g.state[e.ID]
-		p.owned, p.settled = false, status != store.Scheduled
+		p.owned, p.settled = status == store.Processing, status.Settled()
+		if p.owned { // the doubt stays, and the lease has ended
+			p.until = g.room.Now()
+		}
 	}
 }
 

@@ -28,6 +28,9 @@ func Run(t *testing.T, open Open) {
 	t.Run("events", func(t *testing.T) { events(t, open) })
 	t.Run("delivery reports", func(t *testing.T) { deliveryReports(t, open) })
 	t.Run("suppressions", func(t *testing.T) { suppressions(t, open) })
+	t.Run("parking", func(t *testing.T) { parking(t, open) })
+	t.Run("doubts", func(t *testing.T) { doubts(t, open) })
+	t.Run("upkeep", func(t *testing.T) { upkeep(t, open) })
 	t.Run("controller", func(t *testing.T) { controller(t, open) })
 	t.Run("steering", func(t *testing.T) { steering(t, open) })
 }

@@ -1,0 +1,96 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/novaura/acs-operator/internal/store"
+)
+
+// carriable is when a parked message may go back to its queue: nobody works on
+// it. Its placeholder is now.
+const carriable = `(status IN ('new', 'scheduled') OR status = 'processing' AND lease_until <= ?)`
+
+// Park implements store.Parking.
+func (s *Store) Park(ctx context.Context, id, payloadHash string, p store.Parked) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		held, err := changed(tx.ExecContext(ctx, `UPDATE communication_events SET payload = ?, payload_group = ?, due_at = ?
+			WHERE id = ? AND payload_hash = ? AND status IN ('new', 'scheduled', 'processing')`,
+			p.Body.Reveal(), p.GroupID, text(s.now().Add(p.After)), id, payloadHash))
+		if err == nil && !held {
+			err = store.ErrLost
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("park %q: %w", id, err)
+	}
+	return nil
+}
+
+// LeaseDue implements store.Parking: a leased row is due again at its lease's
+// end.
+func (s *Store) LeaseDue(ctx context.Context, queues []string, lease time.Duration, limit int) (due []store.Due, err error) {
+	if len(queues) == 0 {
+		return nil, nil
+	}
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		now := s.now().Truncate(time.Millisecond)
+		//nolint:gosec // placeholders alone are joined in
+		query := `UPDATE communication_events SET due_at = ? WHERE id IN (
+			SELECT id FROM communication_events WHERE due_at <= ? AND ` + carriable + `
+				AND queue IN (` + marks(len(queues)) + `) ORDER BY due_at LIMIT ?)
+			RETURNING id, queue, payload, payload_group, due_at`
+		args := append(with(queues, text(now.Add(lease)), text(now), text(now)), limit)
+		due, err = collect(ctx, tx, func(row scanner) (d store.Due, err error) {
+			err = row.Scan(&d.ID, &d.Queue, &d.Body, &d.GroupID, moment{&d.Until})
+			return d, err
+		}, query, args...)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("lease what is due: %w", err)
+	}
+	return due, nil
+}
+
+// Unpark implements store.Parking.
+func (s *Store) Unpark(ctx context.Context, due []store.Due) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		for _, d := range due {
+			if _, err := tx.ExecContext(ctx, `UPDATE communication_events SET payload = NULL, payload_group = '', due_at = NULL
+				WHERE id = ? AND due_at = ?`, d.ID, text(d.Until)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("unpark: %w", err)
+	}
+	return nil
+}
+
+// CountDue implements store.Parking.
+func (s *Store) CountDue(ctx context.Context, within time.Duration) (map[string]int, error) {
+	type count struct {
+		queue string
+		rows  int
+	}
+	now := s.now()
+	counts, err := list(ctx, s, func(row scanner) (c count, err error) {
+		err = row.Scan(&c.queue, &c.rows)
+		return c, err
+	}, `SELECT queue, count(*) FROM communication_events WHERE due_at <= ? AND `+carriable+` GROUP BY queue`,
+		text(now.Add(within)), text(now))
+	if err != nil {
+		return nil, fmt.Errorf("count what is due: %w", err)
+	}
+	byQueue := make(map[string]int, len(counts))
+	for _, c := range counts {
+		byQueue[c.queue] = c.rows
+	}
+	return byQueue, nil
+}
