@@ -60,7 +60,9 @@ func startStandIns(ctx context.Context, o *options, programs binaries, taskLog i
 	metrics := cloudwatch.New(cloudwatch.Options{Delay: o.MetricsDelay, Sample: s.sample})
 	s.programs = ecs.NewPrograms(map[string]string{workerImage: programs.worker}, awsEnvironment(s.endpoint), logTo(taskLog))
 	s.ecs = ecs.New(ecs.Options{Account: o.Account, Region: region, Launcher: s.programs, StartLag: o.StartLag})
-	s.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: s.handler(sandbox.AWS{Account: o.Account, SQS: s.sqs, CloudWatch: metrics, ECS: s.ecs})}
+	door := sandbox.New(o.Account, region, s.sqs)
+	door.CloudWatch, door.ECS = metrics, s.ecs
+	s.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: s.handler(door)}
 	s.others.Go(func() { serveHTTP(s.server, listener) })
 	s.others.Go(func() { _ = metrics.Run(ctx) })
 	ecsCtx, stopECS := context.WithCancel(context.WithoutCancel(ctx))

@@ -1,6 +1,6 @@
 // Package sandbox is what stands in for AWS on one machine. This package is
 // the front door, one address for every AWS service; the services are in the
-// packages beside it. It knows them only as http.Handlers.
+// packages beside it.
 package sandbox
 
 import (
@@ -11,17 +11,50 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
+	"github.com/novaura/acs-operator/internal/sandbox/autoscaling"
 	"github.com/novaura/acs-operator/internal/sandbox/awswire"
+	"github.com/novaura/acs-operator/internal/sandbox/s3"
+	"github.com/novaura/acs-operator/internal/sandbox/secretsmanager"
+	"github.com/novaura/acs-operator/internal/sandbox/sns"
+	"github.com/novaura/acs-operator/internal/sandbox/sqs"
+	"github.com/novaura/acs-operator/internal/sandbox/ssm"
 )
 
 // AWS is the front door: it tells by the request which service is meant. A
 // nil handler is a service that is not served. STS is answered here, so that
 // `aws sts get-caller-identity` works; GET /health answers 200.
 type AWS struct {
-	Account              string // what GetCallerIdentity answers
-	SQS, CloudWatch, ECS http.Handler
+	Account                 string // what GetCallerIdentity answers
+	SQS, SNS                http.Handler
+	CloudWatch              http.Handler
+	ECS, AutoScaling        http.Handler
+	S3, SSM, SecretsManager http.Handler
+}
+
+// New is the door to every service that needs no more than an account and a
+// region; SQS, CloudWatch and ECS are the caller's.
+func New(account, region string, queues *sqs.Service) AWS {
+	return AWS{
+		Account: account, SQS: queues, SNS: sns.New(account, region, deliverTo(queues)), AutoScaling: autoscaling.New(),
+		S3: s3.New(region), SSM: ssm.New(account, region), SecretsManager: secretsmanager.New(account, region),
+	}
+}
+
+// deliverTo puts what SNS publishes on SQS's queues.
+func deliverTo(queues *sqs.Service) sns.Deliver {
+	return func(arn, body string, attributes map[string]sns.Attribute) error {
+		given := make(map[string]sqs.Attribute, len(attributes))
+		for name, a := range attributes {
+			given[name] = sqs.Attribute{DataType: a.DataType, BinaryValue: a.BinaryValue}
+			if a.BinaryValue == nil {
+				given[name] = sqs.Attribute{DataType: a.DataType, StringValue: &a.StringValue}
+			}
+		}
+		return queues.Deliver(arn, body, given)
+	}
 }
 
 var _ http.Handler = AWS{}
@@ -54,30 +87,33 @@ func (a AWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // handlers are by the names that services sign their requests with.
 func (a AWS) handlers() map[string]http.Handler {
 	return map[string]http.Handler{
-		"sqs": a.SQS, "monitoring": a.CloudWatch, "ecs": a.ECS, "sts": http.HandlerFunc(a.callerIdentity),
+		"sqs": a.SQS, "sns": a.SNS, "monitoring": a.CloudWatch, "ecs": a.ECS, "application-autoscaling": a.AutoScaling,
+		"s3": a.S3, "ssm": a.SSM, "secretsmanager": a.SecretsManager, "sts": http.HandlerFunc(a.callerIdentity),
 	}
 }
 
 func (a AWS) served() string {
 	var names []string
-	for _, name := range []string{"sqs", "monitoring", "ecs", "sts"} {
-		if a.handlers()[name] != nil {
+	for name, handler := range a.handlers() {
+		if handler != nil {
 			names = append(names, name)
 		}
 	}
+	slices.Sort(names)
 	return strings.Join(names, ", ")
 }
 
 // targets are the services by what X-Amz-Target and rpc-v2 paths begin with.
 var targets = map[string]string{
 	"AmazonSQS": "sqs", "AmazonEC2ContainerServiceV20141113": "ecs", "GraniteServiceVersion20100801": "monitoring",
+	"AmazonSSM": "ssm", "secretsmanager": "secretsmanager", "AnyScaleFrontendService": "application-autoscaling",
 }
 
 // actions are the services by the Query protocol's Action, for what comes
 // unsigned and names itself in no other way.
 var actions = map[string]string{
 	"GetCallerIdentity": "sts", "GetMetricData": "monitoring", "PutMetricData": "monitoring", "ListMetrics": "monitoring",
-	"GetMetricStatistics": "monitoring",
+	"GetMetricStatistics": "monitoring", "CreateTopic": "sns", "Subscribe": "sns", "Publish": "sns", "ListTopics": "sns",
 }
 
 // serviceOf names the service that a request is for, empty when it doesn't

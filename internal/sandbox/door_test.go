@@ -35,7 +35,7 @@ func TestTheDoorFindsTheService(t *testing.T) {
 		"by the action, body unread":    {body: "Action=PutMetricData&Version=1", status: 200, want: "cloudwatch Action=PutMetricData&Version=1"},
 		"STS is answered here":          {authorization: scope("sts"), body: "Action=GetCallerIdentity", status: 200, want: "<Account>123456789012</Account>"},
 		"health":                        {path: "/health", status: 200, want: "ok"},
-		"what is not served, named":     {authorization: scope("s3"), status: 400, want: "does not serve the service s3; it serves sqs, monitoring, sts"},
+		"what is not served, named":     {authorization: scope("s3"), status: 400, want: "does not serve the service s3; it serves monitoring, sqs, sts"},
 		"a service that is left out":    {target: "AmazonEC2ContainerServiceV20141113.ListTasks", status: 400, want: "does not serve the service ecs"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,15 +1,19 @@
 // Package awswire is what the sandbox's AWS services share of the wire: typed
-// errors as AWS writes them, and the JSON protocols (awsJson1_0 and 1_1, see
-// https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html).
+// errors as AWS writes them, the JSON protocols (awsJson1_0 and 1_1, see
+// https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html), and the
+// older Query protocol.
 package awswire
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // MaxBody is the most bytes a request may have: a batch of SQS messages is
@@ -32,6 +36,14 @@ func (e *Error) HTTPStatus() int {
 		return http.StatusBadRequest
 	}
 	return e.Status
+}
+
+// Fault is whose fault it is: Sender or Receiver.
+func (e *Error) Fault() string {
+	if e.HTTPStatus() >= http.StatusInternalServerError {
+		return "Receiver"
+	}
+	return "Sender"
 }
 
 // AsError returns err as an Error; what is not one is an InternalFailure.
@@ -86,12 +98,8 @@ func ServeJSON(w http.ResponseWriter, r *http.Request, ops map[string]Op) {
 // x-amzn-query-error.
 func WriteJSONError(w http.ResponseWriter, r *http.Request, err error) {
 	typed := AsError(err)
-	fault := "Sender"
-	if typed.HTTPStatus() >= http.StatusInternalServerError {
-		fault = "Receiver"
-	}
 	if typed.Query != "" {
-		w.Header().Set("X-Amzn-Query-Error", typed.Query+";"+fault)
+		w.Header().Set("X-Amzn-Query-Error", typed.Query+";"+typed.Fault())
 	}
 	writeJSON(w, r, typed.HTTPStatus(), map[string]string{"__type": "com.amazonaws#" + typed.Code, "message": typed.Message})
 }
@@ -108,4 +116,16 @@ func writeJSON(w http.ResponseWriter, r *http.Request, status int, body any) {
 	}
 	w.WriteHeader(status)
 	_, _ = w.Write(encoded)
+}
+
+// Epoch is a time as the JSON protocols write it: seconds since 1970.
+func Epoch(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
+
+// UUID returns a random UUID, version 4.
+func UUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	text := hex.EncodeToString(b[:])
+	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
 }

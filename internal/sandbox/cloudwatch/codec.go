@@ -3,6 +3,7 @@ package cloudwatch
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 
@@ -26,7 +27,7 @@ func codecOf(r *http.Request) codec {
 	case r.Header.Get("X-Amz-Target") != "":
 		return jsonCodec{}
 	default:
-		return &queryCodec{}
+		return &queryCodec{Query: "http://monitoring.amazonaws.com/doc/2010-08-01/"}
 	}
 }
 
@@ -49,7 +50,7 @@ func (cborCodec) answer(w http.ResponseWriter, _ *http.Request, _ string, out an
 func (cborCodec) refuse(w http.ResponseWriter, _ *http.Request, err error) {
 	refusal := awswire.AsError(err)
 	if refusal.Query != "" {
-		w.Header().Set("X-Amzn-Query-Error", refusal.Query+";"+fault(refusal))
+		w.Header().Set("X-Amzn-Query-Error", refusal.Query+";"+refusal.Fault())
 	}
 	writeCBOR(w, refusal.HTTPStatus(), map[string]string{
 		"__type":  "com.amazonaws.cloudwatch#" + refusal.Code,
@@ -97,9 +98,28 @@ func (jsonCodec) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	awswire.WriteJSONError(w, r, err)
 }
 
-func fault(e *awswire.Error) string {
-	if e.HTTPStatus() >= http.StatusInternalServerError {
-		return "Receiver"
-	}
-	return "Sender"
+// queryCodec is the Query protocol. The form is read by operation, since it
+// names it.
+type queryCodec struct {
+	awswire.Query
+	form url.Values
+	err  error
 }
+
+func (c *queryCodec) operation(r *http.Request, body []byte) string {
+	c.form, c.err = awswire.Form(r, body)
+	return c.form.Get("Action")
+}
+
+func (c *queryCodec) decode(_ []byte, in any) error {
+	if c.err != nil {
+		return c.err
+	}
+	return awswire.DecodeForm(c.form, in)
+}
+
+func (c *queryCodec) answer(w http.ResponseWriter, _ *http.Request, operation string, out any) {
+	c.Answer(w, operation, out)
+}
+
+func (c *queryCodec) refuse(w http.ResponseWriter, _ *http.Request, err error) { c.Refuse(w, err) }

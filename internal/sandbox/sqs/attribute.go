@@ -15,8 +15,8 @@ import (
 // maxAttributes is the most message attributes of one message.
 const maxAttributes = 10
 
-// An attribute is the typed value of one message attribute.
-type attribute struct {
+// An Attribute is the typed value of one message attribute.
+type Attribute struct {
 	DataType    string
 	StringValue *string `json:",omitempty"`
 	BinaryValue []byte  `json:",omitempty"`
@@ -27,21 +27,21 @@ var (
 	attributeType = regexp.MustCompile(`^(String|Number|Binary)(\..+)?$`)
 )
 
-func (a attribute) binary() bool { return strings.HasPrefix(a.DataType, "Binary") }
+func (a Attribute) binary() bool { return strings.HasPrefix(a.DataType, "Binary") }
 
-func (a attribute) text() string {
+func (a Attribute) text() string {
 	if a.StringValue == nil {
 		return ""
 	}
 	return *a.StringValue
 }
 
-func (a attribute) size(name string) int {
+func (a Attribute) size(name string) int {
 	return len(name) + len(a.DataType) + len(a.text()) + len(a.BinaryValue)
 }
 
 // checkMessageAttributes applies the rules of "Amazon SQS message metadata".
-func checkMessageAttributes(given map[string]attribute) error {
+func checkMessageAttributes(given map[string]Attribute) error {
 	if len(given) > maxAttributes {
 		return invalid("Number of message attributes [%d] exceeds the allowed maximum [%d].", len(given), maxAttributes)
 	}
@@ -53,7 +53,7 @@ func checkMessageAttributes(given map[string]attribute) error {
 	return nil
 }
 
-func (a attribute) check(name string) error {
+func (a Attribute) check(name string) error {
 	lower := strings.ToLower(name)
 	switch {
 	case !attributeName.MatchString(name) || len(name) > 256:
@@ -93,7 +93,7 @@ func textMD5(text string) string {
 
 // attributesMD5 is the checksum of "Calculating the MD5 message digest for
 // message attributes": sorted by name, each part behind its length.
-func attributesMD5(attributes map[string]attribute) string {
+func attributesMD5(attributes map[string]Attribute) string {
 	if len(attributes) == 0 {
 		return ""
 	}
@@ -119,8 +119,8 @@ func attributesMD5(attributes map[string]attribute) string {
 
 // choose returns the attributes that names ask for: by name, by All or .*,
 // or by a prefix such as order.*.
-func choose(attributes map[string]attribute, names []string) map[string]attribute {
-	chosen := map[string]attribute{}
+func choose(attributes map[string]Attribute, names []string) map[string]Attribute {
+	chosen := map[string]Attribute{}
 	for name, value := range attributes {
 		if slices.ContainsFunc(names, func(wanted string) bool { return matches(name, wanted) }) {
 			chosen[name] = value

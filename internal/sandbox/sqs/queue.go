@@ -1,7 +1,6 @@
 package sqs
 
 import (
-	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"strconv"
@@ -36,8 +35,8 @@ const poisonReceives = 3
 type message struct {
 	ID, Body   string
 	BodyMD5    string
-	Attributes map[string]attribute `json:",omitempty"`
-	System     map[string]attribute `json:",omitempty"` // what the sender set: AWSTraceHeader
+	Attributes map[string]Attribute `json:",omitempty"`
+	System     map[string]Attribute `json:",omitempty"` // what the sender set: AWSTraceHeader
 	GroupID    string               `json:",omitempty"`
 	Source     string               `json:",omitempty"` // the ARN of the queue that it was redriven from
 
@@ -283,12 +282,4 @@ func (q *queue) held(handle string) (*message, error) {
 		return nil, nil //nolint:nilnil // a handle that is no longer current is no error: AWS answers success.
 	}
 	return m, nil
-}
-
-// newID returns a random UUID, version 4.
-func newID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

@@ -29,7 +29,7 @@ type received struct {
 	Body                 string
 	Attributes           map[string]string    `json:",omitempty"`
 	MessageAttributesMD5 string               `json:"MD5OfMessageAttributes,omitempty"`
-	MessageAttributes    map[string]attribute `json:",omitempty"`
+	MessageAttributes    map[string]Attribute `json:",omitempty"`
 }
 
 // systemAttributes are the names that a receive may ask for; those of FIFO

@@ -4,14 +4,16 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/novaura/acs-operator/internal/sandbox/awswire"
 )
 
 type sendEntry struct {
 	ID                      string `json:"Id"`
 	MessageBody             string
 	DelaySeconds            *int
-	MessageAttributes       map[string]attribute
-	MessageSystemAttributes map[string]attribute
+	MessageAttributes       map[string]Attribute
+	MessageSystemAttributes map[string]Attribute
 	MessageGroupID          string `json:"MessageGroupId"`
 }
 
@@ -106,7 +108,7 @@ func (q *queue) send(e sendEntry, now time.Time) (*sendResult, error) {
 		delay = time.Duration(*e.DelaySeconds) * time.Second
 	}
 	m := &message{
-		ID: newID(), Body: e.MessageBody, BodyMD5: textMD5(e.MessageBody),
+		ID: awswire.UUID(), Body: e.MessageBody, BodyMD5: textMD5(e.MessageBody),
 		Attributes: e.MessageAttributes, System: e.MessageSystemAttributes, GroupID: e.MessageGroupID, Sent: now,
 	}
 	q.add(m, now, now.Add(delay))
@@ -116,4 +118,18 @@ func (q *queue) send(e sendEntry, now time.Time) (*sendResult, error) {
 		ID: e.ID, MessageID: m.ID, BodyMD5: m.BodyMD5,
 		AttributesMD5: attributesMD5(e.MessageAttributes), SystemMD5: attributesMD5(e.MessageSystemAttributes),
 	}, nil
+}
+
+// Deliver sends a message to the queue of an ARN, as another AWS service does.
+func (s *Service) Deliver(arn, body string, attributes map[string]Attribute) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	q := s.queues[nameOfARN(arn)]
+	if q == nil || s.arn(q.name) != arn {
+		return errNoQueue
+	}
+	now := q.lock()
+	defer q.unlock(now)
+	_, err := q.send(sendEntry{MessageBody: body, MessageAttributes: attributes}, now)
+	return err
 }

@@ -1,8 +1,9 @@
-package cloudwatch
+package awswire
 
 import (
 	"bytes"
 	"encoding"
+	"encoding/base64"
 	"encoding/xml"
 	"fmt"
 	"maps"
@@ -12,38 +13,32 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/novaura/acs-operator/internal/sandbox/awswire"
 )
 
 const (
-	queryNamespace = "http://monitoring.amazonaws.com/doc/2010-08-01/"
 	// queryRequestID stands for the id of every request: the sandbox keeps no
 	// log that an id could point into.
 	queryRequestID = "00000000-0000-4000-8000-000000000000"
 	maxMembers     = 1000 // of a list; PutMetricData's limit, the highest
 )
 
-// queryCodec is https://smithy.io/2.0/aws/protocols/aws-query-protocol.html:
-// a form in, XML out. The form is read by operation, since it names it.
-type queryCodec struct {
-	form url.Values
-	err  error
-}
+// Query is https://smithy.io/2.0/aws/protocols/aws-query-protocol.html: a
+// form in, XML out. Its value is the XML namespace of the service.
+type Query string
 
-func (c *queryCodec) operation(r *http.Request, body []byte) string {
-	c.form = r.URL.Query()
+// Form is what a Query request says, in its URL and in its body; Action names
+// the operation.
+func Form(r *http.Request, body []byte) (url.Values, error) {
+	form := r.URL.Query()
 	posted, err := url.ParseQuery(string(body))
-	c.err = err
-	maps.Copy(c.form, posted)
-	return c.form.Get("Action")
+	maps.Copy(form, posted)
+	return form, err
 }
 
-func (c *queryCodec) decode(_ []byte, in any) error {
-	if c.err != nil {
-		return c.err
-	}
-	return decodeForm(c.form, "", reflect.ValueOf(in).Elem())
+// DecodeForm fills the struct that in points to: its members are the form's
+// by name, or by the name in their JSON tag.
+func DecodeForm(form url.Values, in any) error {
+	return decodeForm(form, "", reflect.ValueOf(in).Elem())
 }
 
 // decodeForm fills v from the keys at prefix: members of a struct by name,
@@ -56,7 +51,7 @@ func decodeForm(form url.Values, prefix string, v reflect.Value) error {
 		v.Set(reflect.New(v.Type().Elem()))
 		return decodeForm(form, prefix, v.Elem())
 	}
-	if text, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
+	if text, ok := asText(v); ok {
 		if !form.Has(prefix) {
 			return nil
 		}
@@ -65,16 +60,37 @@ func decodeForm(form url.Values, prefix string, v reflect.Value) error {
 	switch v.Kind() {
 	case reflect.Struct:
 		for i := range v.NumField() {
-			if err := decodeForm(form, join(prefix, memberName(v.Type().Field(i))), v.Field(i)); err != nil {
+			at := prefix
+			if field := v.Type().Field(i); !field.Anonymous {
+				at = join(prefix, memberName(field))
+			}
+			if err := decodeForm(form, at, v.Field(i)); err != nil {
 				return err
 			}
 		}
 		return nil
 	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			return decodeBlob(form, prefix, v)
+		}
 		return decodeList(form, prefix+".member.", v)
+	case reflect.Map:
+		return decodeMap(form, prefix+".entry.", v)
 	default:
 		return decodeScalar(form.Get(prefix), prefix, v)
 	}
+}
+
+func decodeBlob(form url.Values, prefix string, v reflect.Value) error {
+	if !form.Has(prefix) {
+		return nil
+	}
+	blob, err := base64.StdEncoding.DecodeString(form.Get(prefix))
+	if err != nil {
+		return fmt.Errorf("%s: %w", prefix, err)
+	}
+	v.SetBytes(blob)
+	return nil
 }
 
 func decodeList(form url.Values, prefix string, v reflect.Value) error {
@@ -87,6 +103,36 @@ func decodeList(form url.Values, prefix string, v reflect.Value) error {
 			return err
 		}
 		v.Set(reflect.Append(v, member))
+	}
+	return nil
+}
+
+// asText is for what reads itself from text; an embedded struct that isn't
+// exported can't be asked.
+func asText(v reflect.Value) (encoding.TextUnmarshaler, bool) {
+	if !v.Addr().CanInterface() {
+		return nil, false
+	}
+	return reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr())
+}
+
+// decodeMap reads entries of key and value; SNS writes some as Name and Value.
+func decodeMap(form url.Values, prefix string, v reflect.Value) error {
+	v.Set(reflect.MakeMap(v.Type()))
+	for n := 1; present(form, prefix+strconv.Itoa(n)); n++ {
+		at := prefix + strconv.Itoa(n)
+		key, under := form.Get(at+".key"), at+".value"
+		if form.Has(at + ".Name") {
+			key, under = form.Get(at+".Name"), at+".Value"
+		}
+		if n > maxMembers {
+			return fmt.Errorf("%sN has more than %d entries", prefix, maxMembers)
+		}
+		value := reflect.New(v.Type().Elem()).Elem()
+		if err := decodeForm(form, under, value); err != nil {
+			return err
+		}
+		v.SetMapIndex(reflect.ValueOf(key), value)
 	}
 	return nil
 }
@@ -139,9 +185,10 @@ func memberName(f reflect.StructField) string {
 	return f.Name
 }
 
-func (c *queryCodec) answer(w http.ResponseWriter, _ *http.Request, operation string, out any) {
+// Answer writes the result of an operation.
+func (namespace Query) Answer(w http.ResponseWriter, operation string, out any) {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `<%[1]sResponse xmlns="%[2]s"><%[1]sResult>`, operation, queryNamespace)
+	fmt.Fprintf(&b, `<%[1]sResponse xmlns="%[2]s"><%[1]sResult>`, operation, namespace)
 	encodeXML(&b, reflect.ValueOf(out))
 	fmt.Fprintf(&b, `</%[1]sResult><ResponseMetadata><RequestId>%[2]s</RequestId></ResponseMetadata></%[1]sResponse>`,
 		operation, queryRequestID)
@@ -177,6 +224,10 @@ func encodeXML(b *bytes.Buffer, v reflect.Value) {
 		}
 	case reflect.Float64:
 		b.WriteString(strconv.FormatFloat(v.Float(), 'f', -1, 64))
+	case reflect.Int, reflect.Int64:
+		b.WriteString(strconv.FormatInt(v.Int(), 10))
+	case reflect.Bool:
+		b.WriteString(strconv.FormatBool(v.Bool()))
 	default:
 		_ = xml.EscapeText(b, []byte(v.String())) // a buffer takes every write
 	}
@@ -194,14 +245,15 @@ func element(b *bytes.Buffer, name string, content func()) {
 	fmt.Fprintf(b, "</%s>", name)
 }
 
-func (c *queryCodec) refuse(w http.ResponseWriter, _ *http.Request, err error) {
-	refusal := awswire.AsError(err)
+// Refuse writes an error, by the code that this protocol has for it.
+func (namespace Query) Refuse(w http.ResponseWriter, err error) {
+	refusal := AsError(err)
 	code := refusal.Query
 	if code == "" {
 		code = refusal.Code
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `<ErrorResponse xmlns="%s"><Error><Type>%s</Type><Code>%s</Code><Message>`, queryNamespace, fault(refusal), code)
+	fmt.Fprintf(&b, `<ErrorResponse xmlns="%s"><Error><Type>%s</Type><Code>%s</Code><Message>`, namespace, refusal.Fault(), code)
 	_ = xml.EscapeText(&b, []byte(refusal.Message)) // a buffer takes every write
 	fmt.Fprintf(&b, `</Message></Error><RequestId>%s</RequestId></ErrorResponse>`, queryRequestID)
 	w.Header().Set("Content-Type", "text/xml")
