@@ -1,17 +1,22 @@
 // Package fcm sends pushes through Firebase Cloud Messaging, HTTP v1.
 //
-// It imports provider, message and redact. Start with Client.Send; the classes
-// of refusals are a table in errors.go.
+// It imports provider, once, message and redact. Start with Client.Send; the
+// classes of refusals are a table in errors.go.
 package fcm
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/novaura/acs-operator/internal/message"
 	"github.com/novaura/acs-operator/internal/provider"
+	"github.com/novaura/acs-operator/internal/provider/once"
 	"github.com/novaura/acs-operator/internal/redact"
 )
 
@@ -24,9 +29,14 @@ const (
 	DefaultTimeout = 15 * time.Second
 )
 
+// maxAnswer bounds what is read of an answer.
+const maxAnswer = 64 << 10
+
 // Config is what a Client needs to know.
 type Config struct {
-	Credentials redact.Secret    // FCM_CREDENTIALS: a service account's key, as JSON text or the path of a file of it
+	// Credentials is FCM_CREDENTIALS: a service account's key, as JSON text or
+	// the path of a file of it. Its token_uri is where access tokens come from.
+	Credentials redact.Secret
 	BaseURL     string           // FCM_BASE_URL; empty: DefaultBaseURL
 	Timeout     time.Duration    // of one call; 0: DefaultTimeout
 	HTTPClient  *http.Client     // does the calls; nil: one with a pool of its own
@@ -34,24 +44,91 @@ type Config struct {
 }
 
 // Client is a provider.Sender. It is safe for concurrent use.
-type Client struct{ config Config }
+type Client struct {
+	endpoint    string
+	tokens      *tokens
+	timeout     time.Duration
+	httpClient  *http.Client
+	currentTime func() time.Time
+}
 
 var _ provider.Sender = (*Client)(nil)
 
 // New checks a configuration; its error names what is missing.
 func New(c Config) (*Client, error) {
-	if c.Credentials == "" {
-		return nil, errors.New("fcm: the credentials are missing: set FCM_CREDENTIALS")
+	if c.BaseURL == "" {
+		c.BaseURL = DefaultBaseURL
 	}
-	return &Client{config: c}, nil
+	base, err := url.Parse(c.BaseURL)
+	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
+		return nil, errors.New("fcm: the base URL is not one: set FCM_BASE_URL to an http or https URL")
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = DefaultTimeout
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	tokens, project, err := newTokens(c.Credentials)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{
+		endpoint: strings.TrimSuffix(base.String(), "/") + "/v1/projects/" + url.PathEscape(project) + "/messages:send",
+		tokens:   tokens, timeout: c.Timeout, httpClient: once.NewClient(c.HTTPClient), currentTime: c.Now,
+	}, nil
 }
 
 // Name implements provider.Sender.
 func (c *Client) Name() string { return Name }
 
-// Send implements provider.Sender.
-func (c *Client) Send(context.Context, *message.Message) (provider.Receipt, error) {
-	return provider.Receipt{}, &provider.Error{Provider: Name, Class: provider.Config, Message: "pushes are not sent yet"}
+// Send implements provider.Sender: one POST, never repeated.
+func (c *Client) Send(ctx context.Context, m *message.Message) (provider.Receipt, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	if err := provider.OneTarget(Name, m, true); err != nil {
+		return provider.Receipt{}, err
+	}
+	body, err := json.Marshal(envelope{c.compose(m)})
+	if err != nil {
+		return provider.Receipt{}, &provider.Error{Provider: Name, Class: provider.Permanent, Message: "the data is not JSON"}
+	}
+	token, err := c.tokens.get(ctx)
+	if err != nil {
+		return provider.Receipt{}, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint, bytes.NewReader(body))
+	if err != nil {
+		return provider.Receipt{}, &provider.Error{Provider: Name, Class: provider.Config, Err: once.WithoutURL(err)}
+	}
+	request.Header.Set("Authorization", "Bearer "+token.Reveal())
+	request.Header.Set("Content-Type", "application/json")
+	answer, err := once.Do(c.httpClient, request, Name, maxAnswer)
+	if err != nil {
+		return provider.Receipt{}, err
+	}
+	if answer.Status/100 != 2 {
+		refused := refusal(answer, m, c.currentTime())
+		if answer.Status == http.StatusUnauthorized {
+			c.tokens.drop(token)
+		}
+		return provider.Receipt{}, refused
+	}
+	return receipt(answer)
+}
+
+// receipt reads the name of the message: projects/{project}/messages/{id}.
+func receipt(answer once.Answer) (provider.Receipt, error) {
+	var accepted struct {
+		Name string `json:"name"`
+	}
+	if err := json.Unmarshal(answer.Body, &accepted); answer.Broken != nil || err != nil || accepted.Name == "" {
+		return provider.Receipt{}, &provider.Error{
+			Provider: Name, Class: provider.InDoubt, HTTPStatus: answer.Status, Message: "the answer names no message",
+			Err: errors.Join(answer.Broken, once.WithoutURL(err)),
+		}
+	}
+	return provider.Receipt{ID: accepted.Name, Status: "accepted"}, nil
 }
 
 // Find implements provider.Sender: FCM cannot be asked.

@@ -1,22 +1,18 @@
 package twilio
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/twilio/twilio-go/client"
 
 	"github.com/novaura/acs-operator/internal/provider"
+	"github.com/novaura/acs-operator/internal/provider/once"
 )
 
 // maxAnswer bounds what is read of an answer: a page of 200 messages fits.
@@ -53,27 +49,20 @@ func (c *call) SendRequest(
 ) (*http.Response, error) {
 	request, err := c.request(method, rawURL, data)
 	if err != nil {
-		return nil, &provider.Error{Provider: Name, Class: provider.Config, Err: withoutURL(err)}
+		return nil, &provider.Error{Provider: Name, Class: provider.Config, Err: once.WithoutURL(err)}
 	}
-	var trace progress
-	request = request.WithContext(httptrace.WithClientTrace(c.ctx, trace.hooks()))
-	answer, err := c.client.httpClient.Do(request)
+	answer, err := once.Do(c.client.httpClient, request, Name, maxAnswer)
 	if err != nil {
-		return nil, &provider.Error{Provider: Name, Class: trace.class(), Err: withoutURL(err)}
+		return nil, err
 	}
-	c.status = answer.StatusCode
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
-	_ = answer.Body.Close() // read to its end or broken: either way there is nothing to learn
-	if answer.StatusCode/100 != 2 {
-		return nil, c.refusal(answer, body)
+	c.status = answer.Status
+	if answer.Status/100 != 2 {
+		return nil, c.refusal(answer)
 	}
-	if err != nil {
-		return nil, &provider.Error{
-			Provider: Name, Class: provider.InDoubt, HTTPStatus: c.status, Err: fmt.Errorf("read the answer: %w", withoutURL(err)),
-		}
+	if answer.Broken != nil {
+		return nil, &provider.Error{Provider: Name, Class: provider.InDoubt, HTTPStatus: c.status, Err: answer.Broken}
 	}
-	answer.Body = io.NopCloser(strings.NewReader(string(body)))
-	return answer, nil
+	return &http.Response{StatusCode: answer.Status, Header: answer.Header, Body: io.NopCloser(bytes.NewReader(answer.Body))}, nil
 }
 
 func (c *call) request(method, rawURL string, data url.Values) (*http.Request, error) {
@@ -100,52 +89,4 @@ func (c *call) request(method, rawURL string, data url.Values) (*http.Request, e
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	return request, nil
-}
-
-// progress is how far a request came. The transport's goroutines report.
-type progress struct{ traced, written atomic.Bool }
-
-func (p *progress) hooks() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		GetConn:      func(string) { p.traced.Store(true) },
-		WroteHeaders: func() { p.written.Store(true) },
-	}
-}
-
-// class of a request that got no answer. It was surely not accepted when a
-// transport that reports its progress did not begin to write: the connection
-// was refused, the name unknown, the handshake broken. All else is in doubt.
-func (p *progress) class() provider.Class {
-	if p.traced.Load() && !p.written.Load() {
-		return provider.Transient
-	}
-	return provider.InDoubt
-}
-
-// withoutURL is the cause in an error of net/http or net/url, whose own words
-// quote the URL: a lookup's has the recipient in it.
-func withoutURL(err error) error {
-	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
-		return wrapped.Err
-	}
-	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
-		return errors.New("not JSON")
-	}
-	if mismatch := (*json.UnmarshalTypeError)(nil); errors.As(err, &mismatch) {
-		return fmt.Errorf("field %s is of another type", mismatch.Field)
-	}
-	return err
-}
-
-// retryAfter reads the header of that name: seconds, or a date.
-func retryAfter(header http.Header, now time.Time) time.Duration {
-	text := header.Get("Retry-After")
-	if seconds, err := strconv.ParseFloat(text, 64); err == nil && seconds > 0 {
-		const most = 24 * 60 * 60 // beyond a day it is a mistake, or no number
-		return time.Duration(min(seconds, most) * float64(time.Second))
-	}
-	if at, err := http.ParseTime(text); err == nil && at.After(now) {
-		return at.Sub(now)
-	}
-	return 0
 }

@@ -3,7 +3,7 @@
 // its own under them: twilio-go's has no context, takes a redirect for success,
 // and sends a request again in one error path.
 //
-// It imports provider, message and redact. Start with Client.Send; the classes
+// It imports provider, once, message and redact. Start with Client.Send; the classes
 // of refusals are a table in errors.go.
 package twilio
 
@@ -21,6 +21,7 @@ import (
 
 	"github.com/novaura/acs-operator/internal/message"
 	"github.com/novaura/acs-operator/internal/provider"
+	"github.com/novaura/acs-operator/internal/provider/once"
 	"github.com/novaura/acs-operator/internal/redact"
 )
 
@@ -90,42 +91,8 @@ func New(c Config) (*Client, error) {
 	}
 	return &Client{
 		accountSID: c.AccountSID, authToken: c.AuthToken, from: c.From, serviceSID: c.MessagingServiceSID,
-		base: base, timeout: c.Timeout, httpClient: withoutRedirects(c.HTTPClient), currentTime: c.Now,
+		base: base, timeout: c.Timeout, httpClient: once.NewClient(c.HTTPClient), currentTime: c.Now,
 	}, nil
-}
-
-// withoutRedirects is a copy of given, or a client with a pool, that hands a
-// redirect back instead of following it.
-func withoutRedirects(given *http.Client) *http.Client {
-	copied := http.Client{Transport: newTransport()}
-	if given != nil {
-		copied = *given
-	}
-	copied.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &copied
-}
-
-// newTransport keeps as many connections as a worker has sends at once.
-// HTTP/1.1 only: there net/http repeats a POST by itself just where not one
-// byte of it was written, while its HTTP/2 also does so after some of a
-// server's errors.
-func newTransport() *http.Transport {
-	const conns = 256
-	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		MaxIdleConns:          conns,
-		MaxIdleConnsPerHost:   conns,
-		IdleConnTimeout:       30 * time.Second, // below the minute after which balancers drop
-		TLSHandshakeTimeout:   10 * time.Second,
-		ExpectContinueTimeout: time.Second,
-		Protocols:             http1(),
-	}
-}
-
-func http1() *http.Protocols {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	return protocols
 }
 
 // Name implements provider.Sender.
@@ -196,7 +163,7 @@ func (c *call) typed(err error) error {
 	}
 	return &provider.Error{
 		Provider: Name, Class: provider.InDoubt, HTTPStatus: c.status,
-		Err: fmt.Errorf("read the answer: %w", withoutURL(err)),
+		Err: fmt.Errorf("read the answer: %w", once.WithoutURL(err)),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/novaura/acs-operator/internal/provider"
+	"github.com/novaura/acs-operator/internal/provider/once"
 )
 
 // A refusalClass says what a code of Twilio's means for a create.
@@ -64,13 +65,13 @@ var codes = map[int]refusalClass{
 
 // refusal types an answer that is not 2xx: first by its HTTP status, then, for
 // what Twilio itself refused (4xx), by its code.
-func (c *call) refusal(answer *http.Response, body []byte) *provider.Error {
-	code, typed := errorCode(body)
+func (c *call) refusal(answer once.Answer) *provider.Error {
+	code, typed := errorCode(answer.Body)
 	refused := &provider.Error{
-		Provider: Name, Class: statusClass(answer.StatusCode, typed), HTTPStatus: answer.StatusCode,
-		RetryAfter: retryAfter(answer.Header, c.client.currentTime()),
+		Provider: Name, Class: statusClass(answer.Status, typed), HTTPStatus: answer.Status,
+		RetryAfter: once.RetryAfter(answer.Header, c.client.currentTime()),
 	}
-	if answer.StatusCode/100 == 3 {
+	if answer.Status/100 == 3 {
 		refused.Message = "redirected: TWILIO_BASE_URL is not Twilio's API"
 	}
 	if !typed {
@@ -82,7 +83,7 @@ func (c *call) refusal(answer *http.Response, body []byte) *provider.Error {
 	if known {
 		refused.Message = row.text
 	}
-	if known && answer.StatusCode/100 == 4 && answer.StatusCode != http.StatusTooManyRequests {
+	if known && answer.Status/100 == 4 && answer.Status != http.StatusTooManyRequests {
 		refused.Class = row.class
 		if row.aboutSender && !c.ownSender {
 			refused.Class = provider.Permanent

@@ -13,6 +13,7 @@ import (
 
 	"github.com/novaura/acs-operator/internal/message"
 	"github.com/novaura/acs-operator/internal/provider"
+	"github.com/novaura/acs-operator/internal/provider/once"
 )
 
 // The bounds of a lookup: a recipient who got more than this since the send
@@ -68,7 +69,7 @@ func incomplete(why string) error {
 func nextPage(uri string) (token, page string, err error) {
 	parsed, err := url.Parse(uri)
 	if err != nil {
-		return "", "", fmt.Errorf("the next page is not a URI: %w", withoutURL(err))
+		return "", "", fmt.Errorf("the next page is not a URI: %w", once.WithoutURL(err))
 	}
 	query := parsed.Query()
 	if query.Get("PageToken") == "" && query.Get("Page") == "" {
