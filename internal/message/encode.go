@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/novaura/acs-operator/internal/redact"
 )
 
 //go:embed schema.json
@@ -32,6 +34,40 @@ type wire struct {
 	ProviderID     string            `json:"provider_id,omitempty"`
 	ProviderStatus string            `json:"provider_status,omitempty"`
 	ProviderCode   string            `json:"provider_code,omitempty"`
+	Recipients     []string          `json:"recipients,omitempty"`
+	EventID        string            `json:"event_id,omitempty"`
+	Subject        string            `json:"subject,omitempty"`
+	HTML           string            `json:"html,omitempty"`
+	Cc             []string          `json:"cc,omitempty"`
+	Bcc            []string          `json:"bcc,omitempty"`
+	ReplyTo        []string          `json:"reply_to,omitempty"`
+	Headers        map[string]string `json:"headers,omitempty"`
+	Attachments    []wireAttachment  `json:"attachments,omitempty"`
+	Title          string            `json:"title,omitempty"`
+	Tokens         []string          `json:"tokens,omitempty"`
+	Topic          string            `json:"topic,omitempty"`
+	Platform       Platform          `json:"platform,omitempty"`
+}
+
+// wireAttachment is an Attachment as producers write it.
+type wireAttachment struct {
+	URL         string `json:"url"`
+	Filename    string `json:"filename,omitempty"`
+	ContentType string `json:"content_type,omitempty"`
+}
+
+func wireAttachments(attachments []Attachment) (wire []wireAttachment) {
+	for _, a := range attachments {
+		wire = append(wire, wireAttachment(a))
+	}
+	return wire
+}
+
+func texts(list []redact.Personal) (texts []string) {
+	for _, one := range list {
+		texts = append(texts, one.Reveal())
+	}
+	return texts
 }
 
 // Encode writes a message as Parse reads it, personal data revealed: the
@@ -40,7 +76,9 @@ func Encode(m *Message) ([]byte, error) {
 	body, err := json.Marshal(wire{
 		m.ID, m.Channel, m.Type, m.From.Reveal(), m.To.Reveal(), m.Body.Reveal(), m.Template, m.Data,
 		moment(m.NotBefore), moment(m.ExpiresAt), m.Priority, m.Metadata,
-		m.ProviderID, m.ProviderStatus, m.ProviderCode,
+		m.ProviderID, m.ProviderStatus, m.ProviderCode, texts(m.Recipients), m.EventID,
+		m.Subject.Reveal(), m.HTML.Reveal(), texts(m.Cc), texts(m.Bcc), texts(m.ReplyTo), m.Headers,
+		wireAttachments(m.Attachments), m.Title.Reveal(), texts(m.Tokens), m.Topic, m.Platform,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode message %q: %w", m.ID, err)

@@ -20,6 +20,19 @@ type content struct {
 	Data           map[string]any `json:"data,omitempty"`
 	ProviderID     string         `json:"provider_id,omitempty"`
 	ProviderStatus string         `json:"provider_status,omitempty"`
+
+	Subject     string            `json:"subject,omitempty"`
+	HTML        string            `json:"html,omitempty"`
+	Cc          []string          `json:"cc,omitempty"`
+	Bcc         []string          `json:"bcc,omitempty"`
+	ReplyTo     []string          `json:"reply_to,omitempty"`
+	Headers     map[string]string `json:"headers,omitempty"`
+	Attachments []wireAttachment  `json:"attachments,omitempty"`
+	Title       string            `json:"title,omitempty"`
+	Tokens      []string          `json:"tokens,omitempty"`
+	Topic       string            `json:"topic,omitempty"`
+	Platform    Platform          `json:"platform,omitempty"`
+	Recipients  []string          `json:"recipients,omitempty"`
 }
 
 // hash is the SHA-256, in hex, of the canonical JSON of a message's content:
@@ -27,7 +40,9 @@ type content struct {
 func (m *Message) hash() string {
 	canonical, err := json.Marshal(content{
 		m.Channel, m.Type, m.From.Reveal(), m.To.Reveal(), m.Body.Reveal(), m.Template, m.Data,
-		m.ProviderID, m.ProviderStatus,
+		m.ProviderID, m.ProviderStatus, m.Subject.Reveal(), m.HTML.Reveal(), texts(m.Cc), texts(m.Bcc),
+		texts(m.ReplyTo), m.Headers, wireAttachments(m.Attachments), m.Title.Reveal(), texts(m.Tokens), m.Topic,
+		m.Platform, texts(m.Recipients),
 	})
 	if err != nil {
 		panic("hash a message: " + err.Error()) // Data came from JSON
@@ -35,12 +50,14 @@ func (m *Message) hash() string {
 	return hexSHA256(canonical)
 }
 
-// BodyHash is the SHA-256, in hex, of the body alone; empty for an empty one.
+// BodyHash is the SHA-256, in hex, of the body alone, of the HTML where there
+// is no other; empty for an empty one.
 func (m *Message) BodyHash() string {
-	if m.Body == "" {
+	body := first(m.Body.Reveal(), m.HTML.Reveal())
+	if body == "" {
 		return ""
 	}
-	return hexSHA256([]byte(m.Body.Reveal()))
+	return hexSHA256([]byte(body))
 }
 
 func hexSHA256(data []byte) string {

@@ -18,9 +18,13 @@ const (
 	UnknownChannel Reason = "unknown_channel" // not sms, email or push
 	WrongChannel   Reason = "wrong_channel"   // a channel that is not its queue's
 	MissingField   Reason = "missing_field"   // a field that the type needs
-	BadAddress     Reason = "bad_address"     // a number that is not a telephone number with a country code
+	BadAddress     Reason = "bad_address"     // neither a telephone number with a country code nor a mail address
 	BodyTooLong    Reason = "body_too_long"   // more than MaxSMSBody characters
 	BadTimes       Reason = "bad_times"       // expires_at is not after not_before
+	LoneSurrogate  Reason = "lone_surrogate"  // half a character: no text, and nothing that could be sent unchanged
+	BadHeader      Reason = "bad_header"      // a mail header that may not be set, or not so
+	TooMany        Reason = "too_many"        // more recipients, tokens, headers or attachments than there may be
+	SNSSetup       Reason = "sns_setup"       // what SNS or SES says while it is set up: no message
 )
 
 // Invalid is the error of a message that cannot be understood. Neither Reason

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"io"
 	"net/url"
+	"strconv"
+	"unicode"
+	"unicode/utf16"
 )
 
 // maxDepth bounds nesting: a message is flat, and its data a few levels.
@@ -21,11 +24,50 @@ func object(body []byte) (fields, *Invalid) {
 	if invalid := wellFormed(body); invalid != nil {
 		return nil, invalid
 	}
+	if loneSurrogate(body) {
+		return nil, invalidf(LoneSurrogate, "an escape such as \\ud83d stands without its other half: write the whole character")
+	}
 	var f fields
 	if err := json.Unmarshal(body, &f); err != nil || f == nil {
 		return nil, invalidf(NotJSON, "the body is not a JSON object")
 	}
 	return f, nil
+}
+
+// loneSurrogate finds an escaped half of a character without the other half,
+// which a decoder would silently turn into U+FFFD. In well-formed JSON a
+// backslash stands in strings only.
+func loneSurrogate(body []byte) bool {
+	for i := bytes.IndexByte(body, '\\'); i >= 0 && i+1 < len(body); {
+		next := i + 2
+		if unit, ok := escapedUnit(body[i:]); ok {
+			next = i + unitLength
+			if utf16.IsSurrogate(unit) {
+				second, _ := escapedUnit(body[next:])
+				if utf16.DecodeRune(unit, second) == unicode.ReplacementChar {
+					return true
+				}
+				next += unitLength
+			}
+		}
+		step := bytes.IndexByte(body[min(next, len(body)):], '\\')
+		if step < 0 {
+			return false
+		}
+		i = next + step
+	}
+	return false
+}
+
+const unitLength = len(`\uD83D`)
+
+// escapedUnit is the UTF-16 unit that text starts with, if it is one's escape.
+func escapedUnit(text []byte) (unit rune, ok bool) {
+	if len(text) < unitLength || text[0] != '\\' || text[1] != 'u' {
+		return 0, false
+	}
+	value, err := strconv.ParseUint(string(text[2:unitLength]), 16, 16)
+	return rune(value), err == nil
 }
 
 // level is one open object or array; names is nil in an array.

@@ -82,6 +82,12 @@ type Message struct {
 	// undelivered, failed, sent …, and ProviderCode its error code.
 	ProviderStatus string
 	ProviderCode   string
+	// Recipients are those that a message_status is about, where the provider
+	// names them: one report on a mail may concern several.
+	Recipients []redact.Personal
+	// EventID is our own id of the message that a status is about, where the
+	// provider hands it back (the SES tag acs_id).
+	EventID string
 	// OptOut is STOP, START or HELP where an inbound body or Twilio's
 	// OptOutType says so, else empty.
 	OptOut string

@@ -23,13 +23,20 @@ func (m *Message) normalize() *Invalid {
 		{"provider_id", m.ProviderID},
 		{"provider_status", m.ProviderStatus},
 		{"provider_code", m.ProviderCode},
+		{"event_id", m.EventID},
 	} {
-		if !printable(field.text) || utf8.RuneCountInString(field.text) > maxAddress {
-			return invalidf(BadField, "%s: control characters, or longer than %d characters", field.name, maxAddress)
+		most := maxAddress
+		if field.name == "to" && m.Channel == Push {
+			most = maxToken
+		}
+		if !printable(field.text) || utf8.RuneCountInString(field.text) > most {
+			return invalidf(BadField, "%s: control characters, or longer than %d characters", field.name, most)
 		}
 	}
-	if strings.ContainsRune(m.Body.Reveal(), 0) {
-		return invalidf(BadField, "body: a NUL character")
+	for name, text := range map[string]redact.Personal{"body": m.Body, "html": m.HTML, "title": m.Title} {
+		if strings.ContainsRune(text.Reveal(), 0) {
+			return invalidf(BadField, "%s: a NUL character", name)
+		}
 	}
 	switch m.Type {
 	case Send:
@@ -72,8 +79,12 @@ func (m *Message) normalizeSend() *Invalid {
 	if !m.NotBefore.IsZero() && !m.ExpiresAt.IsZero() && !m.ExpiresAt.After(m.NotBefore) {
 		return invalidf(BadTimes, "expires_at: not after not_before")
 	}
-	if m.Channel != SMS {
-		return nil // what mails and pushes need stands in fields of their own
+	switch m.Channel {
+	case Email:
+		return m.normalizeMail()
+	case Push:
+		return m.normalizePush()
+	case SMS:
 	}
 	if m.To == "" {
 		return invalidf(MissingField, "to: a message_send needs it")
@@ -114,10 +125,21 @@ func (m *Message) normalizeStatus() *Invalid {
 	}
 	m.ProviderStatus = strings.ToLower(m.ProviderStatus)
 	m.normalizeAddresses()
+	if m.Channel == Email {
+		m.normalizeReport()
+	}
 	return nil
 }
 
+// normalizeAddresses brings addresses that came in into their one form where
+// they have one.
 func (m *Message) normalizeAddresses() {
+	if m.Channel == Email {
+		m.From, m.To = Bare(m.From), Bare(m.To)
+		for i, one := range m.Recipients {
+			m.Recipients[i] = Bare(one)
+		}
+	}
 	if m.Channel != SMS {
 		return
 	}

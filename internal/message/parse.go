@@ -21,12 +21,13 @@ const (
 )
 
 // Parse makes a Message of what stands on a queue: DESIGN's JSON object,
-// Twilio's webhook parameters as a form or as JSON, or an SNS envelope around
-// either.
+// Twilio's webhook parameters as a form or as JSON, what SES tells of a mail,
+// or an SNS envelope around any of these.
 //
 // The ID is acsID (the message attribute acs_id that a copy carries), else the
 // body's own, else sqsID. A Twilio webhook's own id is its MessageSid (with
-// the status, for a status), an SNS envelope's its MessageId. channel is the
+// the status, for a status), a notice of SES's is made of what it is about, an
+// SNS envelope's is its MessageId. channel is the
 // queue's; a body that names none gets it, and one that names another is
 // invalid.
 //
@@ -91,8 +92,13 @@ func (p *parser) decode(body []byte, mayWrap bool) *Invalid {
 		return invalid
 	}
 	switch {
+	case fields.isSNSSetup():
+		return invalidf(SNSSetup, "SNS asks for a confirmation, and a link in a message is not followed: "+
+			"subscribe the queue's ARN with protocol sqs, or confirm with aws sns confirm-subscription")
 	case mayWrap && fields.isEnvelope():
 		return p.unwrap(fields)
+	case fields.isSES():
+		return p.ses(body)
 	case fields.isTwilio():
 		form, invalid := fields.form()
 		if invalid != nil {
@@ -110,6 +116,9 @@ func (p *parser) unwrap(envelope fields) *Invalid {
 	inner, id := r.text(envelope, "Message"), r.text(envelope, "MessageId")
 	if r.invalid != nil {
 		return r.invalid
+	}
+	if strings.HasPrefix(inner, sesValidation) {
+		return invalidf(SNSSetup, "SES tried the topic out: it works, and this is no message")
 	}
 	if invalid := p.decode([]byte(inner), false); invalid != nil {
 		return invalid
@@ -142,6 +151,10 @@ func (p *parser) native(f fields) *Invalid {
 	m.ProviderID = r.text(f, "provider_id")
 	m.ProviderStatus = r.text(f, "provider_status")
 	m.ProviderCode = r.text(f, "provider_code")
+	m.Recipients = r.list(f, "recipients")
+	m.EventID = r.text(f, "event_id")
+	m.readMail(f, &r)
+	m.readPush(f, &r)
 	return r.invalid
 }
 
@@ -167,6 +180,9 @@ func (m *Message) sanitize() {
 	m.ProviderID = clean(m.ProviderID, maxWord)
 	m.ProviderStatus, m.ProviderCode = clean(m.ProviderStatus, maxWord), clean(m.ProviderCode, maxWord)
 	m.Body, m.OptOut, m.Data, m.Metadata = "", "", nil, nil
+	m.Subject, m.HTML, m.Cc, m.Bcc, m.ReplyTo, m.Headers, m.Attachments = "", "", nil, nil, nil, nil, nil
+	m.Title, m.Tokens, m.Topic, m.Recipients = "", nil, clean(m.Topic, maxWord), nil
+	m.Platform, m.EventID = Platform(clean(string(m.Platform), maxWord)), clean(m.EventID, MaxID)
 }
 
 // clean is text without what cannot be printed, cut at most runes.
@@ -203,6 +219,15 @@ func (r *reader) wrong(name, want string) {
 func (r *reader) text(f fields, name string) (text string) {
 	r.into(f, name, "a string", &text)
 	return text
+}
+
+// list reads an array of strings; one string is a list of one.
+func (r *reader) list(f fields, name string) (list []redact.Personal) {
+	if raw := f[name]; len(raw) > 0 && raw[0] == '"' {
+		return []redact.Personal{redact.Personal(r.text(f, name))}
+	}
+	r.into(f, name, "an array of strings", &list)
+	return list
 }
 
 // into decodes a field into target; absent and null leave it as it is.

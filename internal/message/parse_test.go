@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -337,8 +338,21 @@ func FuzzParse(f *testing.F) {
 	} {
 		f.Add([]byte(seed), "")
 	}
+	for _, seed := range []string{
+		`{"channel":"email","type":"message_send","to":"Ünal <a@bücher.example>","subject":"Hi","html":"<p>","cc":"b@example.com","headers":{"X-A":"b"},"attachments":[{"url":"s3://bucket/a"}]}`,
+		`{"channel":"push","type":"message_send","tokens":["a","b"],"title":"Hi"}`, `{"channel":"push","type":"message_send","topic":"/topics/n","data":{"a":1}}`,
+		`{"mail":{"messageId":"1","tags":{"acs_id":["a"]}},"eventType":"Bounce","bounce":{"bounceType":"Transient","bouncedRecipients":[{"emailAddress":"A <a@Example.com>"}]}}`,
+	} {
+		f.Add([]byte(seed), "")
+	}
 	f.Fuzz(func(t *testing.T, body []byte, acsID string) {
-		m, err := Parse(body, acsID, "sqs-1", SMS)
+		channel := SMS
+		for _, other := range []Channel{Email, Push} {
+			if bytes.Contains(body, []byte(other)) || other == Email && bytes.Contains(body, []byte(`"mail"`)) {
+				channel = other
+			}
+		}
+		m, err := Parse(body, acsID, "sqs-1", channel)
 		if err != nil {
 			var invalid *Invalid
 			if !errors.As(err, &invalid) || invalid.Known == nil || !usableID(invalid.Known.ID) {
@@ -346,14 +360,14 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if !usableID(m.ID) || m.Hash == "" || m.Channel != SMS {
+		if !usableID(m.ID) || m.Hash == "" || m.Channel != channel {
 			t.Fatalf("an unusable message: %+v", m)
 		}
 		again, err := Encode(m)
 		if err != nil {
 			t.Fatal(err)
 		}
-		twice, err := Parse(again, "", "sqs-2", SMS)
+		twice, err := Parse(again, "", "sqs-2", channel)
 		if err != nil || twice.Hash != m.Hash || twice.ID != m.ID {
 			t.Fatalf("parse of encode differs: %v\n%s", err, again)
 		}

@@ -30,6 +30,8 @@ func TestSchemaAndParseAgree(t *testing.T) {
 	t.Parallel()
 	schema := compiled(t)
 	send := func(fields string) string { return `{"channel":"sms","type":"message_send",` + fields + `}` }
+	mail := func(fields string) string { return `{"channel":"email","type":"message_send",` + fields + `}` }
+	push := func(fields string) string { return `{"channel":"push","type":"message_send",` + fields + `}` }
 	for name, tc := range map[string]struct {
 		body  string
 		valid bool
@@ -61,6 +63,28 @@ func TestSchemaAndParseAgree(t *testing.T) {
 		"an inbound message, no from": {`{"type":"message_received","body":"x"}`, false},
 		"a status of nothing":         {`{"type":"message_status","provider_status":"sent"}`, false},
 		"an array":                    {`[]`, false},
+
+		"a mail":                      {mail(`"to":"Alice <a@example.com>","subject":"Hi","body":"x"`), true},
+		"a mail with everything":      {mail(`"from":"N <n@example.com>","to":"a@example.com","subject":"Hi","body":"x","html":"<p>x","cc":["b@example.com"],"bcc":"c@example.com","reply_to":["r@example.com"],"headers":{"List-Unsubscribe":"<https://example.com/u>"},"attachments":[{"url":"s3://bucket/a.pdf","filename":"a.pdf","content_type":"application/pdf"}]`), true},
+		"a mail of HTML alone":        {mail(`"to":"a@example.com","subject":"Hi","html":"<p>x"`), true},
+		"a mail to nobody":            {mail(`"subject":"Hi","body":"x"`), false},
+		"a mail to a number":          {mail(`"to":"+14155550123","subject":"Hi","body":"x"`), false},
+		"a mail without a subject":    {mail(`"to":"a@example.com","body":"x"`), false},
+		"a subject of two lines":      {mail(`"to":"a@example.com","subject":"a\nBcc: b@example.com","body":"x"`), false},
+		"a mail that says nothing":    {mail(`"to":"a@example.com","subject":"Hi"`), false},
+		"a header of its own field":   {mail(`"to":"a@example.com","subject":"Hi","body":"x","headers":{"bCC":"b@example.com"}`), false},
+		"a header of two lines":       {mail(`"to":"a@example.com","subject":"Hi","body":"x","headers":{"X-A":"a\r\nBcc: b@example.com"}`), false},
+		"an attachment by https":      {mail(`"to":"a@example.com","subject":"Hi","body":"x","attachments":[{"url":"https://example.com/a"}]`), false},
+		"a push to tokens":            {push(`"title":"Hi","body":"x","tokens":["t1","t1","t2"],"platform":"ios"`), true},
+		"a push to a topic":           {push(`"data":{"a":"b"},"topic":"news"`), true},
+		"a push to one":               {push(`"body":"x","to":"` + strings.Repeat("t", 400) + `"`), true},
+		"a push to nobody":            {push(`"body":"x"`), false},
+		"a push to no token":          {push(`"body":"x","tokens":[]`), false},
+		"a push to a token and topic": {push(`"body":"x","tokens":["t"],"topic":"news"`), false},
+		"a push that says nothing":    {push(`"tokens":["t"]`), false},
+		"a push to an empty token":    {push(`"body":"x","tokens":["t",""]`), false},
+		"a push to 501":               {push(`"body":"x","tokens":["` + strings.Repeat(`t","`, 500) + `t"]`), false},
+		"an unknown platform":         {push(`"body":"x","tokens":["t"],"platform":"fridge"`), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -69,7 +93,13 @@ func TestSchemaAndParseAgree(t *testing.T) {
 				t.Fatal(err)
 			}
 			bySchema := schema.Validate(instance)
-			_, byParse := Parse([]byte(tc.body), "", "sqs-1", SMS)
+			channel := SMS
+			for _, other := range []Channel{Email, Push} {
+				if strings.HasPrefix(tc.body, `{"channel":"`+string(other)) {
+					channel = other
+				}
+			}
+			_, byParse := Parse([]byte(tc.body), "", "sqs-1", channel)
 			if (bySchema == nil) != tc.valid || (byParse == nil) != tc.valid {
 				t.Errorf("want valid %v; the schema says %v, Parse says %v", tc.valid, bySchema, byParse)
 			}

@@ -31,6 +31,7 @@ func twilioForm(body []byte) (form url.Values, ok bool) {
 // "received" or a body, a status callback has MessageStatus.
 func (p *parser) twilio(form url.Values) *Invalid {
 	m := p.known
+	m.Channel = SMS
 	m.ProviderID = first(form.Get("MessageSid"), form.Get("SmsSid"))
 	m.From, m.To = redact.Personal(form.Get("From")), redact.Personal(form.Get("To"))
 	status := strings.ToLower(first(form.Get("MessageStatus"), form.Get("SmsStatus")))
