@@ -13,7 +13,12 @@ import (
 type AlertPolicy struct {
 	Metadata Metadata  `json:"metadata" jsonschema:"required" yaml:"metadata"`
 	Spec     AlertSpec `json:"spec"     jsonschema:"required" yaml:"spec"`
+
+	rules []*Rule // Spec.Rules, compiled
 }
+
+// Rules returns the rules of a policy that Parse made, ready to be judged.
+func (p *AlertPolicy) Rules() []*Rule { return p.rules }
 
 // AlertSpec is what the operator wants.
 type AlertSpec struct {
@@ -40,9 +45,12 @@ type Receiver struct {
 	PagerDuty *PagerDutyReceiver `json:"pagerduty,omitempty" yaml:"pagerduty"`
 }
 
-// SMSReceiver texts people.
+// SMSReceiver texts people: one text a recipient and message.
 type SMSReceiver struct {
 	To []redact.Personal `form:"phone" json:"to" jsonschema:"required,minItems=1" yaml:"to"` // E.164
+	// MaxPerHour bounds the texts of this receiver, over all recipients; 0
+	// stands for the default, 30.
+	MaxPerHour int `json:"maxPerHour,omitempty" jsonschema:"minimum=1,maximum=1000" yaml:"maxPerHour,omitempty"`
 }
 
 // SlackReceiver posts to a channel's incoming webhook.
@@ -50,9 +58,11 @@ type SlackReceiver struct {
 	WebhookURL SecretRef `json:"webhookURL" jsonschema:"required" yaml:"webhookURL"`
 }
 
-// WebhookReceiver posts JSON.
+// WebhookReceiver posts JSON, in the format of Alertmanager's webhook.
 type WebhookReceiver struct {
 	URL string `form:"url" json:"url" jsonschema:"required" yaml:"url"`
+	// BearerToken goes along as the Authorization, where it is given.
+	BearerToken *SecretRef `json:"bearerToken,omitempty" yaml:"bearerToken,omitempty"`
 }
 
 // SNSReceiver publishes to a topic.
@@ -94,9 +104,14 @@ type AlertRule struct {
 	// KeepFiringFor is how long it fires on after Expr held; default 0s.
 	KeepFiringFor time.Duration `json:"keepFiringFor" jsonschema:"minimum=0s,maximum=744h"              yaml:"keepFiringFor"`
 	Severity      string        `json:"severity"      jsonschema:"enum=critical,enum=warning,enum=info" yaml:"severity"` // default warning
-	Expr          string        `json:"expr"          jsonschema:"required"                             yaml:"expr"`     // CEL
-	Receivers     []string      `json:"receivers"     jsonschema:"required,minItems=1"                  yaml:"receivers"`
-	Message       string        `json:"message"       yaml:"message"`
+	// Expr is the condition, in CEL (docs/alerts.md lists its variables). If
+	// it names queue, the rule is judged for every queue of every
+	// ScalingPolicy; otherwise once a ScalingPolicy.
+	Expr      string   `json:"expr"      jsonschema:"required"            yaml:"expr"`
+	Receivers []string `json:"receivers" jsonschema:"required,minItems=1" yaml:"receivers"`
+	// Message is a text/template over the same variables; default: the
+	// condition and the values that it names.
+	Message string `json:"message" yaml:"message"`
 }
 
 // checkAlert finds the mistakes that concern several fields.
@@ -112,6 +127,9 @@ func (d *document) checkAlert(policy *AlertPolicy) {
 	for i, rule := range policy.Spec.Rules {
 		path := fmt.Sprintf("spec.rules[%d]", i)
 		alerts.check(path+".alert", rule.Alert)
+		if compiled := d.compileRule(path, rule); compiled != nil {
+			policy.rules = append(policy.rules, compiled)
+		}
 		for j, receiver := range rule.Receivers {
 			sub := fmt.Sprintf("%s.receivers[%d]", path, j)
 			if _, ok := names.places[receiver]; !ok && receiver != "" && d.sound(sub, "spec.receivers") {

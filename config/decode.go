@@ -58,6 +58,9 @@ func fieldsOf(structs []reflect.Value) (map[string]field, []string) {
 	fields, names := map[string]field{}, []string(nil)
 	for _, s := range structs {
 		for structField, value := range s.Fields() {
+			if !structField.IsExported() {
+				continue // made from the others, once they are read
+			}
 			name, _, _ := strings.Cut(structField.Tag.Get("yaml"), ",")
 			ours := name == "-"
 			if ours {

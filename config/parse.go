@@ -64,6 +64,7 @@ func Parse(files ...File) (*Policies, error) {
 // document is one YAML document while it is decoded and checked.
 type document struct {
 	file   string
+	data   []byte // the file's text
 	root   *yaml.Node
 	policy any                   // *ScalingPolicy, *AlertPolicy or *DeliveryPolicy once decoded
 	nodes  map[string]*yaml.Node // the value of each path that the file gives
@@ -102,7 +103,7 @@ func readDocuments(file File) ([]*document, *FieldError) {
 		}
 		if root := node.Content[0]; !isNull(root) {
 			docs = append(docs, &document{
-				file: file.Name, root: root,
+				file: file.Name, data: file.Data, root: root,
 				nodes: map[string]*yaml.Node{}, bad: map[string]bool{},
 			})
 		}

@@ -22,6 +22,9 @@ func checkRules(t *testing.T, goType reflect.Type) {
 		checkRules(t, goType.Elem())
 	case reflect.Struct:
 		for field := range goType.Fields() {
+			if !field.IsExported() {
+				continue
+			}
 			r := rulesOf(field)
 			for _, bound := range []string{r.minimum, r.maximum, r.above} {
 				_, err := strconv.ParseFloat(bound, 64)

@@ -1,0 +1,192 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"text/template"
+	"text/template/parse"
+	"time"
+	"unicode/utf8"
+)
+
+// messageTemplate is the text of an alert: a text/template over the variables
+// of expressions, as {{ .queue.visible }}. Numbers print for people: ages as
+// 7m12s, counts with few digits, what is unknown as "unknown".
+type messageTemplate struct{ parsed *template.Template }
+
+// templatePlace is where text/template says that something is.
+var templatePlace = regexp.MustCompile(`^template: message:(\d+)(?::(\d+))?: (?:executing "message" at <.*>: )?(.*)$`)
+
+// compileMessage parses a template, looks at every name in it, and runs it
+// once with everything unknown.
+func compileMessage(text string, perQueue bool) (*messageTemplate, *exprError) {
+	parsed, err := template.New("message").Option("missingkey=error").Parse(text)
+	if err != nil {
+		return nil, templateMistake(text, err)
+	}
+	if wrong := checkNames(text, parsed.Tree, perQueue); wrong != nil {
+		return nil, wrong
+	}
+	m := &messageTemplate{parsed}
+	for _, values := range []Values{nil, sampleValues()} {
+		if _, err := m.execute(values); err != nil {
+			return nil, templateMistake(text, err)
+		}
+	}
+	return m, nil
+}
+
+// sampleValues has something for every variable.
+func sampleValues() Values {
+	values := Values{}
+	for _, v := range variables {
+		values[v.Name] = map[Kind]any{KindNumber: 1.0, KindText: "text", KindBool: true}[v.Kind]
+	}
+	return values
+}
+
+func templateMistake(text string, err error) *exprError {
+	match := templatePlace.FindStringSubmatch(err.Error())
+	if match == nil {
+		return &exprError{problem: "is not a template (" + err.Error() + ")"}
+	}
+	line, _ := strconv.Atoi(match[1]) // digits, by the pattern
+	column, _ := strconv.Atoi(match[2])
+	lines := strings.Split(text, "\n")
+	line = min(max(line-1, 0), len(lines)-1)
+	column = utf8.RuneCountInString(lines[line][:min(column, len(lines[line]))])
+	return &exprError{line, column, "", "is not a template: " + match[3], ""}
+}
+
+// checkNames finds the first name in a template that is no variable, whatever
+// branch it stands in.
+func checkNames(text string, tree *parse.Tree, perQueue bool) *exprError {
+	var wrong *exprError
+	visit(tree.Root, func(field *parse.FieldNode) {
+		name := strings.Join(field.Ident, ".")
+		_, known := findVariable(name)
+		about := !strings.HasPrefix(name, "queue.") || perQueue
+		if wrong != nil || known && about {
+			return
+		}
+		before := text[:min(int(field.Pos), len(text))]
+		start := strings.LastIndexByte(before, '\n') + 1
+		wrong = &exprError{strings.Count(before, "\n"), utf8.RuneCountInString(before[start:]), name, "is not known", suggestVariable(name)}
+		if known {
+			wrong.problem, wrong.hint = "is not there", "the condition names no queue, so the alert is about the whole service"
+		}
+	})
+	return wrong
+}
+
+// visit calls use for every name in a template. Inside range and with the dot
+// is another, but only variables can stand there: lists there are none.
+func visit(n parse.Node, use func(*parse.FieldNode)) {
+	branch := func(b *parse.BranchNode) {
+		visit(b.Pipe, use)
+		visit(b.List, use)
+		if b.ElseList != nil {
+			visit(b.ElseList, use)
+		}
+	}
+	switch n := n.(type) {
+	case *parse.ListNode:
+		for _, each := range n.Nodes {
+			visit(each, use)
+		}
+	case *parse.ActionNode:
+		visit(n.Pipe, use)
+	case *parse.PipeNode:
+		for _, command := range n.Cmds {
+			for _, argument := range command.Args {
+				visit(argument, use)
+			}
+		}
+	case *parse.IfNode:
+		branch(&n.BranchNode)
+	case *parse.WithNode:
+		branch(&n.BranchNode)
+	case *parse.RangeNode:
+		branch(&n.BranchNode)
+	case *parse.FieldNode:
+		use(n)
+	}
+}
+
+// text runs the template; a failure, which compileMessage should have found,
+// is told in place of the text: an alert is never lost to its message.
+func (m *messageTemplate) text(values Values) string {
+	text, err := m.execute(values)
+	if err != nil {
+		return "the message cannot be written: " + err.Error()
+	}
+	return text
+}
+
+func (m *messageTemplate) execute(values Values) (string, error) {
+	var out strings.Builder
+	err := m.parsed.Execute(&out, printable(values))
+	return strings.TrimSpace(out.String()), err
+}
+
+// printable is the values by group and field, as they print.
+func printable(values Values) map[string]map[string]any {
+	groups := map[string]map[string]any{}
+	for _, v := range variables {
+		group, field, _ := strings.Cut(v.Name, ".")
+		if groups[group] == nil {
+			groups[group] = map[string]any{}
+		}
+		groups[group][field] = printed(v, values[v.Name])
+	}
+	return groups
+}
+
+func printed(v Variable, value any) any {
+	number, isNumber := value.(float64)
+	switch {
+	case value == nil:
+		return "unknown"
+	case isNumber && v.Unit == unitSeconds:
+		return Age(number)
+	case isNumber:
+		return Amount(number)
+	default:
+		return value
+	}
+}
+
+// Age is a time in seconds that prints for people: 850ms, 42s, 7m12s, 3h5m.
+type Age float64
+
+func (a Age) String() string {
+	seconds := float64(a)
+	switch {
+	case math.IsNaN(seconds) || math.Abs(seconds) > 1e9:
+		return fmt.Sprintf("%gs", seconds)
+	case math.Abs(seconds) < 1:
+		return time.Duration(seconds * float64(time.Second)).Round(time.Millisecond).String()
+	case math.Abs(seconds) < 3600:
+		return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
+	default:
+		return strings.TrimSuffix(time.Duration(seconds*float64(time.Second)).Round(time.Minute).String(), "0s")
+	}
+}
+
+// Amount is a number that prints for people: 3, 0.25, 1200000.
+type Amount float64
+
+func (a Amount) String() string {
+	number := float64(a)
+	switch size := math.Abs(number); {
+	case size >= 100 || number == math.Trunc(number):
+		return strconv.FormatFloat(number, 'f', 0, 64)
+	case size >= 1:
+		return strconv.FormatFloat(math.Round(number*10)/10, 'f', -1, 64)
+	default:
+		return strconv.FormatFloat(number, 'g', 2, 64)
+	}
+}
