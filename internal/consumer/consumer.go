@@ -48,6 +48,9 @@ type Options struct {
 	// Deleted N" is logged at info; a logger that drops info must let it pass,
 	// as cli.NewLogger does.
 	Logger *slog.Logger
+	// Ready says whether messages can be worked on; it is asked, at most every
+	// few seconds, after an outcome that has Gate. nil: they can.
+	Ready func(context.Context) error
 	// UntilEmpty makes Run drain and return once the queue holds nothing:
 	// nothing visible, in flight (here or elsewhere) or delayed.
 	UntilEmpty bool
@@ -82,7 +85,9 @@ type Consumer struct {
 	held        map[string]*held // by message id, or by handle when on its way back
 	busy        int              // slots that a receive reserved or a job uses
 	pausedUntil time.Time
+	gated       bool   // Ready is to be asked before the next receive
 	deadLetters string // the discovered dead-letter queue's URL
+	maxReceives int    // the queue's maxReceiveCount; 0: none, or not known yet
 	stats       Stats
 	summarised  Stats // what the last summary line had told
 }
@@ -126,6 +131,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	var services, pollers sync.WaitGroup
 	services.Go(func() { c.heartbeat(background) })
 	services.Go(func() { c.summarise(background) })
+	services.Go(func() { c.followLimit(background) })
 	pollers.Go(func() { c.poll(true, stopReceiving) })
 	for range c.pollers() - 1 {
 		pollers.Go(func() { c.poll(false, stopReceiving) })

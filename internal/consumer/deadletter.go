@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -64,21 +66,9 @@ func (c *Consumer) deadLetterURL() (string, error) {
 }
 
 func (c *Consumer) discoverDeadLetterURL(ctx context.Context) (string, error) {
-	out, err := c.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
-		QueueUrl: &c.Queue.URL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameRedrivePolicy},
-	})
-	if err != nil {
+	policy, err := c.redrivePolicy(ctx)
+	if err != nil || policy.Target == "" {
 		return "", err
-	}
-	text := out.Attributes[string(types.QueueAttributeNameRedrivePolicy)]
-	if text == "" {
-		return "", nil
-	}
-	var policy struct {
-		Target string `json:"deadLetterTargetArn"`
-	}
-	if err := json.Unmarshal([]byte(text), &policy); err != nil {
-		return "", fmt.Errorf("read the redrive policy: %w", err)
 	}
 	target, err := arn.Parse(policy.Target)
 	if err != nil {
@@ -89,6 +79,62 @@ func (c *Consumer) discoverDeadLetterURL(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return aws.ToString(found.QueueUrl), nil
+}
+
+// redrivePolicy is the queue's RedrivePolicy.
+type redrivePolicy struct {
+	Target      string `json:"deadLetterTargetArn"`
+	MaxReceives number `json:"maxReceiveCount"`
+}
+
+// number is a JSON number, or a string that holds one, as some consoles and
+// stand-ins write it.
+type number int
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (n *number) UnmarshalJSON(text []byte) error {
+	value, err := strconv.Atoi(strings.Trim(string(text), `"`))
+	*n = number(value)
+	return err
+}
+
+// redrivePolicy reads the queue's policy; the zero one: it has none.
+func (c *Consumer) redrivePolicy(ctx context.Context) (policy redrivePolicy, err error) {
+	out, err := c.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &c.Queue.URL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameRedrivePolicy},
+	})
+	if err != nil {
+		return policy, err
+	}
+	if text := out.Attributes[string(types.QueueAttributeNameRedrivePolicy)]; text != "" {
+		if err := json.Unmarshal([]byte(text), &policy); err != nil {
+			return policy, fmt.Errorf("read the redrive policy: %w", err)
+		}
+	}
+	return policy, nil
+}
+
+// followLimit keeps maxReceives true, with some requests an hour.
+func (c *Consumer) followLimit(ctx context.Context) {
+	const usual, soon = 15 * time.Minute, 30 * time.Second
+	for {
+		wait := usual
+		bounded, cancel := context.WithTimeout(ctx, callTimeout)
+		policy, err := c.redrivePolicy(bounded)
+		cancel()
+		if err != nil {
+			wait = soon
+			c.Logger.Warn("cannot read how often a message may be received; waits are left to the queue", "error", err)
+		}
+		c.mu.Lock()
+		if err == nil {
+			c.maxReceives = int(policy.MaxReceives)
+		}
+		c.mu.Unlock()
+		if !sleep(ctx, wait) {
+			return
+		}
+	}
 }
 
 // copyTo sends the copy. A copy that is refused as it is, for a body at the

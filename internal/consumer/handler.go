@@ -22,6 +22,7 @@ type Received struct {
 	// snooze, redrive) carries; empty: none.
 	Key          string
 	ReceiveCount int       // from 1
+	MaxReceives  int       // the queue's maxReceiveCount: the receive after this many goes to the dead-letter queue; 0: none, or not known
 	SentAt       time.Time // SentTimestamp
 	GroupID      string    // MessageGroupId: the tenant, for fair queues
 }
@@ -35,6 +36,7 @@ const (
 	Retry                    // it comes again after Outcome.After
 	DeadLetter               // a copy with acs_id goes to the dead-letter queue, then it is deleted; without such a queue it is deleted, for its row holds the reason
 	HandBack                 // it becomes visible at once, unspent: another worker may take it
+	Park                     // its row keeps it until it is due: it is deleted, and counts as no success
 )
 
 // Outcome is how a job ended.
@@ -53,6 +55,16 @@ type Outcome struct {
 	// can be worked on now (a database that does not answer, credentials
 	// that are refused). 0: no pause.
 	Pause time.Duration
+	// Gate keeps receiving stopped after the pause until Options.Ready says
+	// that messages can be worked on: each receive counts towards the
+	// dead-letter queue.
+	Gate bool
+}
+
+// LastReceives reports whether a message that goes back to its queue now could
+// be taken for poison: one more receive is kept for a worker that dies.
+func (r Received) LastReceives() bool {
+	return r.MaxReceives > 0 && r.ReceiveCount >= max(r.MaxReceives-1, 1)
 }
 
 // Job does the work of one message. Its context ends when the message's lease

@@ -49,7 +49,7 @@ type held struct {
 // that was sent back and comes again before SQS's answer is not held any more:
 // it is worked on anew. Call it with mu held.
 func (c *Consumer) hold(m types.Message, now time.Time) *held {
-	r := received(c.Queue, m)
+	r := received(c.Queue, m, c.maxReceives)
 	h, again := c.held[r.MessageID]
 	if again && h.leaving {
 		h.key, again = h.handle, false // out of the way, but waited for

@@ -88,7 +88,9 @@ func (c *Consumer) reserve() int {
 		}
 		if n, pause := c.take(); pause > 0 {
 			sleep(c.phases.receiving, pause)
-		} else if n > 0 {
+		} else if n == 0 {
+			c.askReady()
+		} else {
 			return n
 		}
 	}
@@ -111,9 +113,34 @@ func (c *Consumer) take() (slots int, pause time.Duration) {
 	if pause := time.Until(c.pausedUntil); pause > 0 {
 		return 0, pause
 	}
+	if c.gated {
+		return 0, 0
+	}
 	n := max(min(batchSize, c.free()), 0)
 	c.busy += n
 	return n, 0
+}
+
+// askReady opens the gate when messages can be worked on again, and otherwise
+// pauses for a while: a receive that can lead to nothing counts towards the
+// dead-letter queue all the same.
+func (c *Consumer) askReady() {
+	const again = 3 * time.Second
+	c.mu.Lock()
+	gated := c.gated
+	c.mu.Unlock()
+	if !gated {
+		return // the slots were taken by another poller
+	}
+	ctx, cancel := context.WithTimeout(c.phases.receiving, callTimeout)
+	defer cancel()
+	err := c.Ready(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gated = err != nil
+	if err != nil {
+		c.pausedUntil = time.Now().Add(again/2 + rand.N(again)) //nolint:gosec // jitter
+	}
 }
 
 // free is how many more jobs can start. Settlements that SQS is slow to take,
@@ -294,7 +321,7 @@ func wholeSeconds(d time.Duration) int32 {
 }
 
 // received reads a message as SQS delivers it.
-func received(q Queue, m types.Message) Received {
+func received(q Queue, m types.Message, maxReceives int) Received {
 	count, err := strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
 	if err != nil {
 		count = 1
@@ -303,6 +330,7 @@ func received(q Queue, m types.Message) Received {
 		Queue: q, MessageID: aws.ToString(m.MessageId), ReceiptHandle: aws.ToString(m.ReceiptHandle), Body: aws.ToString(m.Body),
 		Key:          aws.ToString(m.MessageAttributes[keyAttribute].StringValue),
 		ReceiveCount: count,
+		MaxReceives:  maxReceives,
 		GroupID:      m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)],
 	}
 	if sent, err := strconv.ParseInt(m.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64); err == nil {

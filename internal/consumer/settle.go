@@ -12,6 +12,9 @@ func (c *Consumer) settle(h *held, handle string, o Outcome) Outcome {
 		return c.deadLetter(h, handle, o)
 	case HandBack:
 		c.setVisibility(h, handle, 0, &c.stats.HandedBack)
+	case Park:
+		c.count(&c.stats.Parked)
+		c.delete(h, handle)
 	case Retry:
 		c.setVisibility(h, handle, o.After, &c.stats.Retried)
 	default:

@@ -17,6 +17,7 @@ type Stats struct {
 	DeadLettered  int // copies accepted
 	Retried       int
 	HandedBack    int
+	Parked        int // kept in their rows for later
 	LeasesLost    int
 	Stuck         int // jobs that ignored the end of their context
 

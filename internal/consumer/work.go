@@ -91,6 +91,7 @@ func (c *Consumer) conclude(h *held, o Outcome) {
 	if until := time.Now().Add(o.Pause); o.Pause > 0 && until.After(c.pausedUntil) {
 		c.pausedUntil = until
 	}
+	c.gated = c.gated || o.Gate && c.Ready != nil
 	c.announce()
 	c.mu.Unlock()
 	h.cancel(context.Canceled)

@@ -78,6 +78,9 @@ type Message struct {
 	// ProviderID is the provider's own id of an inbound message or of the
 	// message that a status is about (Twilio's MessageSid).
 	ProviderID string
+	// EventID is our own id of the message that a status is about, where the
+	// callback's URL carried it; else empty.
+	EventID string
 	// ProviderStatus is what a message_status reports: delivered,
 	// undelivered, failed, sent …, and ProviderCode its error code.
 	ProviderStatus string

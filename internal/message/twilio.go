@@ -12,7 +12,13 @@ import (
 var twilioParameters = map[string]bool{
 	"MessageSid": true, "SmsSid": true, "From": true, "To": true, "Body": true,
 	"SmsStatus": true, "MessageStatus": true, "ErrorCode": true, "OptOutType": true,
+	EventIDParameter: true,
 }
+
+// EventIDParameter is the query parameter of a status callback's URL that
+// carries our own id. Whoever puts callbacks on the queue passes it on with
+// Twilio's parameters.
+const EventIDParameter = "acs_id"
 
 // twilioForm reads a form-encoded webhook; ok says that the body is one.
 func twilioForm(body []byte) (form url.Values, ok bool) {
@@ -44,6 +50,9 @@ func (p *parser) twilio(form url.Values) *Invalid {
 	}
 	m.Type = Status
 	m.ProviderStatus, m.ProviderCode = status, form.Get("ErrorCode")
+	if id := form.Get(EventIDParameter); usableID(id) {
+		m.EventID = id
+	}
 	p.ownID = m.ProviderID + "/" + status // Twilio repeats a callback, and sends one a status
 	return nil
 }

@@ -6,7 +6,6 @@ import "time"
 const (
 	firstWait     = 2 * time.Second
 	longestDelay  = 15 * time.Minute // between two tries
-	longestWait   = 11 * time.Hour   // for a time to come: SQS hides a message for 12 h at most
 	largestFactor = 10               // doublings after which longestDelay is surely reached
 )
 

@@ -41,7 +41,37 @@ func (s *send) resolve(ctx context.Context) consumer.Outcome {
 		s.log.InfoContext(ctx, "the provider does not have the message", "provider", s.sender.Name())
 		return s.deliver(ctx)
 	}
+	rival, err := s.rival(ctx, receipt)
+	switch {
+	case err != nil:
+		return s.unsettled(ctx, err)
+	case rival:
+		return s.yield(ctx)
+	}
 	return s.found(ctx, receipt)
+}
+
+// rival reports whether what the provider has may be the answer that another
+// event, to the same person, waits for just now. One whose claim began after
+// the provider took this cannot; one whose lease has lapsed finds out in time,
+// for what it settles then it settles exclusively.
+func (s *send) rival(ctx context.Context, receipt provider.Receipt) (bool, error) {
+	before := s.Now().Add(clockSlack)
+	if !receipt.Created.IsZero() {
+		before = receipt.Created.Add(clockSlack)
+	}
+	bounded, cancel := context.WithTimeout(ctx, s.StoreTimeout)
+	defer cancel()
+	return s.Store.Rival(bounded, store.Rivalry{
+		EventID: s.m.ID, Channel: string(s.m.Channel), To: s.m.To, Before: before,
+	})
+}
+
+// yield gives the claim up and keeps the doubt, so that of two who wait for
+// each other none is in the other's way.
+func (s *send) yield(ctx context.Context) consumer.Outcome {
+	return s.back(ctx, store.Settlement{Status: store.Processing, ErrorCode: "in_doubt"},
+		consumer.Outcome{Action: consumer.Retry, After: firstWait + s.jitter(2*firstWait), Reason: "in_doubt"})
 }
 
 // doubts counts the attempts whose end nobody recorded, and says when the
@@ -55,6 +85,9 @@ func (s *send) doubts(ctx context.Context) (since time.Time, count int, err erro
 	}
 	since = s.result.Event.CreatedAt
 	for _, attempt := range attempts {
+		if attempt.Outcome == store.Reopened { // a person has answered what was in doubt before
+			since, count = attempt.StartedAt, 0
+		}
 		if !attempt.FinishedAt.IsZero() || attempt.Number >= s.result.Event.Attempts {
 			continue
 		}
@@ -93,7 +126,7 @@ func (s *send) own(ctx context.Context, receipts []provider.Receipt) (own provid
 // found settles a message that the provider had all along, and applies what it
 // says of the delivery, whose report may have come before this.
 func (s *send) found(ctx context.Context, receipt provider.Receipt) consumer.Outcome {
-	outcome := s.accepted(ctx, receipt, "resolved", true)
+	outcome := s.take(ctx, receipt)
 	status, ok := providerStatuses[receipt.Status]
 	if outcome.Action != consumer.Delete || !ok || status == store.Sent {
 		return outcome
@@ -110,14 +143,21 @@ func (s *send) found(ctx context.Context, receipt provider.Receipt) consumer.Out
 // message held for a person when that is of no use.
 func (s *send) unanswered(ctx context.Context, err error, doubts int) consumer.Outcome {
 	if ctx.Err() != nil {
-		return s.afterLease("drained")
+		return s.afterLease(ctx, "drained")
 	}
 	s.log.WarnContext(ctx, failed, "reason", "in_doubt", "lookups", doubts, "error", err)
-	if errors.Is(err, provider.ErrNoLookup) || doubts >= s.MaxLookups {
+	cannot := errors.Is(err, provider.ErrNoLookup)
+	if (cannot || doubts >= s.MaxLookups) && s.Resend(s.m) {
+		s.log.WarnContext(ctx, "sent again, though the provider may have it", "policy", "resend")
+		return s.deliver(ctx)
+	}
+	if cannot || doubts >= s.MaxLookups {
 		return s.hold(ctx, err)
 	}
-	outcome := s.afterLease("in_doubt")
-	outcome.After = max(outcome.After, s.backoff(doubts))
+	wait := max(s.leaseEnd.Sub(s.Now()), 0) + time.Second
+	outcome := s.leave(ctx, consumer.Outcome{
+		Action: consumer.Retry, After: max(wait, s.backoff(doubts)), Failed: true, Reason: "in_doubt",
+	})
 	if provider.AsError(err).Class == provider.Config {
 		outcome.Pause = configPause
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/novaura/acs-operator/internal/consumer"
+	"github.com/novaura/acs-operator/internal/message"
 	"github.com/novaura/acs-operator/internal/provider"
 	"github.com/novaura/acs-operator/internal/store"
 )
@@ -223,5 +224,77 @@ func TestAMessageThatNoTryIsAnsweredForIsPutAsideInTheEnd(t *testing.T) {
 	}
 	if sends := 10 - len(b.sender.next); sends != 3 {
 		t.Errorf("%d sends, want 3", sends)
+	}
+}
+
+func TestATextThatAnotherWaitsForIsNotTaken(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sender.next = append(b.sender.next, refuses(provider.InDoubt, "", false)) // a: not accepted
+	b.handle(text(""))
+	b.clock.turn(lapse)
+	other := b.worker("worker-2")
+	twin := received(`{"id":"b","type":"message_send","to":"` + person + `","body":"Hello"}`)
+	b.sender.after = func() { // b's text is accepted, and its answer on its way: a must not settle with it
+		b.sender.after = nil
+		if got := other.Prepare(t.Context(), []consumer.Received{text("")})[0](t.Context()); got.Action != consumer.Retry {
+			t.Errorf("a: got %+v, want it to wait for b", got)
+		}
+	}
+	b.handle(twin)
+	b.clock.turn(time.Second)
+	b.want(b.handle(text("")), consumer.Delete, store.Sent, 3)
+	if a, other := b.event("a"), b.event("b"); a.ProviderID == other.ProviderID {
+		t.Errorf("both are settled with %s", a.ProviderID)
+	}
+}
+
+func TestAnAnswerThatComesAfterTheLeaseIsNotShared(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sender.next = append(b.sender.next, refuses(provider.InDoubt, "", false)) // a: not accepted
+	b.handle(text(""))
+	other := b.worker("worker-2")
+	b.sender.after = func() {
+		b.sender.after = nil
+		b.clock.turn(2 * lapse) // b's worker was asleep, and a is resolved meanwhile: with b's text
+		if got := other.Prepare(t.Context(), []consumer.Received{text("")})[0](t.Context()); got.Action != consumer.Delete {
+			t.Errorf("a: got %+v", got)
+		}
+	}
+	twin := received(`{"id":"b","type":"message_send","to":"` + person + `","body":"Hello"}`)
+	b.handle(twin)
+	b.handle(twin)
+	b.clock.turn(lapse)
+	b.handle(twin)
+	if a, other := b.event("a"), b.event("b"); a.ProviderID == other.ProviderID || other.Status != store.Sent || len(b.sender.accepted) != 2 {
+		t.Errorf("a has %s, b %s has %s, %d texts", a.ProviderID, other.Status, other.ProviderID, len(b.sender.accepted))
+	}
+}
+
+func TestWhatMayBeResentIsNotHeld(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(o *Options) { o.Resend = func(*message.Message) bool { return true } })
+	b.sender.findError = provider.ErrNoLookup
+	b.sender.next = append(b.sender.next, refuses(provider.InDoubt, "", false))
+	b.handle(text(""))
+	b.clock.turn(lapse)
+	b.want(b.handle(text("")), consumer.Delete, store.Sent, 2)
+}
+
+func TestACallbackThatNamesOurIDSettlesTheDoubt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sender.next = append(b.sender.next, refuses(provider.InDoubt, "", true))
+	b.handle(text(""))
+	b.clock.turn(lapse)
+	callback := received("MessageSid=SM1&MessageStatus=delivered&acs_id=a")
+	callback.MessageID = "callback"
+	if got := b.handle(callback); got.Action != consumer.Delete {
+		t.Fatalf("got %+v", got)
+	}
+	b.want(b.handle(text("")), consumer.Delete, store.Delivered, 1)
+	if event := b.event("a"); event.ProviderID != "SM1" || b.sender.lookups != 0 {
+		t.Errorf("settled with %q after %d lookups", event.ProviderID, b.sender.lookups)
 	}
 }

@@ -59,6 +59,7 @@ type fakeSender struct {
 	since     time.Time // of the last lookup
 	status    string    // of what is found
 	before    func()    // runs while a send is under way
+	after     func()    // runs when it was accepted, before the answer arrives
 }
 
 type acceptance struct {
@@ -72,6 +73,14 @@ func (f *fakeSender) Send(_ context.Context, m *message.Message) (provider.Recei
 	if f.before != nil {
 		f.before()
 	}
+	receipt, err := f.send(m)
+	if err == nil && f.after != nil {
+		f.after()
+	}
+	return receipt, err
+}
+
+func (f *fakeSender) send(m *message.Message) (provider.Receipt, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.sends++
@@ -100,7 +109,7 @@ func (f *fakeSender) Find(_ context.Context, m *message.Message, since time.Time
 	}
 	for _, a := range slices.Backward(f.accepted) {
 		if a.to == m.To.Reveal() && a.body == m.Body.Reveal() && !a.at.Before(since) {
-			found = append(found, provider.Receipt{ID: a.sid, Status: f.status})
+			found = append(found, provider.Receipt{ID: a.sid, Status: f.status, Created: a.at})
 		}
 	}
 	return found, nil

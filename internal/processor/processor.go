@@ -38,9 +38,19 @@ type Options struct {
 	StoreTimeout    time.Duration // of one use of the store, repeats included: 10 s
 	MaxAttempts     int           // transient refusals before a message fails: 8
 	MaxLookups      int           // lookups without an answer before a message is held: 10
-	Now             func() time.Time
-	Random          func() float64 // in [0, 1), for jitter
-	Logger          *slog.Logger   // nil: slog.Default()
+	// ParkAfter is the longest wait that a message spends on its queue; what
+	// waits longer is parked in its row: 1 min.
+	ParkAfter time.Duration
+	// Resend says whether a message is sent again that a provider cannot be
+	// asked about; otherwise it is held for a person. nil: pushes are, for
+	// their collapse id folds a second one.
+	Resend func(*message.Message) bool
+	// KeepBodies keeps bodies in the history (HISTORY_BODIES); otherwise their
+	// hashes are.
+	KeepBodies bool
+	Now        func() time.Time
+	Random     func() float64 // in [0, 1), for jitter
+	Logger     *slog.Logger   // nil: slog.Default()
 }
 
 func (o Options) withDefaults() Options {
@@ -51,6 +61,10 @@ func (o Options) withDefaults() Options {
 	o.StoreTimeout = cmp.Or(o.StoreTimeout, 10*time.Second)
 	o.MaxAttempts = cmp.Or(o.MaxAttempts, 8)
 	o.MaxLookups = cmp.Or(o.MaxLookups, 10)
+	o.ParkAfter = cmp.Or(o.ParkAfter, time.Minute)
+	if o.Resend == nil {
+		o.Resend = func(m *message.Message) bool { return m.Channel == message.Push }
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -159,16 +173,12 @@ func (i *item) storeDown(ctx context.Context, verb string, err error) consumer.O
 		return consumer.Outcome{Action: consumer.HandBack, Reason: "drained"}
 	}
 	i.log.ErrorContext(ctx, failed, "reason", "store", "verb", verb, "error", err)
-	return consumer.Outcome{
-		Action: consumer.Retry, After: storePause + i.jitter(storePause), Failed: true, Reason: "store", Pause: storePause,
+	wait := storePause + i.jitter(storePause)
+	if i.received.LastReceives() { // no row can take it now: the longer it is hidden, the surer there is one next time
+		wait = longestDelay
 	}
+	return consumer.Outcome{Action: consumer.Retry, After: wait, Failed: true, Reason: "store", Pause: storePause, Gate: true}
 }
 
 // configPause is how long a queue rests when our set-up is wrong.
 const configPause = 30 * time.Second
-
-// withoutSender hands a send back that was never claimed.
-func (i *item) withoutSender(ctx context.Context) consumer.Outcome {
-	i.log.WarnContext(ctx, "no sender is configured for the channel", "variable", settings[i.m.Channel])
-	return consumer.Outcome{Action: consumer.HandBack, Reason: "no_sender", Pause: configPause}
-}

@@ -13,10 +13,12 @@ import (
 	"github.com/novaura/acs-operator/internal/store"
 )
 
-// TestNeverTwoAcceptedSendsAndNoneLost plays workers that die at any point,
-// providers that answer anything, a store that comes and goes, and messages
-// that are delivered again and again. What SQS would still hold is never
-// forgotten: the run ends when every message is deleted or dead-lettered.
+// TestNeverTwoAcceptedSendsAndNoneLost plays workers that die at any point or
+// hang with an answer on its way while others go on, providers that answer
+// anything, a store that comes and goes, and messages that are delivered again
+// and again, in copies too, and parked and carried back. What SQS would still
+// hold is never forgotten: the run ends when every message is deleted or
+// dead-lettered, and none is parked.
 //
 // Twins say the same to one person: which of two texts belongs to which of two
 // messages cannot be told, and does not matter, as long as it is one a message.
@@ -31,28 +33,29 @@ func TestNeverTwoAcceptedSendsAndNoneLost(t *testing.T) {
 	})
 }
 
-// play is one run: the queue is the set of messages that are not deleted.
+// play is one run: the queue is the messages and copies that are not deleted.
 type play struct {
 	*bench
 
 	workers []*Processor
 	twins   bool
-	queue   map[string]bool // by id
+	queue   map[string]int // copies by id
 	dead    map[string]bool
 	ids     []string
+	nested  int // steps under way
 }
 
 func newRun(t *testing.T, rt *rapid.T) *play {
 	t.Helper()
 	p := &play{
-		bench: newBench(t), twins: rapid.Bool().Draw(rt, "twins"), queue: map[string]bool{}, dead: map[string]bool{},
+		bench: newBench(t), twins: rapid.Bool().Draw(rt, "twins"), queue: map[string]int{}, dead: map[string]bool{},
 	}
 	for i := range 3 {
 		p.workers = append(p.workers, p.worker(fmt.Sprintf("worker-%d", i), func(o *Options) { o.MaxAttempts = 3 }))
 	}
 	for i := range rapid.IntRange(1, 3).Draw(rt, "messages") {
 		id := string(rune('a' + i))
-		p.ids, p.queue[id] = append(p.ids, id), true
+		p.ids, p.queue[id] = append(p.ids, id), 1
 	}
 	return p
 }
@@ -74,10 +77,19 @@ func (p *play) body(id string) string {
 func (p *play) step(rt *rapid.T) {
 	worker := p.workers[rapid.IntRange(1, 2).Draw(rt, "worker")]
 	id := rapid.SampledFrom(p.ids).Draw(rt, "id")
-	switch rapid.SampledFrom([]string{"handle", "handle", "die before", "die after", "wait", "lapse"}).Draw(rt, "step") {
+	switch rapid.SampledFrom([]string{"handle", "handle", "last receive", "overlap", "die before", "die after", "carry", "carry twice", "wait", "lapse"}).Draw(rt, "step") {
 	case "handle":
 		p.sender.next = []func(*fakeSender, *message.Message) error{p.answer(rt)}
-		p.settle(id, p.deliver(worker, id))
+		p.settle(id, p.deliver(worker, p.message(id)))
+	case "last receive":
+		p.sender.next = []func(*fakeSender, *message.Message) error{p.answer(rt)}
+		p.settle(id, p.deliver(worker, nearly(p.message(id))))
+	case "overlap":
+		p.overlap(rt, worker, id)
+	case "carry":
+		p.carryBack(1, true)
+	case "carry twice": // its worker dies before it marks what it put back
+		p.carryBack(1, false)
 	case "die before": // claimed, never run
 		worker.Prepare(p.t.Context(), []consumer.Received{p.message(id)})
 	case "die after": // run, but neither the settlement nor the outcome arrives
@@ -97,8 +109,52 @@ func (p *play) step(rt *rapid.T) {
 	p.check(rt)
 }
 
-func (p *play) deliver(worker *Processor, id string) consumer.Outcome {
-	return worker.Prepare(p.t.Context(), []consumer.Received{p.message(id)})[0](p.t.Context())
+// overlap has other things happen while the provider has taken a text, or not,
+// and its answer is still to come: to a worker that may wake up far too late.
+func (p *play) overlap(rt *rapid.T, worker *Processor, id string) {
+	const deepest = 2
+	if p.nested >= deepest {
+		return
+	}
+	answer := p.answer(rt)
+	p.sender.next = []func(*fakeSender, *message.Message) error{func(f *fakeSender, m *message.Message) error {
+		err := answer(f, m)
+		if err != nil {
+			return err
+		}
+		f.after = func() {
+			f.after = nil
+			p.nested++
+			defer func() { p.nested-- }()
+			for range rapid.IntRange(1, 3).Draw(rt, "meanwhile") {
+				p.step(rt)
+			}
+		}
+		return nil
+	}}
+	outcome := p.deliver(worker, p.message(id))
+	p.sender.after = nil
+	p.settle(id, outcome)
+}
+
+// carryBack puts what is due back on the queue.
+func (p *play) carryBack(copies int, marked bool) {
+	due, err := p.store.LeaseDue(p.t.Context(), []string{"sms-events"}, time.Minute, 10)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, d := range due {
+		p.queue[d.ID] += copies
+	}
+	if marked {
+		if err := p.store.Unpark(p.t.Context(), due); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+func (p *play) deliver(worker *Processor, r consumer.Received) consumer.Outcome {
+	return worker.Prepare(p.t.Context(), []consumer.Received{r})[0](p.t.Context())
 }
 
 // answer is what the provider says to the next send, and whether it took it.
@@ -120,10 +176,10 @@ func (p *play) answer(rt *rapid.T) func(*fakeSender, *message.Message) error {
 
 func (p *play) settle(id string, outcome consumer.Outcome) {
 	switch outcome.Action {
-	case consumer.Delete:
-		delete(p.queue, id)
+	case consumer.Delete, consumer.Park:
+		p.queue[id] = max(p.queue[id]-1, 0)
 	case consumer.DeadLetter:
-		delete(p.queue, id)
+		p.queue[id] = max(p.queue[id]-1, 0)
 		p.dead[id] = true
 	case consumer.Retry, consumer.HandBack:
 	}
@@ -155,9 +211,10 @@ func (p *play) check(rt *rapid.T) {
 // sent, once, or on the dead-letter queue.
 func (p *play) finish(rt *rapid.T) {
 	for range 20 {
+		p.carryBack(1, true)
 		for _, id := range p.ids {
-			if p.queue[id] {
-				p.settle(id, p.deliver(p.workers[1], id))
+			for range p.queue[id] {
+				p.settle(id, p.deliver(p.workers[1], p.message(id)))
 			}
 		}
 		p.clock.turn(lapse)
@@ -166,8 +223,8 @@ func (p *play) finish(rt *rapid.T) {
 	texts, settledAs := p.texts(), map[string]string{}
 	for _, id := range p.ids {
 		event := p.event(id)
-		if p.queue[id] || (event.Status == store.Sent) == p.dead[id] {
-			rt.Fatalf("%s: on the queue %v, dead %v, row %+v\n%s", id, p.queue[id], p.dead[id], event, p.logs)
+		if p.queue[id] > 0 || !event.DueAt.IsZero() || (event.Status == store.Sent) == p.dead[id] {
+			rt.Fatalf("%s: on the queue %d, dead %v, row %+v\n%s", id, p.queue[id], p.dead[id], event, p.logs)
 		}
 		if event.Status != store.Sent {
 			continue

@@ -67,7 +67,7 @@ const (
 func (i *item) report(ctx context.Context) consumer.Outcome {
 	if status, ok := providerStatuses[i.m.ProviderStatus]; ok {
 		err := i.update(ctx, status)
-		if errors.Is(err, store.ErrNotFound) && i.received.ReceiveCount <= earlyReports {
+		if errors.Is(err, store.ErrNotFound) && i.received.ReceiveCount <= earlyReports && !i.received.LastReceives() {
 			return consumer.Outcome{Action: consumer.Retry, After: earlyReportGap + i.jitter(earlyReportGap), Reason: "early_report"}
 		}
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -88,8 +88,16 @@ func (i *item) update(ctx context.Context, status store.Status) error {
 		}
 	}
 	return i.Store.UpdateStatus(bounded, store.StatusUpdate{
-		ProviderID: i.m.ProviderID, Status: status, ErrorCode: i.m.ProviderCode,
+		ProviderID: i.m.ProviderID, Status: status, ErrorCode: i.m.ProviderCode, EventID: i.m.EventID, Provider: i.reporter(),
 	})
+}
+
+// reporter is whose report this is: the channel's sender's.
+func (i *item) reporter() string {
+	if sender := i.Senders[i.m.Channel]; sender != nil {
+		return sender.Name()
+	}
+	return ""
 }
 
 // event is the row of a message that needs no provider.

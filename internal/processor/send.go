@@ -26,6 +26,9 @@ func (s *send) claim() store.Claim {
 		Queue: s.received.Queue.Name, SQSMessageID: s.received.MessageID, PayloadHash: s.m.Hash,
 		BodyHash: s.m.BodyHash(), Template: s.m.Template, Priority: string(s.m.Priority), EnqueuedAt: s.received.SentAt,
 	}
+	if s.KeepBodies {
+		c.Body = s.m.Body
+	}
 	if s.m.Channel == message.SMS {
 		c.Segments = message.Segments(s.m.Body.Reveal())
 	}
@@ -40,7 +43,7 @@ func (s *send) run(ctx context.Context) consumer.Outcome {
 	case store.Doubtful:
 		return s.resolve(ctx)
 	case store.Busy:
-		return consumer.Outcome{Action: consumer.Retry, After: s.busyWait(), Reason: "busy"}
+		return s.leave(ctx, consumer.Outcome{Action: consumer.Retry, After: s.busyWait(), Reason: "busy"})
 	case store.Conflict:
 		return s.conflict(ctx)
 	case store.Done:
@@ -88,7 +91,7 @@ func (s *send) deliver(ctx context.Context) consumer.Outcome {
 			Status: store.Expired, ErrorCode: "expired", Reason: "expired at " + s.m.ExpiresAt.UTC().Format(time.RFC3339),
 		}, consumer.Outcome{Action: consumer.Delete, Reason: "expired"})
 	case s.m.NotBefore.After(now):
-		return s.release(ctx, "not_before", min(s.m.NotBefore.Sub(now), longestWait))
+		return s.release(ctx, "not_before", s.m.NotBefore.Sub(now))
 	}
 	if err := s.turn(ctx); err != nil && ctx.Err() == nil {
 		return s.release(ctx, "rate_limit", time.Second+s.jitter(2*time.Second))
@@ -130,12 +133,21 @@ func (s *send) call(ctx context.Context) consumer.Outcome {
 	return s.accepted(ctx, receipt, "took", s.Now().Sub(began))
 }
 
+// take settles a message that the provider had all along, unless another event
+// was quicker to.
+func (s *send) take(ctx context.Context, receipt provider.Receipt) consumer.Outcome {
+	return s.sent(ctx, store.Settlement{ProviderID: receipt.ID, Exclusive: true}, "resolved", true)
+}
+
 // accepted records that the provider has the message.
 func (s *send) accepted(ctx context.Context, receipt provider.Receipt, attrs ...any) consumer.Outcome {
-	attrs = append(attrs, "provider", s.sender.Name(), "provider_id", receipt.ID)
-	outcome := s.end(ctx, store.Settlement{
-		Status: store.Sent, Provider: s.sender.Name(), ProviderID: receipt.ID,
-	}, consumer.Outcome{Action: consumer.Delete})
+	return s.sent(ctx, store.Settlement{ProviderID: receipt.ID}, attrs...)
+}
+
+func (s *send) sent(ctx context.Context, settlement store.Settlement, attrs ...any) consumer.Outcome {
+	settlement.Status, settlement.Provider = store.Sent, s.sender.Name()
+	attrs = append(attrs, "provider", settlement.Provider, "provider_id", settlement.ProviderID)
+	outcome := s.end(ctx, settlement, consumer.Outcome{Action: consumer.Delete})
 	if outcome.Action == consumer.Delete {
 		s.log.InfoContext(ctx, processed, attrs...)
 	}
@@ -162,12 +174,12 @@ func (s *send) refused(ctx context.Context, err *provider.Error) consumer.Outcom
 	case provider.Transient:
 		return s.again(ctx, err)
 	}
-	return s.afterLease("in_doubt")
+	return s.afterLease(ctx, "in_doubt")
 }
 
 func (s *send) throttled(ctx context.Context, err *provider.Error) consumer.Outcome {
-	wait := min(max(err.RetryAfter, time.Second), longestWait)
-	return s.end(ctx, unspent(err), consumer.Outcome{
+	wait := max(err.RetryAfter, time.Second)
+	return s.back(ctx, unspent(err), consumer.Outcome{
 		Action: consumer.Retry, After: wait + s.jitter(2*time.Second), Reason: "throttled", Pause: min(wait, configPause),
 	})
 }
@@ -189,9 +201,13 @@ func (s *send) suppress(ctx context.Context, err *provider.Error) consumer.Outco
 }
 
 func (s *send) hand(ctx context.Context, err *provider.Error) consumer.Outcome {
-	return s.end(ctx, unspent(err), consumer.Outcome{
+	then := consumer.Outcome{
 		Action: consumer.HandBack, Failed: true, Reason: reason(err.Code, "config"), Pause: configPause,
-	})
+	}
+	if s.received.LastReceives() {
+		then.After = configPause // parked
+	}
+	return s.back(ctx, unspent(err), then)
 }
 
 func (s *send) again(ctx context.Context, err *provider.Error) consumer.Outcome {
@@ -199,7 +215,7 @@ func (s *send) again(ctx context.Context, err *provider.Error) consumer.Outcome 
 	if tries >= s.MaxAttempts {
 		return s.fail(ctx, err)
 	}
-	return s.end(ctx, s.spent(store.Scheduled, err), consumer.Outcome{
+	return s.back(ctx, s.spent(store.Scheduled, err), consumer.Outcome{
 		Action: consumer.Retry, After: max(s.backoff(tries), err.RetryAfter), Failed: true, Reason: reason(err.Code, "transient"),
 	})
 }
@@ -217,7 +233,10 @@ func (s *send) triesBefore(ctx context.Context) (tries int) {
 		return 0
 	}
 	for _, attempt := range attempts {
-		if attempt.Outcome == "released" && attempt.Provider != "" {
+		switch {
+		case attempt.Outcome == store.Reopened:
+			tries = 0 // a person said: try again
+		case attempt.Provider != "" && (attempt.Outcome == store.Released || attempt.Outcome == store.ParkedOutcome):
 			tries++
 		}
 	}

@@ -78,8 +78,8 @@ func TestRulesBeforeASend(t *testing.T) {
 			action: consumer.Delete, status: store.Suppressed,
 		},
 		"what came too late is not sent":      {more: `,"expires_at":"2026-01-05T08:00:00Z"`, action: consumer.Delete, status: store.Expired},
-		"what is not due waits":               {more: `,"not_before":"2026-01-05T08:10:00Z"`, action: consumer.Retry, status: store.Scheduled, after: 10 * time.Minute},
-		"but not longer than SQS can hide it": {more: `,"not_before":"2026-02-05T08:10:00Z"`, action: consumer.Retry, status: store.Scheduled, after: longestWait},
+		"what is due soon waits on its queue": {more: `,"not_before":"2026-01-05T08:01:00Z"`, action: consumer.Retry, status: store.Scheduled, after: time.Minute},
+		"what is due later waits in its row":  {more: `,"not_before":"2026-02-05T08:10:00Z"`, action: consumer.Park, status: store.Scheduled},
 		"suppression comes before any waiting": {
 			more:   `,"not_before":"2026-01-05T08:10:00Z"`,
 			setUp:  func(b *bench) { _ = b.store.Suppress(b.t.Context(), "sms", person, "STOP") },

@@ -17,6 +17,7 @@ import (
 func (s *send) end(ctx context.Context, settlement store.Settlement, then consumer.Outcome) consumer.Outcome {
 	settlement.ID, settlement.Owner, settlement.Attempt = s.m.ID, s.Owner, s.result.Event.Attempts
 	err := s.keep(ctx, func(ctx context.Context) error {
+		settlement.Exclusive = settlement.Exclusive || s.late(settlement)
 		answers, err := s.Store.Settle(ctx, []store.Settlement{settlement})
 		if err != nil {
 			return err
@@ -31,12 +32,12 @@ func (s *send) end(ctx context.Context, settlement store.Settlement, then consum
 
 // release hands a claim back: nothing was sent, and no try was spent.
 func (s *send) release(ctx context.Context, code string, after time.Duration) consumer.Outcome {
-	return s.end(ctx, store.Settlement{Status: store.Scheduled, ErrorCode: code},
+	return s.back(ctx, store.Settlement{Status: store.Scheduled, ErrorCode: code},
 		consumer.Outcome{Action: consumer.Retry, After: after, Reason: code})
 }
 
 func (s *send) drained(ctx context.Context) consumer.Outcome {
-	return s.end(ctx, store.Settlement{Status: store.Scheduled, ErrorCode: "drained"},
+	return s.back(ctx, store.Settlement{Status: store.Scheduled, ErrorCode: "drained"},
 		consumer.Outcome{Action: consumer.HandBack, Reason: "drained"})
 }
 
@@ -44,18 +45,24 @@ func (s *send) drained(ctx context.Context) consumer.Outcome {
 // the next claimer asks the provider.
 func (s *send) unsettled(ctx context.Context, err error) consumer.Outcome {
 	s.log.ErrorContext(ctx, failed, "reason", "store", "error", err)
-	outcome := s.afterLease("store")
-	if !errors.Is(err, store.ErrLost) {
-		outcome.Pause = storePause
+	outcome := s.afterLease(ctx, "store")
+	if !errors.Is(err, store.ErrLost) && !errors.Is(err, store.ErrTaken) {
+		outcome.Pause, outcome.Gate = storePause, true
 	}
 	return outcome
 }
 
+// late says that a settlement as sent may come after the claim's lease: others
+// may have taken this message of the provider's for theirs meanwhile.
+func (s *send) late(settlement store.Settlement) bool {
+	return settlement.Status == store.Sent && settlement.ProviderID != "" && !s.Now().Before(s.leaseEnd.Add(-s.StoreTimeout))
+}
+
 // afterLease lets the message come again when its claim has lapsed.
-func (s *send) afterLease(why string) consumer.Outcome {
-	return consumer.Outcome{
+func (s *send) afterLease(ctx context.Context, why string) consumer.Outcome {
+	return s.leave(ctx, consumer.Outcome{
 		Action: consumer.Retry, After: max(s.leaseEnd.Sub(s.Now()), 0) + time.Second, Failed: true, Reason: why,
-	}
+	})
 }
 
 // spent is the settlement of a try that the provider ended. That it names the
@@ -86,7 +93,7 @@ func (p *Processor) keep(ctx context.Context, write func(context.Context) error)
 	defer cancel()
 	for wait := 50 * time.Millisecond; ; wait *= 2 {
 		err := write(bounded)
-		if err == nil || errors.Is(err, store.ErrLost) || errors.Is(err, store.ErrNotFound) {
+		if err == nil || errors.Is(err, store.ErrLost) || errors.Is(err, store.ErrTaken) || errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 		select {

@@ -17,6 +17,8 @@ import (
 type Receipt struct {
 	ID     string // the provider's own id (a Twilio SID)
 	Status string // the provider's own word: queued, accepted, sent …
+	// Created is when the provider took it, as Find tells it; zero: unknown.
+	Created time.Time
 }
 
 // ErrNoLookup is Find's error where the provider cannot be asked what it has:

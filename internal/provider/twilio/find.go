@@ -47,7 +47,7 @@ func (c *Client) Find(ctx context.Context, m *message.Message, since time.Time) 
 			}
 			older = created.Before(since.Truncate(time.Second)) // Twilio's dates have seconds
 			if !older && c.sameMessage(listed, m) {
-				found = append(found, provider.Receipt{ID: value(listed.Sid), Status: value(listed.Status)})
+				found = append(found, provider.Receipt{ID: value(listed.Sid), Status: value(listed.Status), Created: created})
 			}
 		}
 		next := value(answer.NextPageUri)
