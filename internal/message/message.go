@@ -78,9 +78,6 @@ type Message struct {
 	// ProviderID is the provider's own id of an inbound message or of the
 	// message that a status is about (Twilio's MessageSid).
 	ProviderID string
-	// EventID is our own id of the message that a status is about, where the
-	// callback's URL carried it; else empty.
-	EventID string
 	// ProviderStatus is what a message_status reports: delivered,
 	// undelivered, failed, sent …, and ProviderCode its error code.
 	ProviderStatus string
@@ -89,7 +86,8 @@ type Message struct {
 	// names them: one report on a mail may concern several.
 	Recipients []redact.Personal
 	// EventID is our own id of the message that a status is about, where the
-	// provider hands it back (the SES tag acs_id).
+	// provider hands it back (the SES tag acs_id, the query of Twilio's
+	// callback).
 	EventID string
 	// OptOut is STOP, START or HELP where an inbound body or Twilio's
 	// OptOutType says so, else empty.
