@@ -31,11 +31,10 @@ var (
 // is wrong with the message, then it is accepted, and only then may the answer
 // get lost.
 func (s *Server) create(r *http.Request) (any, *refusal) {
-	behavior := s.behavior.Load()
-	if !behavior.allow() {
+	if !s.control.Allow() {
 		return nil, refuse(codeTooManyRequests)
 	}
-	if chance(behavior.ErrorRate) {
+	if s.control.Fails() {
 		return nil, refuse(codeInternal)
 	}
 	r.Body = http.MaxBytesReader(nil, r.Body, mostFormBytes)
@@ -47,9 +46,8 @@ func (s *Server) create(r *http.Request) (any, *refusal) {
 		return nil, refused
 	}
 	now := s.memory.accept(m)
-	if chance(behavior.LostAnswerRate) {
-		panic(http.ErrAbortHandler)
-	}
+	s.schedule(m)
+	s.control.LoseAnswer()
 	return m.resource(now), nil
 }
 
@@ -70,7 +68,9 @@ func (s *Server) compose(account string, form url.Values) (*message, *refusal) {
 	case utf8.RuneCountInString(body) > longestBody:
 		return nil, refuse(codeBodyTooLong)
 	}
-	return newMessage(account, to, from, service, body), nil
+	m := newMessage(account, to, from, service, body)
+	m.callback = form.Get("StatusCallback")
+	return m, nil
 }
 
 func (s *Server) recipient(to string) (string, *refusal) {

@@ -1,11 +1,12 @@
 package twilio
 
 import (
-	"hash/maphash"
 	"slices"
 	"sort"
 	"sync"
 	"time"
+
+	"github.com/novaura/acs-operator/internal/sandbox/outbox"
 )
 
 // memory is every message that is kept, the newest of those accepted, found by
@@ -18,7 +19,7 @@ type memory struct {
 	all               []*message // oldest first, as are the indexes
 	byTo, byFrom      map[string][]*message
 	bySID             map[string]*message
-	seen              hashes
+	seen              *outbox.Seen
 	accepted, doubled int64
 }
 
@@ -26,7 +27,7 @@ func newMemory(keep, keepHashes int, now func() time.Time) *memory {
 	return &memory{
 		now: now, keep: keep,
 		byTo: map[string][]*message{}, byFrom: map[string][]*message{}, bySID: map[string]*message{},
-		seen: hashes{keep: keepHashes, seed: maphash.MakeSeed(), known: map[uint64]struct{}{}},
+		seen: outbox.NewSeen(keepHashes),
 	}
 }
 
@@ -35,7 +36,7 @@ func (s *memory) accept(m *message) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.accepted++
-	m.seq, m.created, m.doubled = uint64(s.accepted), s.now(), s.seen.add(m.to, m.body) //nolint:gosec // a count is not negative
+	m.seq, m.created, m.doubled = uint64(s.accepted), s.now(), s.seen.Add(m.to, m.body) //nolint:gosec // a count is not negative
 	if m.doubled {
 		s.doubled++
 	}
@@ -146,35 +147,4 @@ func (s *memory) window(q query, now time.Time) []*message {
 // it are late too.
 func before(messages []*message, late func(*message) bool) []*message {
 	return messages[:sort.Search(len(messages), func(i int) bool { return late(messages[i]) })]
-}
-
-// hashes remembers the newest keep hashes of recipient and body.
-type hashes struct {
-	keep  int
-	seed  maphash.Seed
-	known map[uint64]struct{}
-	ring  []uint64 // in the order of arrival; once full, next is the oldest
-	next  int
-}
-
-// add tells whether the pair is known, and remembers it.
-func (h *hashes) add(to, body string) (known bool) {
-	var hash maphash.Hash
-	hash.SetSeed(h.seed)
-	_, _ = hash.WriteString(to)
-	_ = hash.WriteByte(0)
-	_, _ = hash.WriteString(body)
-	sum := hash.Sum64()
-	if _, known := h.known[sum]; known {
-		return true
-	}
-	h.known[sum] = struct{}{}
-	if len(h.ring) < h.keep {
-		h.ring = append(h.ring, sum)
-		return false
-	}
-	delete(h.known, h.ring[h.next])
-	h.ring[h.next] = sum
-	h.next = (h.next + 1) % h.keep
-	return false
 }

@@ -42,8 +42,8 @@ func TestARecipientWithoutMessagesTakesNoRoom(t *testing.T) {
 	for i := range 100 {
 		accept(m, fmt.Sprintf("+1415555%04d", i), "hello")
 	}
-	if len(m.byTo) != 5 || len(m.seen.known) != 5 || len(m.seen.ring) != 5 {
-		t.Errorf("got %d recipients and %d hashes, want 5 and 5", len(m.byTo), len(m.seen.known))
+	if len(m.byTo) != 5 || m.seen.Len() != 5 {
+		t.Errorf("got %d recipients and %d hashes, want 5 and 5", len(m.byTo), m.seen.Len())
 	}
 }
 

@@ -23,6 +23,7 @@ const poolNumber = "+15005550006"
 // from its age when it is read.
 type message struct {
 	sid, account, to, from, service, body string
+	callback                              string // a URL, or nothing
 
 	segments int
 	seq      uint64    // the order of acceptance; set by memory, as the next two

@@ -4,19 +4,25 @@
 // have received.
 //
 // Numbers and bodies lie here in plain text, since showing them is the point;
-// nothing in this room logs. It imports message, for the segments of a body.
-// Start with Server; create.go is the life of a request.
+// nothing in this room logs. It imports message, for the segments of a body,
+// behavior, outbox and later. Start with Server; create.go is the life of a
+// request, callback.go what Twilio tells afterwards.
 package twilio
 
 import (
+	"context"
 	"crypto/subtle"
 	"encoding/json"
-	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/novaura/acs-operator/internal/sandbox/behavior"
+	"github.com/novaura/acs-operator/internal/sandbox/later"
+	"github.com/novaura/acs-operator/internal/sandbox/outbox"
 )
 
 const apiRoot = "/2010-04-01/Accounts/"
@@ -28,7 +34,16 @@ type Options struct {
 	AccountSID, AuthToken string
 	// Latency is the first Behavior's: how long each request waits.
 	Latency time.Duration
+	// OnStatus is told the form of each status callback of each message, in
+	// order, as if every message named a StatusCallback that leads there. It is
+	// called while Run runs. nil: only the URLs that messages name are called.
+	OnStatus func(context.Context, url.Values)
 }
+
+// Behavior is how Twilio is to behave. Latency holds for every call of the
+// API, the rest for creates only: a client in doubt can still list what was
+// accepted.
+type Behavior = behavior.Behavior
 
 // Server is Twilio as an http.Handler. It serves
 //
@@ -43,13 +58,16 @@ type Server struct {
 	options  Options
 	mux      *http.ServeMux
 	memory   *memory
-	behavior atomic.Pointer[behaving]
-	setting  sync.Mutex // one change of the behavior at a time
-	optedOut sync.Map   // number → struct{}
+	control  *behavior.Control
+	later    *later.Queue
+	optedOut sync.Map // number → struct{}
 	refused  atomic.Int64
 }
 
-var _ http.Handler = (*Server)(nil)
+var (
+	_ http.Handler  = (*Server)(nil)
+	_ outbox.Source = (*Server)(nil)
+)
 
 // Stats are totals since the start.
 type Stats struct {
@@ -60,16 +78,18 @@ type Stats struct {
 
 // New returns a Server that behaves well, with the latency of o.
 func New(o Options) *Server {
-	s := &Server{options: o, mux: http.NewServeMux(), memory: newMemory(50_000, 1_000_000, time.Now)}
-	s.SetBehavior(Behavior{Latency: o.Latency})
+	s := &Server{
+		options: o, mux: http.NewServeMux(), memory: newMemory(50_000, 1_000_000, time.Now),
+		control: behavior.New(Behavior{Latency: o.Latency}), later: later.New(mostCallbacks),
+	}
 	s.mux.HandleFunc("POST "+apiRoot+"{account}/Messages.json", s.api(http.StatusCreated, s.create))
 	s.mux.HandleFunc("GET "+apiRoot+"{account}/Messages.json", s.api(http.StatusOK, s.list))
 	s.mux.HandleFunc("GET "+apiRoot+"{account}/Messages/{file}", s.api(http.StatusOK, s.fetch))
 	s.mux.HandleFunc(apiRoot, s.api(http.StatusOK, notFound))
-	s.mux.HandleFunc("GET /outbox", servePage)
-	s.mux.HandleFunc("GET /outbox.json", s.serveOutbox)
-	s.mux.HandleFunc("GET /_sandbox/twilio", s.getBehavior)
-	s.mux.HandleFunc("PUT /_sandbox/twilio", s.putBehavior)
+	shown := outbox.Handler(s)
+	for _, path := range []string{"/outbox", "/outbox.json", "/_sandbox/twilio"} {
+		s.mux.Handle(path, shown)
+	}
 	s.mux.HandleFunc("PUT /_sandbox/twilio/opt-outs/{number}", s.changeOptOut(s.OptOut))
 	s.mux.HandleFunc("DELETE /_sandbox/twilio/opt-outs/{number}", s.changeOptOut(s.OptIn))
 	return s
@@ -78,6 +98,12 @@ func New(o Options) *Server {
 // ServeHTTP answers one request. It panics with http.ErrAbortHandler where the
 // Behavior has the answer lost: net/http then cuts the connection.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// Behavior returns how the server behaves now.
+func (s *Server) Behavior() Behavior { return s.control.Get() }
+
+// SetBehavior holds from the next request on; Behavior{} ends all faults.
+func (s *Server) SetBehavior(b Behavior) { s.control.Set(b) }
 
 // Stats returns the totals as they are now.
 func (s *Server) Stats() Stats {
@@ -118,7 +144,7 @@ func (s *Server) api(status int, call func(*http.Request) (any, *refusal)) http.
 }
 
 func (s *Server) admit(r *http.Request, call func(*http.Request) (any, *refusal)) (any, *refusal) {
-	if err := s.behavior.Load().wait(r.Context()); err != nil {
+	if err := s.control.Wait(r.Context()); err != nil {
 		return nil, refuse(codeUnavailable)
 	}
 	if !s.authentic(r) {
@@ -155,9 +181,4 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(value) //nolint:errchkjson // plain structs encode; a client that has gone cannot be told
-}
-
-// chance is true in the given share of calls.
-func chance(share float64) bool {
-	return share > 0 && rand.Float64() < share //nolint:gosec // a fault needs no secrecy
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twilio/twilio-go/client"
 	openapi "github.com/twilio/twilio-go/rest/api/v2010"
+
+	"github.com/novaura/acs-operator/internal/sandbox/outbox"
 )
 
 const (
@@ -326,9 +328,12 @@ func TestTheOutboxShowsTheNewestTextsAndTheTotals(t *testing.T) {
 	s.send(anna, "first")
 	s.send(anna, "<script>alert(1)</script>")
 	s.send(anna, "first")
-	var got outbox
+	var got struct {
+		Totals   outbox.Totals
+		Messages []outbox.Message
+	}
 	s.call(http.MethodGet, "/outbox.json?limit=2", nil, &got)
-	if got.Totals != (Stats{Accepted: 3, Doubled: 1}) || len(got.Messages) != 2 {
+	if got.Totals != (outbox.Totals{Accepted: 3, Doubled: 1}) || len(got.Messages) != 2 {
 		t.Fatalf("got %+v, want 2 of 3 messages, one of them doubled", got)
 	}
 	first, second := got.Messages[0], got.Messages[1]
