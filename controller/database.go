@@ -3,26 +3,47 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
 
 	"github.com/novaura/acs-operator/internal/cli"
 	"github.com/novaura/acs-operator/internal/store"
 	"github.com/novaura/acs-operator/internal/store/open"
 )
 
-// openStore connects and migrates; a database that does not answer is waited
-// for.
-func openStore(ctx context.Context, flags open.Flags, logger *slog.Logger) (store.Store, error) {
-	db, err := flags.Ready(ctx, logger)
-	if errors.Is(err, open.ErrSetting) {
-		return nil, &cli.UsageError{Err: err}
+// prepare waits for the database, however long, and brings its schema up to
+// date. Nothing is written to ECS meanwhile, since no lease is held; the page,
+// the metrics and the health tell what is waited for. Only what no wait mends
+// is an error.
+func (p *controllerParts) prepare(ctx context.Context) error {
+	const oneTry, longest = 30 * time.Second, 15 * time.Second
+	pause := backoff.NewExponentialBackOff()
+	pause.MaxInterval = longest
+	_, err := backoff.Retry(ctx, func() (int64, error) {
+		bounded, cancel := context.WithTimeout(ctx, oneTry)
+		defer cancel()
+		version, err := p.db.Migrate(bounded)
+		if errors.Is(err, store.ErrForeignTable) {
+			err = backoff.Permanent(err)
+		}
+		return version, err
+	}, backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, wait time.Duration) {
+		p.leader.Await(err)
+		p.logger.Warn("database not ready, nothing is scaled until it is; trying again", "in", wait.Round(time.Second).String(), "error", err)
+	}))
+	if ctx.Err() != nil {
+		return nil
 	}
-	return db, err
+	return err
 }
 
 // openExisting connects to a database that is there already, changing nothing.
 func openExisting(ctx context.Context, flags open.Flags) (store.Store, error) {
 	db, err := flags.Open(ctx)
+	if errors.Is(err, open.ErrSetting) {
+		return nil, &cli.UsageError{Err: err}
+	}
 	if err != nil {
 		return nil, err
 	}

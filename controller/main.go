@@ -24,6 +24,7 @@ type grammar struct {
 	Validate validateCommand `cmd:"" help:"Check policy files: every mistake at once, each with file:line:column."`
 	Plan     planCommand     `cmd:"" help:"Show what one reconcile would do, and why, changing nothing."`
 	Decide   decideCommand   `cmd:"" help:"Read one observation a line (JSON), write one decision a line."`
+	Health   healthCommand   `cmd:"" help:"Ask a running controller whether it is alive (exit code 0) or not (1)."`
 	Schema   schemaCommand   `cmd:"" help:"Print the JSON Schema of a kind of policy."`
 }
 

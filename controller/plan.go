@@ -35,7 +35,7 @@ func (c planCommand) Run(ctx context.Context, streams cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	services, metrics, err := adapters(ctx)
+	services, metrics, _, err := adapters(ctx)
 	if err != nil {
 		return err
 	}

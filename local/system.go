@@ -136,8 +136,17 @@ func awsEnvironment(endpoint string) []string {
 
 func controllerEnvironment(o *options, database, endpoint string) []string {
 	return append(awsEnvironment(endpoint),
-		"DATABASE_URL="+database, "CONTROLLER_POLICY="+o.Policy, "CONTROLLER_LISTEN="+o.Listen,
+		"DATABASE_URL="+database, "CONTROLLER_POLICY="+o.Policy, "CONTROLLER_LISTEN="+o.Listen, "CONTROLLER_METRICS_LISTEN="+metricsListen(),
 		"CONTROLLER_LINKS=Outbox="+endpoint+"/outbox")
+}
+
+// metricsListen is any free port unless the user names one: several local
+// systems may run at once. The controller's log names it.
+func metricsListen() string {
+	if address := os.Getenv("CONTROLLER_METRICS_LISTEN"); address != "" {
+		return address
+	}
+	return "127.0.0.1:0"
 }
 
 func greet(streams cli.Streams, o *options, endpoint, worker string) {

@@ -2,8 +2,8 @@
 // and the page that shows them live.
 //
 //	GET /                 the page
-//	GET /healthz          200 while the process serves
-//	GET /readyz           200 when policies are loaded and the database answers
+//	GET /healthz          200 while the loop turns
+//	GET /readyz           200 when policies are loaded, the database answers and the lease is read
 //	GET /api/v1/state     everything the page shows, with history
 //	GET /api/v1/stream    the same as server-sent events, every two seconds
 //	GET /api/v1/decisions a policy's recorded decisions, newest first
@@ -39,6 +39,8 @@ const (
 type Policies interface {
 	Views() []reconcile.View
 	Refusal() string
+	Standing() reconcile.Standing
+	Alive() error
 	Peek(ctx context.Context)
 }
 
@@ -66,8 +68,9 @@ type server struct{ Options }
 func Handler(options Options) http.Handler {
 	s := server{options}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
-	mux.HandleFunc("GET /readyz", s.ready)
+	health := OperationsOptions{Health: options.Policies, Database: options.History}
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, options.Policies.Alive(), "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, health.ready(r.Context()), "ready") })
 	mux.HandleFunc("GET /api/v1/state", s.state)
 	mux.HandleFunc("GET /api/v1/stream", s.stream)
 	mux.HandleFunc("GET /api/v1/decisions", s.decisions)
@@ -90,31 +93,18 @@ func secured(next http.Handler) http.Handler {
 	})
 }
 
-func (s server) ready(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), readBound)
-	defer cancel()
-	if len(s.Policies.Views()) == 0 {
-		http.Error(w, "no policy is loaded yet", http.StatusServiceUnavailable)
-		return
-	}
-	if err := s.History.Ready(ctx); err != nil {
-		http.Error(w, "database: "+err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	_, _ = w.Write([]byte("ready\n"))
-}
-
 // State is everything the page shows.
 type State struct {
-	Time      time.Time         `json:"time"`
-	Version   string            `json:"version"`
-	Links     map[string]string `json:"links,omitempty"`
-	Refusal   string            `json:"refusal,omitempty"`
-	Policies  []reconcile.View  `json:"policies"`
-	Decisions []Decision        `json:"decisions"`
-	Notices   []Notice          `json:"notices"`
-	Messages  []Message         `json:"messages"`
-	Problem   string            `json:"problem,omitempty"` // why history is missing
+	Time      time.Time          `json:"time"`
+	Version   string             `json:"version"`
+	Links     map[string]string  `json:"links,omitempty"`
+	Refusal   string             `json:"refusal,omitempty"`
+	Leader    reconcile.Standing `json:"leader"`
+	Policies  []reconcile.View   `json:"policies"`
+	Decisions []Decision         `json:"decisions"`
+	Notices   []Notice           `json:"notices"`
+	Messages  []Message          `json:"messages"`
+	Problem   string             `json:"problem,omitempty"` // why history is missing
 }
 
 // Decision is one recorded decision, ticks without change folded.
@@ -156,7 +146,7 @@ type Message struct {
 func (s server) collect(ctx context.Context) State {
 	ctx, cancel := context.WithTimeout(ctx, readBound)
 	defer cancel()
-	state := State{Time: time.Now(), Version: s.Version, Links: s.Links, Refusal: s.Policies.Refusal(), Policies: s.Policies.Views()}
+	state := State{Time: time.Now(), Version: s.Version, Links: s.Links, Refusal: s.Policies.Refusal(), Leader: s.Policies.Standing(), Policies: s.Policies.Views()}
 	state.Decisions, state.Notices, state.Messages = []Decision{}, []Notice{}, []Message{}
 	if err := s.history(ctx, &state); err != nil {
 		state.Problem = "history: " + err.Error()

@@ -23,7 +23,11 @@ type loop struct{ views []reconcile.View }
 
 func (l loop) Views() []reconcile.View { return l.views }
 func (loop) Refusal() string           { return "" }
-func (loop) Peek(context.Context)      {}
+func (loop) Standing() reconcile.Standing {
+	return reconcile.Standing{Role: reconcile.Leading, Self: "a", Holder: "a"}
+}
+func (loop) Alive() error         { return nil }
+func (loop) Peek(context.Context) {}
 
 // past is a history with one message; err makes every read fail.
 type past struct{ err error }

@@ -5,11 +5,14 @@
 //	observe ──▶ decide ──▶ act ──▶ record
 //	cloud       scaling    cloud   store
 //
-// It owns time and I/O; the rules are in internal/scaling. Start with Loop.
+// Of several controllers one acts (leader.go); the others watch. It owns time
+// and I/O; the rules are in internal/scaling. Start with Loop.
 package reconcile
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -32,12 +35,25 @@ type Metrics interface {
 	Observe(ctx context.Context, p *config.ScalingPolicy, now time.Time) (map[string]scaling.Queue, error)
 }
 
+// Rivals is what the loop needs of Application Auto Scaling: whether a service
+// is registered there. An error means that this is not known.
+type Rivals interface {
+	Registered(ctx context.Context, ref config.ServiceRef) (bool, error)
+}
+
 // Memory is what the loop needs of the store. The loop works on without it.
 type Memory interface {
 	SaveDecision(ctx context.Context, d store.Decision) error
 	SaveState(ctx context.Context, policy string, state []byte) error
 	LoadState(ctx context.Context, policy string) ([]byte, error)
 	SaveNotice(ctx context.Context, n store.Notice) error
+	Pauses(ctx context.Context) ([]store.Pause, error)
+	AcceptPolicy(ctx context.Context, v store.PolicyVersion) (generation int64, err error)
+	SaveSnapshot(ctx context.Context, s store.Snapshot) error
+	SaveStatus(ctx context.Context, policy string, status []byte) error
+	Statuses(ctx context.Context) ([]store.PolicyStatus, error)
+	RetainStatuses(ctx context.Context, policies []string) error
+	PruneController(ctx context.Context, before time.Time, limit int) (int64, error)
 }
 
 // Options are what a Loop is made of.
@@ -45,11 +61,17 @@ type Options struct {
 	Services Services
 	Metrics  Metrics
 	Memory   Memory
-	Logger   *slog.Logger
+	Rivals   Rivals  // nil: nobody else steers
+	Leader   *Leader // run by its owner
+	// Retention is how long decisions and events are kept; 0: 14 days.
+	Retention   time.Duration
+	Instruments *Instruments // nil: nothing is measured
+	Logger      *slog.Logger
 }
 
 // Loop reconciles every policy it was given, each on its own goroutine and
-// interval. Its methods may be called from many goroutines.
+// interval: what is slow for one never delays another. Its methods may be
+// called from many goroutines.
 type Loop struct {
 	options Options
 	changed chan struct{} // a token when policies were applied
@@ -66,6 +88,9 @@ type refusal struct {
 
 // New returns a loop without policies.
 func New(options Options) *Loop {
+	if options.Retention == 0 {
+		options.Retention = 14 * 24 * time.Hour
+	}
 	return &Loop{options: options, changed: make(chan struct{}, 1), runners: map[string]*runner{}}
 }
 
@@ -95,7 +120,7 @@ func (l *Loop) Apply(policies []*config.ScalingPolicy) {
 
 // Refuse says that a newer version of the policies was not accepted; the
 // running ones stay.
-func (l *Loop) Refuse(ctx context.Context, reason error) {
+func (l *Loop) Refuse(reason error) {
 	l.mu.Lock()
 	l.refusal = &refusal{reason: reason.Error(), since: time.Now()}
 	runners := l.sorted()
@@ -103,7 +128,8 @@ func (l *Loop) Refuse(ctx context.Context, reason error) {
 	l.options.Logger.Error("policy refused, the running one stays", "error", reason)
 	for _, running := range runners {
 		running.setCondition(PolicyAccepted, False, "InvalidPolicy", reason.Error())
-		running.notice(ctx, Warning, "PolicyRefused", reason.Error())
+		running.notice(Warning, "PolicyRefused", reason.Error())
+		running.poke()
 	}
 }
 
@@ -119,6 +145,7 @@ func (l *Loop) poke() {
 func (l *Loop) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
+	running.Go(func() { l.keepHouse(ctx) })
 	for {
 		l.mu.Lock()
 		for _, r := range l.runners {
@@ -131,6 +158,12 @@ func (l *Loop) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-l.changed:
+		case <-l.options.Leader.turned:
+			l.mu.Lock()
+			for _, r := range l.runners {
+				r.poke()
+			}
+			l.mu.Unlock()
 		}
 	}
 }
@@ -147,6 +180,9 @@ func (l *Loop) Views() []View {
 	return views
 }
 
+// Standing is who leads.
+func (l *Loop) Standing() Standing { return l.options.Leader.Standing() }
+
 // Refusal is why the newest version of the policies was refused; empty: it
 // was accepted.
 func (l *Loop) Refusal() string {
@@ -158,13 +194,79 @@ func (l *Loop) Refusal() string {
 	return l.refusal.reason
 }
 
-// Peek observes without deciding, for whoever looks at the page between two
-// ticks; at most every two seconds, however many look.
-func (l *Loop) Peek(ctx context.Context) {
+// Alive names the policies whose loop has stood still for far longer than a
+// tick can take; nil: none.
+func (l *Loop) Alive() error {
 	l.mu.Lock()
 	runners := l.sorted()
 	l.mu.Unlock()
+	var errs []error
 	for _, r := range runners {
-		r.peek(ctx)
+		if idle, limit := r.idle(); idle > limit {
+			errs = append(errs, fmt.Errorf("policy %s: no tick for %s, one is due every %s",
+				r.name, idle.Round(time.Second), r.current().Spec.Interval))
+		}
 	}
+	return errors.Join(errs...)
+}
+
+// Peek observes without deciding, for whoever looks at the page between two
+// ticks; at most every two seconds, however many look, and for two seconds at
+// the most, however slow a policy's service is.
+func (l *Loop) Peek(ctx context.Context) {
+	bounded, cancel := context.WithTimeout(ctx, peekEvery)
+	defer cancel()
+	l.mu.Lock()
+	runners := l.sorted()
+	l.mu.Unlock()
+	var looking sync.WaitGroup
+	defer looking.Wait()
+	for _, r := range runners {
+		looking.Go(func() { r.peek(bounded) })
+	}
+}
+
+const (
+	pruneEvery = 10 * time.Minute
+	pruneBatch = 500 // rows of a table, so that no statement holds locks for long
+)
+
+// keepHouse deletes old history while this controller leads, and drops the
+// statuses of policies that are gone.
+func (l *Loop) keepHouse(ctx context.Context) {
+	ticker := time.NewTicker(pruneEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if l.Standing().Role != Leading {
+			continue
+		}
+		if err := l.clean(ctx); err != nil && ctx.Err() == nil {
+			l.options.Logger.Warn("history not pruned, trying again later", "error", err)
+		}
+	}
+}
+
+func (l *Loop) clean(ctx context.Context) error {
+	l.mu.Lock()
+	names := make([]string, 0, len(l.runners))
+	for name := range l.runners {
+		names = append(names, name)
+	}
+	l.mu.Unlock()
+	bounded, cancel := context.WithTimeout(ctx, callBound)
+	defer cancel()
+	err := l.options.Memory.RetainStatuses(bounded, names)
+	before := time.Now().Add(-l.options.Retention)
+	for err == nil {
+		var deleted int64
+		if deleted, err = l.options.Memory.PruneController(bounded, before, pruneBatch); deleted == 0 {
+			return err
+		}
+	}
+	return err
 }

@@ -48,6 +48,125 @@ type world struct {
 	states     map[string][]byte
 	decisions  []store.Decision
 	notices    []store.Notice
+	pauses     []store.Pause
+	statuses   map[string][]byte
+	snapshots  []store.Snapshot
+	versions   []store.PolicyVersion
+	rival      bool
+	rivalErr   error
+	lease      store.Leadership
+	leaseErr   error
+}
+
+// AcquireLeadership gives the lease to whoever comes first, until it lapses.
+func (w *world) AcquireLeadership(_ context.Context, name, holder string, ttl time.Duration) (store.Leadership, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	if w.leaseErr != nil {
+		return store.Leadership{}, w.leaseErr
+	}
+	running := now.Before(w.lease.Expires)
+	if running && w.lease.Holder != holder {
+		return w.lease, nil
+	}
+	if !running || w.lease.Holder != holder {
+		w.lease = store.Leadership{Name: name, Holder: holder, Epoch: w.lease.Epoch + 1, Since: now}
+	}
+	w.lease.Expires = now.Add(ttl)
+	return w.lease, nil
+}
+
+func (w *world) ReleaseLeadership(_ context.Context, _, holder string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lease.Holder == holder {
+		w.lease.Holder, w.lease.Expires = "", time.Now()
+	}
+	return w.leaseErr
+}
+
+func (w *world) Registered(context.Context, config.ServiceRef) (bool, error) { return w.rival, w.rivalErr }
+
+func (w *world) Pauses(context.Context) ([]store.Pause, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var now []store.Pause
+	for _, p := range w.pauses {
+		if p.Until.After(time.Now()) {
+			now = append(now, p)
+		}
+	}
+	return now, w.memoryErr
+}
+
+func (w *world) AcceptPolicy(_ context.Context, v store.PolicyVersion) (int64, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.memoryErr != nil {
+		return 0, w.memoryErr
+	}
+	if n := len(w.versions); n == 0 || w.versions[n-1].Hash != v.Hash {
+		v.Generation = int64(n + 1)
+		w.versions = append(w.versions, v)
+	}
+	return int64(len(w.versions)), nil
+}
+
+func (w *world) SaveSnapshot(_ context.Context, s store.Snapshot) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.snapshots = append(w.snapshots, s)
+	return w.memoryErr
+}
+
+func (w *world) SaveStatus(_ context.Context, policy string, status []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.statuses == nil {
+		w.statuses = map[string][]byte{}
+	}
+	w.statuses[policy] = status
+	return w.memoryErr
+}
+
+func (w *world) Statuses(context.Context) ([]store.PolicyStatus, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []store.PolicyStatus
+	for policy, status := range w.statuses {
+		all = append(all, store.PolicyStatus{Policy: policy, Status: status})
+	}
+	return all, w.memoryErr
+}
+
+func (w *world) RetainStatuses(context.Context, []string) error { return w.memoryErr }
+
+func (w *world) PruneController(context.Context, time.Time, int) (int64, error) { return 0, w.memoryErr }
+
+// noticed counts the events with a reason.
+func (w *world) noticed(reason string) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, one := range w.notices {
+		if one.Reason == reason {
+			n++
+		}
+	}
+	return n
+}
+
+// leader is a controller over the world that has asked for the lease once.
+func (w *world) leader(ctx context.Context, name string) *Leader {
+	l := NewLeader(w, name, slog.New(slog.DiscardHandler))
+	l.renew(ctx)
+	<-l.turned
+	return l
+}
+
+// loop is a controller's loop over the world.
+func (w *world) loop(leader *Leader) *Loop {
+	return New(Options{Services: w, Metrics: w, Memory: w, Rivals: w, Leader: leader, Logger: slog.New(slog.DiscardHandler)})
 }
 
 func (w *world) Describe(context.Context, config.ServiceRef) (scaling.Service, error) {
@@ -115,7 +234,11 @@ func during(t *testing.T, w *world, length time.Duration, then func(*Loop)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), length)
 		defer cancel()
-		loop := New(Options{Services: w, Metrics: w, Memory: w, Logger: slog.New(slog.DiscardHandler)})
+		leader := w.leader(ctx, "a")
+		var leading sync.WaitGroup
+		defer leading.Wait()
+		leading.Go(func() { leader.Run(ctx) })
+		loop := w.loop(leader)
 		loop.Apply([]*config.ScalingPolicy{p})
 		loop.Run(ctx)
 		then(loop)
@@ -219,9 +342,13 @@ func TestARefusalStaysWhileTheRunningPolicyTicks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		loop := New(Options{Services: w, Metrics: w, Memory: w, Logger: slog.New(slog.DiscardHandler)})
+		leader := w.leader(ctx, "a")
+		var leading sync.WaitGroup
+		defer leading.Wait()
+		leading.Go(func() { leader.Run(ctx) })
+		loop := w.loop(leader)
 		loop.Apply([]*config.ScalingPolicy{p})
-		loop.Refuse(ctx, errors.New("nonsense"))
+		loop.Refuse(errors.New("nonsense"))
 		loop.Run(ctx)
 		if got := condition(t, loop, PolicyAccepted); len(w.decisions) < 4 || got.Status != False {
 			t.Errorf("after %d ticks: %+v", len(w.decisions), got)
@@ -231,9 +358,9 @@ func TestARefusalStaysWhileTheRunningPolicyTicks(t *testing.T) {
 
 func TestARefusedPolicyLeavesTheRunningOne(t *testing.T) {
 	w := &world{desired: 1, states: map[string][]byte{}}
-	loop := New(Options{Services: w, Metrics: w, Memory: w, Logger: slog.New(slog.DiscardHandler)})
+	loop := w.loop(w.leader(t.Context(), "a"))
 	loop.Apply([]*config.ScalingPolicy{policy(t)})
-	loop.Refuse(t.Context(), errors.New("policy.yaml:3:5: nonsense"))
+	loop.Refuse(errors.New("policy.yaml:3:5: nonsense"))
 	if got := condition(t, loop, PolicyAccepted); got.Status != False || got.Message != "policy.yaml:3:5: nonsense" {
 		t.Errorf("%+v", got)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"sync"
 	"time"
 
@@ -17,39 +18,44 @@ import (
 )
 
 const (
-	callBound   = 10 * time.Second // one observation or one write to ECS
-	memoryBound = 3 * time.Second  // one write to the database: scaling never waits for it
+	callBound   = 10 * time.Second // one observation
+	memoryBound = 3 * time.Second  // what one tick spends on the database: scaling never waits for it
 	peekEvery   = 2 * time.Second
 	historySize = 1800 // points kept for the page: an hour at the peek's pace
+	stillFor    = 2 * time.Minute
 )
 
 // runner reconciles one policy. The goroutine of run alone decides; the mutex
 // guards what others look at.
 type runner struct {
+	name    string
 	options Options
 	logger  *slog.Logger
 	poked   chan struct{}
 	stopped chan struct{}
 
-	state  scaling.State // run's alone
-	loaded bool          // run's alone
+	memory memory // run's alone
 
 	peeking sync.Mutex // one peek at a time
 
 	mu         sync.Mutex
 	started    bool
+	beat       time.Time // begin of the newest tick, or of waiting for the first
 	policy     *config.ScalingPolicy
+	versioned  bool // the store has counted this version of the policy
 	conditions []Condition
+	pending    []store.Notice // events that wait for the end of the tick
 	seen       scaling.Observation
 	decision   *scaling.Decision
+	pause      *store.Pause
 	history    []Point
 	lastLog    string
 }
 
 func newRunner(p *config.ScalingPolicy, options Options) *runner {
 	r := &runner{
-		options: options, policy: p, logger: options.Logger.With("policy", p.Metadata.Name),
-		poked: make(chan struct{}, 1), stopped: make(chan struct{}),
+		name: p.Metadata.Name, options: options, policy: p, logger: options.Logger.With("policy", p.Metadata.Name),
+		poked: make(chan struct{}, 1), stopped: make(chan struct{}), beat: time.Now(),
 	}
 	r.accepted()
 	r.logger.Info("policy followed", "generation", p.Metadata.Generation)
@@ -76,16 +82,28 @@ func (r *runner) stop() {
 	close(r.stopped)
 }
 
+// replace follows another version. One with the same spec keeps its
+// generation, as in Kubernetes.
 func (r *runner) replace(p *config.ScalingPolicy) {
 	r.mu.Lock()
-	same := r.policy.Metadata.Generation == p.Metadata.Generation
-	r.policy = p
+	same := reflect.DeepEqual(r.policy.Spec, p.Spec)
+	next := *p
+	if same {
+		next.Metadata.Generation = r.policy.Metadata.Generation
+	} else {
+		next.Metadata.Generation = max(p.Metadata.Generation, r.policy.Metadata.Generation+1) // until the store has counted
+		r.versioned = false
+	}
+	r.policy = &next
 	r.mu.Unlock()
 	r.accepted()
-	if same {
-		return
+	if !same {
+		r.logger.Info("policy changed", "generation", next.Metadata.Generation)
+		r.poke()
 	}
-	r.logger.Info("policy changed", "generation", p.Metadata.Generation)
+}
+
+func (r *runner) poke() {
 	select {
 	case r.poked <- struct{}{}:
 	default:
@@ -98,10 +116,18 @@ func (r *runner) current() *config.ScalingPolicy {
 	return r.policy
 }
 
-// run ticks at once, then every interval, and whenever the policy changes.
+// idle is how long ago the newest tick began, and what is too long.
+func (r *runner) idle() (since, limit time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Since(r.beat), 3*r.policy.Spec.Interval + stillFor
+}
+
+// run ticks at once, then every interval, and whenever it is poked.
 func (r *runner) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var due time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -110,80 +136,107 @@ func (r *runner) run(ctx context.Context) {
 			return
 		case <-r.poked:
 		case <-timer.C:
+			if !due.IsZero() {
+				r.options.Instruments.late(r.name, time.Since(due))
+			}
 		}
 		began := time.Now()
+		r.mu.Lock()
+		r.beat = began
+		r.mu.Unlock()
 		r.tick(ctx)
-		timer.Reset(max(0, r.current().Spec.Interval-time.Since(began)))
+		r.options.Instruments.ticked(r.name, time.Since(began))
+		due = began.Add(r.current().Spec.Interval)
+		timer.Reset(max(0, time.Until(due)))
 	}
 }
 
+// tick is one reconcile. A standby watches; whoever leads, or led last and
+// cannot ask, decides.
 func (r *runner) tick(ctx context.Context) {
-	p := r.current()
-	if !r.load(ctx, p) {
+	standing := r.options.Leader.Standing()
+	obs, rival := r.observe(ctx, r.current())
+	r.lead(standing)
+	if standing.Role == Standby {
+		r.watch(ctx, obs)
 		return
 	}
-	obs := r.observe(ctx, p)
-	before := r.state
+	if !r.recall(ctx, standing) {
+		return
+	}
+	p := r.count(ctx, standing)
+	obs.Holds = r.holds(ctx, p, obs, standing, rival)
+	before := r.memory.state
 	decision, state := scaling.Decide(p, obs, before, obs.Time)
 	changed, err := r.act(ctx, p, obs, decision)
 	if ctx.Err() != nil {
 		return
 	}
 	if err == nil {
-		r.state = state // a count that could not be written is decided anew, from what was known before
+		r.memory.state = state // a count that could not be written is decided anew, from what was known before
 	}
 	r.publish(obs, &decision)
-	r.record(ctx, p, obs, decision, changed)
+	r.tell(decision, state, changed)
+	r.record(ctx, p, entry{obs: obs, decision: decision, before: before, after: r.memory.state, changed: changed, discarded: err != nil})
 }
 
-// load brings the state of before a restart back, once. Without a database it
-// starts anew; a state that cannot be read is named, and left behind.
-func (r *runner) load(ctx context.Context, p *config.ScalingPolicy) bool {
-	if r.loaded {
-		return true
+// watch shows what the leader decided beside what is seen here.
+func (r *runner) watch(ctx context.Context, obs scaling.Observation) {
+	r.publish(obs, nil)
+	r.memory.epoch = 0
+	r.mu.Lock()
+	r.pending = nil // the leader tells them
+	r.mu.Unlock()
+	if r.options.Leader.Standing().Problem != "" {
+		return
 	}
 	bounded, cancel := context.WithTimeout(ctx, memoryBound)
 	defer cancel()
-	saved, err := r.options.Memory.LoadState(bounded, p.Metadata.Name)
-	if ctx.Err() != nil {
-		return false
+	statuses, err := r.options.Memory.Statuses(bounded)
+	if err != nil {
+		return // the lease will say so
 	}
-	r.loaded = true
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-	case err != nil:
-		r.logger.Warn("state not loaded, learning anew", "error", err)
-	default:
-		if err := json.Unmarshal(saved, &r.state); err != nil {
-			r.state = scaling.State{}
-			r.logger.Warn("saved state not understood, learning anew", "error", err)
+	for _, one := range statuses {
+		var status Status
+		if one.Policy == r.name && json.Unmarshal(one.Status, &status) == nil {
+			r.mu.Lock()
+			r.decision, r.pause = status.Decision, status.Pause
+			r.mu.Unlock()
 		}
 	}
-	return true
 }
 
-// observe reads the service and the queues at the same time. What could not
-// be read is absent: unknown, never zero.
-func (r *runner) observe(ctx context.Context, p *config.ScalingPolicy) scaling.Observation {
+// look reads the service and the queues at the same time. What could not be
+// read is absent: unknown, never zero.
+func (r *runner) look(ctx context.Context, p *config.ScalingPolicy) (obs scaling.Observation, serviceErr, queuesErr error) {
 	bounded, cancel := context.WithTimeout(ctx, callBound)
 	defer cancel()
 	var (
-		reading    sync.WaitGroup
-		service    scaling.Service
-		serviceErr error
+		reading sync.WaitGroup
+		service scaling.Service
 	)
 	reading.Go(func() { service, serviceErr = r.options.Services.Describe(bounded, p.Spec.Target) })
 	queues, queuesErr := r.options.Metrics.Observe(bounded, p, time.Now())
 	reading.Wait()
-	obs := scaling.Observation{Time: time.Now(), Queues: queues}
+	obs = scaling.Observation{Time: time.Now().Truncate(time.Millisecond), Queues: queues}
 	if serviceErr == nil {
 		obs.Service = &service
 	}
+	return obs, serviceErr, queuesErr
+}
+
+// observe looks, and says what could not be seen. rival is true when another
+// autoscaler steers the service.
+func (r *runner) observe(ctx context.Context, p *config.ScalingPolicy) (obs scaling.Observation, rival bool) {
+	var asking sync.WaitGroup
+	asking.Go(func() { rival = r.rivalled(ctx, p) })
+	obs, serviceErr, queuesErr := r.look(ctx, p)
+	asking.Wait()
 	if ctx.Err() == nil {
-		r.report(ctx, TargetReadable, serviceErr, "FailedGetScale", "the service's counts are known")
-		r.report(ctx, MetricsReadable, queuesErr, "FailedGetMetrics", "every metric that was asked for came")
+		r.report(TargetReadable, serviceErr, "FailedGetScale", "the service's counts are known")
+		r.report(MetricsReadable, queuesErr, "FailedGetMetrics", "every metric that was asked for came")
 	}
-	return obs
+	return obs, rival
 }
 
 // act writes the count when it differs.
@@ -191,76 +244,85 @@ func (r *runner) act(ctx context.Context, p *config.ScalingPolicy, obs scaling.O
 	if obs.Service == nil || d.Desired == obs.Service.Desired || ctx.Err() != nil {
 		return false, nil
 	}
-	bounded, cancel := context.WithTimeout(ctx, callBound)
+	bounded, cancel := context.WithTimeout(ctx, writeBound)
 	defer cancel()
-	err := r.options.Services.SetDesired(bounded, p.Spec.Target, d.Desired)
-	r.report(ctx, TargetWritable, err, "FailedRescale", "the last write of the count succeeded")
+	err := r.options.Leader.mayWrite(d.Desired > obs.Service.Desired)
+	if err == nil {
+		err = r.options.Services.SetDesired(bounded, p.Spec.Target, d.Desired)
+	}
+	r.report(TargetWritable, err, "FailedRescale", "the last write of the count succeeded")
 	if err != nil {
 		return false, err
 	}
-	r.notice(ctx, Normal, "SuccessfulRescale", fmt.Sprintf("New size: %d; reason: %s", d.Desired, d.Reason))
+	r.notice(Normal, "SuccessfulRescale", fmt.Sprintf("New size: %d; reason: %s", d.Desired, d.Reason))
 	return true, nil
 }
 
-// report turns an error, or its absence, into a condition, a log line and an
-// event.
-func (r *runner) report(ctx context.Context, condition string, err error, reason, fine string) {
-	if err == nil {
-		r.setCondition(condition, True, "Succeeded", fine)
-		return
+// count has the store count this version of the policy, once, so that its
+// generation goes on over restarts. Without the store it is counted here.
+func (r *runner) count(ctx context.Context, standing Standing) *config.ScalingPolicy {
+	r.mu.Lock()
+	p, versioned := r.policy, r.versioned
+	r.mu.Unlock()
+	if versioned || standing.Problem != "" {
+		return p
 	}
-	if r.setCondition(condition, False, reason, err.Error()) {
-		r.logger.Warn("reconcile", "condition", condition, "reason", reason, "error", err)
-	}
-	r.notice(ctx, Warning, reason, err.Error())
-}
-
-func (r *runner) record(ctx context.Context, p *config.ScalingPolicy, obs scaling.Observation, d scaling.Decision, changed bool) {
-	r.setCondition(ScalingLimited, boolStatus(d.LimitedBy != ""), limitReason(d.LimitedBy), d.Reason)
-	r.log(d, changed)
-	state, err := json.Marshal(r.state)
+	spec, err := json.Marshal(p.Spec)
 	if err != nil {
-		r.logger.Error("state not encoded", "error", err)
-		return
-	}
-	hash := sha256.Sum256(state)
-	row, err := json.Marshal(map[string]any{"observation": obs, "decision": d, "stateHash": hex.EncodeToString(hash[:]), "generation": p.Metadata.Generation})
-	if err != nil {
-		r.logger.Error("decision not encoded", "error", err)
-		return
+		r.logger.Error("policy not encoded", "error", err)
+		return p
 	}
 	bounded, cancel := context.WithTimeout(ctx, memoryBound)
 	defer cancel()
-	err = errors.Join(
-		r.options.Memory.SaveDecision(bounded, store.Decision{
-			Policy: d.Policy, Time: d.Time, LastTime: d.Time, Count: 1, Desired: d.Desired, Current: d.Current,
-			LimitedBy: d.LimitedBy, Reason: d.Reason, Changed: changed, Record: row,
-		}),
-		r.options.Memory.SaveState(bounded, d.Policy, state))
-	if r.setCondition(MemoryWritable, boolStatus(err == nil), memoryReason(err), errorText(err)) && err != nil {
-		r.logger.Warn("decision not recorded, scaling goes on", "error", err)
+	hash := sha256.Sum256(spec)
+	generation, err := r.options.Memory.AcceptPolicy(bounded, store.PolicyVersion{Policy: r.name, Hash: hex.EncodeToString(hash[:]), Spec: spec})
+	if err != nil {
+		return p // the next tick tries again
 	}
+	next := *p
+	next.Metadata.Generation = generation
+	r.mu.Lock()
+	if r.policy == p { // not replaced meanwhile
+		r.policy, r.versioned = &next, true
+	}
+	r.mu.Unlock()
+	if r.condition(PolicyAccepted).Status == True {
+		r.accepted()
+	}
+	return &next
 }
 
-// log writes one line a tick, at info only when something changed.
-func (r *runner) log(d scaling.Decision, changed bool) {
-	line := fmt.Sprintf("%d %s", d.Desired, d.LimitedBy)
-	level := slog.LevelDebug
-	if changed || line != r.lastLog {
-		level = slog.LevelInfo
+// recall brings the state of before a restart, or of another leader, back:
+// once for each epoch. Without a database it starts anew; a state that cannot
+// be read is named, and left behind.
+func (r *runner) recall(ctx context.Context, standing Standing) bool {
+	if r.memory.epoch == standing.Epoch {
+		return true
 	}
-	r.lastLog = line
-	r.logger.Log(context.Background(), level, "decided", "current", d.Current, "desired", d.Desired, "limited_by", d.LimitedBy, "reason", d.Reason)
-}
-
-func (r *runner) notice(ctx context.Context, kind, reason, message string) {
+	went := r.memory.epoch != 0 && r.memory.epoch+1 == standing.Epoch && standing.Holder == standing.Self
+	r.memory.epoch = standing.Epoch
+	r.memory.foreign = r.memory.foreign && standing.Role != Leading
+	if went { // the lease lapsed while nobody else led: what is known here is newer
+		return true
+	}
+	r.notice(Normal, "LeaderElected", fmt.Sprintf("%s leads, epoch %d", standing.Self, standing.Epoch))
 	bounded, cancel := context.WithTimeout(ctx, memoryBound)
 	defer cancel()
-	now := time.Now()
-	err := r.options.Memory.SaveNotice(bounded, store.Notice{
-		Policy: r.current().Metadata.Name, Type: kind, Reason: reason, Message: message, Count: 1, FirstTime: now, LastTime: now,
-	})
-	if err != nil && ctx.Err() == nil {
-		r.logger.Warn("event not recorded", "reason", reason, "message", message, "error", err)
+	saved, err := r.options.Memory.LoadState(bounded, r.name)
+	if ctx.Err() != nil {
+		r.memory.epoch = 0
+		return false
 	}
+	r.memory = memory{epoch: standing.Epoch}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+	case err != nil:
+		r.logger.Warn("state not loaded, learning anew", "error", err)
+	default:
+		if err := json.Unmarshal(saved, &r.memory.state); err != nil {
+			r.memory.state = scaling.State{}
+			r.logger.Warn("saved state not understood, learning anew", "error", err)
+		}
+	}
+	return true
 }

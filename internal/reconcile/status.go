@@ -8,6 +8,7 @@ import (
 
 	"github.com/novaura/acs-operator/config"
 	"github.com/novaura/acs-operator/internal/scaling"
+	"github.com/novaura/acs-operator/internal/store"
 )
 
 // The types of condition. They are kept apart, so that one that flaps does
@@ -16,15 +17,36 @@ const (
 	PolicyAccepted  = "PolicyAccepted"
 	TargetReadable  = "TargetReadable"
 	TargetWritable  = "TargetWritable"
+	TargetExclusive = "TargetExclusive" // no other autoscaler has it
 	MetricsReadable = "MetricsReadable"
-	ScalingLimited  = "ScalingLimited"
 	MemoryWritable  = "HistoryWritable"
+	Led             = "Leading" // this controller holds the lease
+
+	// Of these, True is the trouble.
+	ScalingLimited = "ScalingLimited"
+	Paused         = "Paused"
+	EmergencyStop  = "EmergencyStop"
 )
+
+// errorClasses name, in metrics, what a condition's error is about.
+var errorClasses = map[string]string{
+	TargetReadable: "target_read", TargetWritable: "target_write", MetricsReadable: "metrics",
+}
+
+// Healthy says whether a condition has the status that one hopes for.
+func (c Condition) Healthy() bool {
+	switch c.Type {
+	case ScalingLimited, Paused, EmergencyStop:
+		return c.Status == False
+	}
+	return c.Status == True
+}
 
 // The statuses of a condition.
 const (
-	True  = "True"
-	False = "False"
+	True    = "True"
+	False   = "False"
+	Unknown = "Unknown"
 )
 
 // The types of event.
@@ -69,7 +91,19 @@ type View struct {
 	Conditions  []Condition           `json:"conditions"`
 	Observation scaling.Observation   `json:"observation"`
 	Decision    *scaling.Decision     `json:"decision"`
+	Pause       *store.Pause          `json:"pause,omitempty"`
 	History     []Point               `json:"history"`
+}
+
+func (r *runner) condition(kind string) Condition {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.conditions {
+		if c.Type == kind {
+			return c
+		}
+	}
+	return Condition{Type: kind, Status: Unknown}
 }
 
 // setCondition reports whether the status flipped.
@@ -97,6 +131,9 @@ func (r *runner) setCondition(kind, status, reason, message string) bool {
 func (r *runner) publish(obs scaling.Observation, d *scaling.Decision) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if obs.Time.Before(r.seen.Time) {
+		return // a peek that took longer than the tick after it
+	}
 	r.seen = obs
 	if d != nil {
 		r.decision = d
@@ -115,7 +152,7 @@ func (r *runner) view() View {
 	defer r.mu.Unlock()
 	return View{
 		Policy: r.policy, Conditions: slices.Clone(r.conditions), Observation: r.seen,
-		Decision: r.decision, History: slices.Clone(r.history),
+		Decision: r.decision, Pause: r.pause, History: slices.Clone(r.history),
 	}
 }
 
@@ -128,8 +165,8 @@ func (r *runner) peek(ctx context.Context) {
 	if recent {
 		return
 	}
-	obs := r.observe(ctx, r.current())
-	if ctx.Err() == nil {
+	obs, serviceErr, _ := r.look(ctx, r.current()) // what fails is the tick's to report
+	if ctx.Err() == nil && serviceErr == nil {
 		r.publish(obs, nil)
 	}
 }

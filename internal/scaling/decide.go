@@ -33,6 +33,7 @@ func Decide(p *config.ScalingPolicy, obs Observation, prev State, now time.Time)
 	d.noticeOthers()
 	d.reckon()
 	d.constrain()
+	d.hold()
 	d.finish()
 	return d.out, d.state
 }

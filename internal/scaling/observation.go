@@ -60,6 +60,7 @@ type Observation struct {
 	Time    time.Time        `json:"time"`
 	Service *Service         `json:"service"`
 	Queues  map[string]Queue `json:"queues"`
+	Holds   []Hold           `json:"holds,omitempty"` // what forbids changes from outside
 }
 
 // Normalize returns the observation with what cannot be true made unknown:

@@ -30,12 +30,12 @@ const EveryPolicy = "*"
 
 // Pause is one row of controller_pauses: an order of a person, with an end.
 type Pause struct {
-	Policy    string // a policy's name, or EveryPolicy
-	Direction string // PauseIn, PauseOut or PauseBoth
-	Author    string
-	Reason    string
-	Since     time.Time
-	Until     time.Time
+	Policy    string    `json:"policy"`    // a policy's name, or EveryPolicy
+	Direction string    `json:"direction"` // PauseIn, PauseOut or PauseBoth
+	Author    string    `json:"author"`
+	Reason    string    `json:"reason"`
+	Since     time.Time `json:"since"`
+	Until     time.Time `json:"until"`
 }
 
 // PolicyVersion is one row of controller_policies: an accepted version of a

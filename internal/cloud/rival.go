@@ -1,0 +1,91 @@
+package cloud
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
+
+	"github.com/novaura/acs-operator/config"
+)
+
+// rivalEvery is how long an answer of Application Auto Scaling is believed.
+const rivalEvery = 5 * time.Minute
+
+// scalableTargets is what Rivals needs of Application Auto Scaling.
+type scalableTargets interface {
+	DescribeScalableTargets(ctx context.Context, in *applicationautoscaling.DescribeScalableTargetsInput, o ...func(*applicationautoscaling.Options)) (*applicationautoscaling.DescribeScalableTargetsOutput, error)
+}
+
+// Rivals knows which services Application Auto Scaling steers. It is safe for
+// concurrent use.
+type Rivals struct {
+	client scalableTargets
+
+	mu    sync.Mutex
+	cache map[config.ServiceRef]rivalry
+}
+
+type rivalry struct {
+	registered bool
+	err        error
+	asked      time.Time
+}
+
+// NewRivals asks through client, once in five minutes for each service.
+func NewRivals(client scalableTargets) *Rivals {
+	return &Rivals{client: client, cache: map[config.ServiceRef]rivalry{}}
+}
+
+// Registered reports whether the service's count is a scalable target that is
+// not suspended altogether. An error means that it is not known: access is
+// denied, or the endpoint does not know Application Auto Scaling.
+func (r *Rivals) Registered(ctx context.Context, ref config.ServiceRef) (bool, error) {
+	r.mu.Lock()
+	known, cached := r.cache[ref]
+	r.mu.Unlock()
+	if cached && time.Since(known.asked) < rivalEvery {
+		return known.registered, known.err
+	}
+	now := rivalry{asked: time.Now()}
+	now.registered, now.err = r.ask(ctx, ref)
+	if ctx.Err() == nil {
+		r.mu.Lock()
+		r.cache[ref] = now
+		r.mu.Unlock()
+	}
+	return now.registered, now.err
+}
+
+func (r *Rivals) ask(ctx context.Context, ref config.ServiceRef) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	id := "service/" + lastPart(ref.Cluster) + "/" + lastPart(ref.Service)
+	out, err := r.client.DescribeScalableTargets(ctx, &applicationautoscaling.DescribeScalableTargetsInput{
+		ServiceNamespace: types.ServiceNamespaceEcs, ResourceIds: []string{id},
+		ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
+	})
+	if err != nil {
+		return false, fmt.Errorf("ask Application Auto Scaling for %s: %w", id, explained(err, "application-autoscaling:DescribeScalableTargets"))
+	}
+	for _, target := range out.ScalableTargets {
+		if aws.ToString(target.ResourceId) == id && !suspended(target.SuspendedState) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// suspended says that every kind of scaling is: then the target is only a
+// name.
+func suspended(s *types.SuspendedState) bool {
+	return s != nil && aws.ToBool(s.DynamicScalingInSuspended) && aws.ToBool(s.DynamicScalingOutSuspended) && aws.ToBool(s.ScheduledScalingSuspended)
+}
+
+// lastPart is the name in an ARN, or the name itself.
+func lastPart(name string) string { return name[strings.LastIndex(name, "/")+1:] }
