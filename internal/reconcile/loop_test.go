@@ -15,6 +15,8 @@ import (
 	"github.com/novaura/acs-operator/internal/store"
 )
 
+var logger = slog.New(slog.DiscardHandler)
+
 const policyYAML = `
 apiVersion: acs.novaura.io/v1
 kind: ScalingPolicy
@@ -86,7 +88,9 @@ func (w *world) ReleaseLeadership(_ context.Context, _, holder string) error {
 	return w.leaseErr
 }
 
-func (w *world) Registered(context.Context, config.ServiceRef) (bool, error) { return w.rival, w.rivalErr }
+func (w *world) Registered(context.Context, config.ServiceRef) (bool, error) {
+	return w.rival, w.rivalErr
+}
 
 func (w *world) Pauses(context.Context) ([]store.Pause, error) {
 	w.mu.Lock()
@@ -142,7 +146,9 @@ func (w *world) Statuses(context.Context) ([]store.PolicyStatus, error) {
 
 func (w *world) RetainStatuses(context.Context, []string) error { return w.memoryErr }
 
-func (w *world) PruneController(context.Context, time.Time, int) (int64, error) { return 0, w.memoryErr }
+func (w *world) PruneController(context.Context, time.Time, int) (int64, error) {
+	return 0, w.memoryErr
+}
 
 // noticed counts the events with a reason.
 func (w *world) noticed(reason string) (n int) {
@@ -158,7 +164,7 @@ func (w *world) noticed(reason string) (n int) {
 
 // leader is a controller over the world that has asked for the lease once.
 func (w *world) leader(ctx context.Context, name string) *Leader {
-	l := NewLeader(w, name, slog.New(slog.DiscardHandler))
+	l := NewLeader(w, name, logger)
 	l.renew(ctx)
 	<-l.turned
 	return l
@@ -166,7 +172,7 @@ func (w *world) leader(ctx context.Context, name string) *Leader {
 
 // loop is a controller's loop over the world.
 func (w *world) loop(leader *Leader) *Loop {
-	return New(Options{Services: w, Metrics: w, Memory: w, Rivals: w, Leader: leader, Logger: slog.New(slog.DiscardHandler)})
+	return New(Options{Services: w, Metrics: w, Memory: w, Rivals: w, Leader: leader, Logger: logger})
 }
 
 func (w *world) Describe(context.Context, config.ServiceRef) (scaling.Service, error) {
