@@ -147,11 +147,7 @@ func (s *Service) listDeadLetterSources(ctx context.Context, in *sourcesInput) (
 	if err != nil {
 		return nil, err
 	}
-	names := s.names(func(q *queue) bool {
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		return q.redrive != nil && q.redrive.target == target.name
-	})
+	names := s.names(func(q *queue) bool { return q.redrivesTo(target.name) })
 	urls, next, err := s.page(ctx, names, in.NextToken, in.MaxResults)
 	return &sourcesOutput{QueueURLs: urls, NextToken: next}, err
 }

@@ -1,5 +1,6 @@
 // Package sqs is Amazon SQS on one machine: standard queues in memory, over
-// the wire that the AWS SDKs and the aws command speak (JSON protocol).
+// the wire that the AWS SDKs and the aws command speak: the JSON protocol, and
+// the older Query protocol.
 //
 // Where AWS documents a behaviour, that decides; where AWS is random (sampled
 // receives, loose order) it is the calm case: every visible message can be
@@ -33,7 +34,8 @@ type Options struct {
 }
 
 // A Service holds queues and serves them over HTTP. It is safe for concurrent
-// use. It starts no goroutine: a queue that someone polls has one timer.
+// use. It starts no goroutine: a queue that someone polls has one timer, and
+// so has a running move task.
 type Service struct {
 	options Options
 	ops     map[string]awswire.Op
@@ -43,6 +45,10 @@ type Service struct {
 	mu      sync.RWMutex
 	queues  map[string]*queue
 	deleted map[string]time.Time // when a queue of that name was deleted
+
+	// moves comes after mu and before any queue's lock.
+	moves sync.Mutex
+	tasks map[string][]*moveTask // by source queue, newest first
 
 	faults faultBox
 }
@@ -60,7 +66,7 @@ func New(options Options) *Service {
 	if options.InFlightLimit == 0 {
 		options.InFlightLimit = DefaultInFlightLimit
 	}
-	s := &Service{options: options, queues: map[string]*queue{}, deleted: map[string]time.Time{}}
+	s := &Service{options: options, queues: map[string]*queue{}, deleted: map[string]time.Time{}, tasks: map[string][]*moveTask{}}
 	s.ops = s.operations()
 	return s
 }
@@ -85,6 +91,9 @@ func (s *Service) operations() map[string]awswire.Op {
 		"TagQueue":                     awswire.JSON(s.tagQueue),
 		"UntagQueue":                   awswire.JSON(s.untagQueue),
 		"ListQueueTags":                awswire.JSON(s.listQueueTags),
+		"StartMessageMoveTask":         awswire.JSON(s.startMove),
+		"CancelMessageMoveTask":        awswire.JSON(s.cancelMove),
+		"ListMessageMoveTasks":         awswire.JSON(s.listMoves),
 	}
 }
 
@@ -93,6 +102,10 @@ type hostKey struct{}
 // ServeHTTP answers one operation of the SQS API.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.faults.strike(r.Context()); err != nil {
+		if r.Header.Get("X-Amz-Target") == "" {
+			queryWire.Refuse(w, err)
+			return
+		}
 		awswire.WriteJSONError(w, r, err)
 		return
 	}
@@ -100,7 +113,12 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.TLS != nil {
 		host = "https://" + r.Host
 	}
-	awswire.ServeJSON(w, r.WithContext(context.WithValue(r.Context(), hostKey{}, host)), s.ops)
+	r = r.WithContext(context.WithValue(r.Context(), hostKey{}, host))
+	if r.Header.Get("X-Amz-Target") == "" {
+		s.serveQuery(w, r)
+		return
+	}
+	awswire.ServeJSON(w, r, s.ops)
 }
 
 // queueURL is the address of the queue as the caller reaches this service.
