@@ -66,6 +66,10 @@ func (a AWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "ok\n")
 		return
 	}
+	if a.Agent != nil && strings.HasPrefix(r.URL.Path, "/_ecs/") {
+		a.Agent.ServeHTTP(w, r)
+		return
+	}
 	service, err := serviceOf(w, r)
 	if err != nil {
 		refuse(w, r, err)

@@ -34,11 +34,15 @@ type Options struct {
 	Delay time.Duration
 	// Sample reads all queues as they are now. Nil publishes nothing.
 	Sample func() []QueueSample
+	// Usage reads what each running task of a service uses, since the last
+	// call. Nil publishes nothing.
+	Usage func() []UsageSample
 }
 
 // Server is the stand-in, an http.Handler. It is safe for concurrent use.
 type Server struct {
 	sample func() []QueueSample
+	usage  func() []UsageSample
 	ops    map[string]operation
 
 	mu     sync.Mutex
@@ -52,7 +56,7 @@ func New(o Options) *Server {
 	if o.Delay == 0 {
 		o.Delay = DefaultDelay
 	}
-	s := &Server{sample: o.Sample, delay: o.Delay, series: map[string]*series{}}
+	s := &Server{sample: o.Sample, usage: o.Usage, delay: o.Delay, series: map[string]*series{}}
 	s.ops = map[string]operation{
 		"GetMetricData":       typed(s.getMetricData),
 		"GetMetricStatistics": typed(s.getMetricStatistics),

@@ -23,8 +23,10 @@ type QueueSample struct {
 // are sampled where the minutes meet.
 func (s *Server) Run(ctx context.Context) error {
 	if s.sample == nil {
-		<-ctx.Done()
-		return nil
+		s.sample = func() []QueueSample { return nil }
+	}
+	if s.usage == nil {
+		s.usage = func() []UsageSample { return nil }
 	}
 	before := byName(s.sample())
 	for {
@@ -34,6 +36,7 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 		after := byName(s.sample())
 		s.publish(start, before, after)
+		s.publishUsage(start, s.usage())
 		before = after
 	}
 }
@@ -105,5 +108,27 @@ func (s *Server) emit(start time.Time, queue, metric, unit string, p *point) {
 	id := metricID{"AWS/SQS", metric, []dimension{{"QueueName", queue}}}
 	if m, ok := s.upsert(id, unit, true); ok {
 		m.add(start, p)
+	}
+}
+
+// UsageSample is what one running task uses of what it reserved.
+type UsageSample struct {
+	Cluster, Service string
+	CPU, Memory      float64 // percent
+}
+
+// publishUsage closes the period that began at start for AWS/ECS: one sample
+// a task, as in AWS, so that Average is the service's, and SampleCount counts
+// its tasks.
+func (s *Server) publishUsage(start time.Time, samples []UsageSample) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range samples {
+		dimensions := []dimension{{"ClusterName", u.Cluster}, {"ServiceName", u.Service}}
+		for metric, value := range map[string]float64{"CPUUtilization": u.CPU, "MemoryUtilization": u.Memory} {
+			if m, ok := s.upsert(metricID{"AWS/ECS", metric, dimensions}, "Percent", true); ok {
+				m.add(start, single(value))
+			}
+		}
 	}
 }

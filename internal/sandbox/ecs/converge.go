@@ -3,7 +3,6 @@ package ecs
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -39,72 +38,6 @@ func (s *Server) converge(now time.Time) time.Duration {
 	return s.next(now)
 }
 
-// convergeService starts what is missing and stops what is too much. Tasks of
-// an older revision are replaced once newer ones run.
-func (s *Server) convergeService(v *service, now time.Time) {
-	var current, outdated []*task
-	running := 0
-	for _, t := range s.tasks {
-		if t.service != v || t.desired == statusStopped {
-			continue
-		}
-		if t.definition == v.definition {
-			current = append(current, t)
-			if t.status == statusRunning {
-				running++
-			}
-		} else {
-			outdated = append(outdated, t)
-		}
-	}
-	if missing := v.desired - len(current); missing > 0 && !now.Before(v.retryAt) {
-		s.startTasks(v, missing, now)
-	}
-	if surplus := len(current) - v.desired; surplus > 0 {
-		s.stopTasks(v, oldestPendingFirst(current)[:surplus], now)
-	}
-	if keep := v.desired - running; len(outdated) > max(keep, 0) {
-		s.stopTasks(v, outdated[:len(outdated)-max(keep, 0)], now)
-	}
-	if steady := running == v.desired && len(current) == v.desired && len(outdated) == 0; steady != v.settled {
-		v.settled = steady
-		if steady {
-			v.failedTasks = 0
-			v.sayf(now, "has reached a steady state.")
-		}
-	}
-}
-
-// oldestPendingFirst orders tasks as a scale-in takes them: what does not run
-// yet, newest first, then what runs longest.
-func oldestPendingFirst(tasks []*task) []*task {
-	sorted := slices.Clone(tasks)
-	slices.SortStableFunc(sorted, func(a, b *task) int {
-		pendingA, pendingB := a.status == statusPending, b.status == statusPending
-		switch {
-		case pendingA && !pendingB:
-			return -1
-		case pendingB && !pendingA:
-			return 1
-		case pendingA:
-			return b.created.Compare(a.created)
-		default:
-			return a.created.Compare(b.created)
-		}
-	})
-	return sorted
-}
-
-func (s *Server) startTasks(v *service, count int, now time.Time) {
-	names := make([]string, 0, count)
-	for range count {
-		t := s.newTask(v.cluster, v.definition, now)
-		t.service, t.group = v, "service:"+v.name
-		names = append(names, "(task "+t.id+")")
-	}
-	v.sayf(now, "has started %d tasks: %s.", count, strings.Join(names, " "))
-}
-
 // newTask adds a pending task; the caller holds the lock.
 func (s *Server) newTask(cluster string, d *definition, now time.Time) *task {
 	id := newID()
@@ -116,21 +49,12 @@ func (s *Server) newTask(cluster string, d *definition, now time.Time) *task {
 	return t
 }
 
-func (s *Server) stopTasks(v *service, tasks []*task, now time.Time) {
-	names := make([]string, 0, len(tasks))
-	for _, t := range tasks {
-		s.stop(t, "ServiceSchedulerInitiated", "Scaling activity initiated by (deployment "+v.deploymentID+")", now)
-		names = append(names, "(task "+t.id+")")
-	}
-	v.sayf(now, "has stopped %d running tasks: %s.", len(tasks), strings.Join(names, " "))
-}
-
 // stop asks a task to end; what never ran is stopped at once.
 func (s *Server) stop(t *task, code, reason string, now time.Time) {
 	if t.desired == statusStopped {
 		return
 	}
-	t.desired, t.stopCode, t.stoppedReason = statusStopped, code, reason
+	t.desired, t.stopCode, t.stoppedReason, t.stopping = statusStopped, code, reason, now
 	if t.process == nil {
 		t.status, t.stopped = statusStopped, now
 		return
@@ -148,7 +72,7 @@ func stopTimeout(d *definition) time.Duration {
 
 // launch starts a task's process, and a goroutine that waits for its end.
 func (s *Server) launch(t *task, now time.Time) {
-	process, err := s.options.Launcher.Launch(t.id, t.definition.container())
+	process, err := s.options.Launcher.Launch(t.id, t.container(s.agentEnvironment(t.id)))
 	if err != nil {
 		t.desired, t.status, t.stopped = statusStopped, statusStopped, now
 		t.stopCode, t.stoppedReason = "TaskFailedToStart", "CannotPullContainerError: "+err.Error()
@@ -171,28 +95,11 @@ func (s *Server) ended(t *task, exitCode int) {
 		t.stopCode, t.stoppedReason = "EssentialContainerExited", "Essential container in task exited"
 		if now.Sub(t.started) < quickDeath {
 			s.failed(t, now)
-		} else if t.service != nil {
-			t.service.failuresInARow = 0
+		} else if t.deployment != nil {
+			t.deployment.failuresInARow = 0
 		}
 	}
 	s.poke()
-}
-
-// failed counts a task that did not start, and holds back the next ones ever
-// longer, as the service scheduler's throttling does.
-func (s *Server) failed(t *task, now time.Time) {
-	v := t.service
-	if v == nil {
-		return
-	}
-	v.failedTasks++
-	v.failuresInARow++
-	if v.failuresInARow < 3 {
-		return
-	}
-	wait := min(time.Second<<min(v.failuresInARow, 10), longestBackoff)
-	v.retryAt = now.Add(wait)
-	v.sayf(now, "is unable to consistently start tasks successfully. For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.")
 }
 
 // next is how long nothing happens by itself.
@@ -201,6 +108,9 @@ func (s *Server) next(now time.Time) time.Duration {
 	for _, t := range s.tasks {
 		if t.status == statusPending && t.desired == statusRunning {
 			wait = min(wait, t.startAt.Sub(now))
+		}
+		if settles := t.started.Add(s.options.SettleAfter); t.status == statusRunning && settles.After(now) {
+			wait = min(wait, settles.Sub(now))
 		}
 	}
 	wait = min(wait, s.killLocked(now))
@@ -258,11 +168,18 @@ func (s *Server) forget() {
 	})
 }
 
-func (d *definition) container() Container {
-	first := d.Input.ContainerDefinitions[0]
-	environment := make([]string, 0, len(first.Environment))
-	for _, pair := range first.Environment {
+// container is what the task runs, after the overrides of who started it.
+func (t *task) container(environment []string) Container {
+	first := t.definition.Input.ContainerDefinitions[0]
+	command, pairs := first.Command, first.Environment
+	if t.override != nil {
+		pairs = slices.Concat(pairs, t.override.Environment)
+		if t.override.Command != nil {
+			command = t.override.Command
+		}
+	}
+	for _, pair := range pairs {
 		environment = append(environment, fmt.Sprintf("%s=%s", pair.Name, pair.Value))
 	}
-	return Container{Image: first.Image, Command: first.Command, Environment: environment}
+	return Container{Image: first.Image, Command: command, Environment: environment}
 }

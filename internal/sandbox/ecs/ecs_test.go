@@ -58,7 +58,7 @@ func open(t *testing.T, startLag time.Duration) *house {
 		defer h.mu.Unlock()
 		h.lines = append(h.lines, line)
 	})
-	h.server = New(Options{Account: "123456789012", Region: "us-east-1", Launcher: programs, StartLag: startLag})
+	h.server = New(Options{Account: "123456789012", Region: "us-east-1", Launcher: programs, StartLag: startLag, SettleAfter: 100 * time.Millisecond})
 	endpoint := httptest.NewServer(h.server)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -234,9 +234,10 @@ func TestANewTaskDefinitionReplacesTheTasks(t *testing.T) {
 		ids := h.server.Running()
 		return len(ids) == 2 && ids[0] != before[0] && ids[1] != before[1] && ids[0] != before[1]
 	})
-	if got := h.service(t).Deployments[0].RolloutState; got != types.DeploymentRolloutStateCompleted {
-		t.Errorf("rollout %s", got)
-	}
+	eventually(t, "the rollout is complete", func() bool {
+		all := h.service(t).Deployments
+		return len(all) == 1 && all[0].RolloutState == types.DeploymentRolloutStateCompleted
+	})
 }
 
 func TestErrorsAreTypedAsAWSTypesThem(t *testing.T) {

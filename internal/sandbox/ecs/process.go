@@ -8,8 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Programs launches containers as processes of this machine.
@@ -100,6 +102,22 @@ type processHandle struct {
 
 func (p *processHandle) Signal() { _ = syscall.Kill(-p.command.Process.Pid, syscall.SIGTERM) }
 func (p *processHandle) Kill()   { _ = syscall.Kill(-p.command.Process.Pid, syscall.SIGKILL) }
+
+// Usage reads what Linux tells of the process in /proc, see proc_pid_stat(5).
+func (p *processHandle) Usage() (spent time.Duration, resident int64, known bool) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.command.Process.Pid))
+	_, fields, found := strings.Cut(string(text), ") ") // the name before may hold anything
+	values := strings.Fields(fields)
+	if err != nil || !found || len(values) < 22 {
+		return 0, 0, false
+	}
+	number := func(field int) int64 { // fields count from 3 behind the name
+		n, _ := strconv.ParseInt(values[field-3], 10, 64)
+		return n
+	}
+	const tick = time.Second / 100 // USER_HZ, which is 100 on every platform that Go runs on
+	return time.Duration(number(14)+number(15)) * tick, number(24) * int64(os.Getpagesize()), true
+}
 
 // Wait returns the exit code, 128 and the signal's number for one that was
 // killed, as a container's is.

@@ -6,11 +6,13 @@
 //	PENDING ──start lag──▶ RUNNING ──SIGTERM──▶ DEACTIVATING ──▶ STOPPED
 //	                          └────────dies────────────────────────▲
 //
-// Start with Server and converge.go.
+// Start with Server, then deployment.go (what a service does) and converge.go
+// (what a task does).
 package ecs
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -52,7 +54,15 @@ type Options struct {
 	Launcher Launcher
 	// StartLag is from a task's creation until it runs, give or take a fifth.
 	StartLag time.Duration
+	// SettleAfter is how long a task must have run to count for the steady
+	// state; DefaultSettle when zero.
+	SettleAfter time.Duration
+	// Endpoint is where containers reach Agent; empty: they are told of none.
+	Endpoint string
 }
+
+// DefaultSettle is long enough for a program that can't work to have died.
+const DefaultSettle = 2 * time.Second
 
 // Server is the stand-in, an http.Handler that is safe for concurrent use.
 // Nothing starts until Run.
@@ -65,9 +75,11 @@ type Server struct {
 	mu          sync.Mutex
 	startLag    time.Duration
 	clusters    map[string]time.Time
-	definitions map[string][]*definition // by family; revision n at n-1
-	services    map[string]*service      // by cluster/name
-	tasks       []*task                  // all, stopped ones bounded
+	definitions map[string][]*definition   // by family; revision n at n-1
+	services    map[string]*service        // by cluster/name
+	tasks       []*task                    // all, stopped ones bounded
+	tags        map[string][]tag           // by ARN
+	settings    map[string]json.RawMessage // of clusters, as they were given
 }
 
 // keepStopped is how many stopped tasks stay to be described.
@@ -83,20 +95,18 @@ type definition struct {
 }
 
 type service struct {
-	cluster, name  string
-	arn            string
-	desired        int
-	definition     *definition
-	created        time.Time
-	updated        time.Time // of the deployment
-	deploymentID   string
-	failedTasks    int
-	failuresInARow int
-	retryAt        time.Time // no start before: what keeps failing is throttled
-	events         []event
-	settled        bool // the steady state was announced
-	deleted        bool
-	input          createServiceInput
+	cluster, name string
+	arn           string
+	desired       int
+	created       time.Time
+	configuration deploymentConfiguration
+	deployments   []*deployment // the primary one first
+	completed     *deployment   // the last that completed: where a rollback goes
+	events        []event       // newest first
+	settled       bool          // the steady state was announced
+	stuck         bool          // it was said that the configuration blocks the deployment
+	deleted       bool
+	input         createServiceInput
 }
 
 type event struct {
@@ -107,23 +117,34 @@ type event struct {
 
 type task struct {
 	id, arn, cluster, group string
-	service                 *service // nil: started by RunTask
+	service                 *service    // nil: started by RunTask
+	deployment              *deployment // nil: as above
 	definition              *definition
+	startedBy               string
 	desired, status         string
 	created, startAt        time.Time
-	started, stopped        time.Time
+	started                 time.Time
+	stopping, stopped       time.Time          // asked to, and done
+	override                *containerOverride // of RunTask
 	stoppedReason, stopCode string
 	exitCode                *int
 	process                 Process
 	killAt                  time.Time // zero: not asked to stop
 	killed                  bool
+	protectedUntil          time.Time     // zero: not protected
+	spent                   time.Duration // processor time, at measured
+	measured                time.Time
 }
 
 // New returns a Server without clusters.
 func New(o Options) *Server {
+	if o.SettleAfter == 0 {
+		o.SettleAfter = DefaultSettle
+	}
 	s := &Server{
 		options: o, startLag: o.StartLag, wake: make(chan struct{}, 1),
 		clusters: map[string]time.Time{}, definitions: map[string][]*definition{}, services: map[string]*service{},
+		tags: map[string][]tag{}, settings: map[string]json.RawMessage{},
 	}
 	s.ops = map[string]awswire.Op{
 		"CreateCluster":            awswire.JSON(s.createCluster),
@@ -142,6 +163,12 @@ func New(o Options) *Server {
 		"StopTask":                 awswire.JSON(s.stopTask),
 		"ListTasks":                awswire.JSON(s.listTasks),
 		"DescribeTasks":            awswire.JSON(s.describeTasks),
+		"DeleteCluster":            awswire.JSON(s.deleteCluster),
+		"UpdateTaskProtection":     awswire.JSON(s.updateTaskProtection),
+		"GetTaskProtection":        awswire.JSON(s.getTaskProtection),
+		"TagResource":              awswire.JSON(s.tagResource),
+		"UntagResource":            awswire.JSON(s.untagResource),
+		"ListTagsForResource":      awswire.JSON(s.listTags),
 	}
 	return s
 }
@@ -233,6 +260,9 @@ func (s *Server) lag() time.Duration {
 func newID() string {
 	return fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64()) //nolint:gosec // a name, no secret
 }
+
+// newDigits is how deployments are numbered.
+func newDigits() string { return fmt.Sprintf("%019d", rand.Int64()) } //nolint:gosec // a name, no secret
 
 func (v *service) sayf(now time.Time, format string, args ...any) {
 	message := fmt.Sprintf("(service %s) "+format, append([]any{v.name}, args...)...)

@@ -8,62 +8,67 @@ import (
 
 // The shapes of the wire: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/.
 
+// registerInput keeps what it does not understand, to give it back.
 type registerInput struct {
+	registerFields
+	all map[string]json.RawMessage
+}
+
+type registerFields struct {
 	Family                  string                `json:"family"`
 	ContainerDefinitions    []containerDefinition `json:"containerDefinitions"`
-	CPU                     string                `json:"cpu,omitempty"`
-	Memory                  string                `json:"memory,omitempty"`
-	NetworkMode             string                `json:"networkMode,omitempty"`
-	TaskRoleArn             string                `json:"taskRoleArn,omitempty"`
-	ExecutionRoleArn        string                `json:"executionRoleArn,omitempty"`
-	RequiresCompatibilities []string              `json:"requiresCompatibilities,omitempty"`
+	CPU                     string                `json:"cpu"`
+	Memory                  string                `json:"memory"`
+	RequiresCompatibilities []string              `json:"requiresCompatibilities"`
+	Tags                    []tag                 `json:"tags"`
 }
 
-// containerDefinition keeps what it does not understand, and gives it back.
+func (in *registerInput) UnmarshalJSON(data []byte) error {
+	if err := json.Unmarshal(data, &in.all); err != nil {
+		return err
+	}
+	delete(in.all, "tags") // they are beside the definition, not in it
+	return json.Unmarshal(data, &in.registerFields)
+}
+
 type containerDefinition struct {
-	containerFields
-	all json.RawMessage
-}
-
-type containerFields struct {
 	Name        string   `json:"name"`
 	Image       string   `json:"image"`
 	Command     []string `json:"command"`
 	StopTimeout *int     `json:"stopTimeout"`
-	Environment []struct {
-		Name  string `json:"name"`
-		Value string `json:"value"`
-	} `json:"environment"`
+	Environment []pair   `json:"environment"`
 }
 
-func (c *containerDefinition) UnmarshalJSON(data []byte) error {
-	c.all = append(json.RawMessage{}, data...)
-	return json.Unmarshal(data, &c.containerFields)
+type pair struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
 }
-
-func (c containerDefinition) MarshalJSON() ([]byte, error) { return c.all, nil }
 
 type definitionInput struct {
-	TaskDefinition string `json:"taskDefinition"`
-	FamilyPrefix   string `json:"familyPrefix"`
+	TaskDefinition string   `json:"taskDefinition"`
+	FamilyPrefix   string   `json:"familyPrefix"`
+	Status         string   `json:"status"`
+	Sort           string   `json:"sort"`
+	Include        []string `json:"include"`
 }
 
 type definitionAnswer struct {
-	TaskDefinition *definitionShape `json:"taskDefinition"`
-}
-
-type definitionShape struct {
-	registerInput
-	Arn          string  `json:"taskDefinitionArn"`
-	Revision     int     `json:"revision"`
-	Status       string  `json:"status"`
-	RegisteredAt float64 `json:"registeredAt"`
+	TaskDefinition map[string]any `json:"taskDefinition"`
+	Tags           []tag          `json:"tags,omitempty"`
 }
 
 func (d *definition) name() string { return fmt.Sprintf("%s:%d", d.Family, d.Revision) }
 
-func (d *definition) shape() *definitionShape {
-	return &definitionShape{d.Input, d.Arn, d.Revision, d.Status, epoch(d.Registered)}
+// shape is the definition as it was given, and what ECS adds.
+func (d *definition) shape() map[string]any {
+	shape := map[string]any{
+		"taskDefinitionArn": d.Arn, "revision": d.Revision, "status": d.Status, "registeredAt": epoch(d.Registered),
+		"volumes": []any{}, "placementConstraints": []any{}, "compatibilities": []string{"EC2", "FARGATE"},
+	}
+	for name, value := range d.Input.all {
+		shape[name] = value
+	}
+	return shape
 }
 
 type failure struct {
@@ -93,10 +98,16 @@ type clusterShape struct {
 	RunningTasks int    `json:"runningTasksCount"`
 	PendingTasks int    `json:"pendingTasksCount"`
 	Services     int    `json:"activeServicesCount"`
+
+	Settings json.RawMessage `json:"settings,omitempty"`
+	Tags     []tag           `json:"tags,omitempty"`
 }
 
 func (s *Server) clusterShape(name string) clusterShape {
-	shape := clusterShape{Arn: s.arn("cluster", name), Name: name, Status: "ACTIVE"}
+	shape := clusterShape{
+		Arn: s.arn("cluster", name), Name: name, Status: "ACTIVE",
+		Settings: s.settings[name], Tags: s.tags[s.arn("cluster", name)],
+	}
 	for _, v := range s.services {
 		if v.cluster == name && !v.deleted {
 			shape.Services++
@@ -114,27 +125,48 @@ func (s *Server) clusterShape(name string) clusterShape {
 	return shape
 }
 
+// createServiceInput has what the sandbox acts on; of echo, what it only gives
+// back.
 type createServiceInput struct {
-	Cluster              string          `json:"cluster"`
-	ServiceName          string          `json:"serviceName"`
-	TaskDefinition       string          `json:"taskDefinition"`
-	DesiredCount         int             `json:"desiredCount"`
-	LaunchType           string          `json:"launchType"`
-	NetworkConfiguration json.RawMessage `json:"networkConfiguration"`
+	Cluster                 string                  `json:"cluster"`
+	ServiceName             string                  `json:"serviceName"`
+	TaskDefinition          string                  `json:"taskDefinition"`
+	DesiredCount            int                     `json:"desiredCount"`
+	DeploymentConfiguration deploymentConfiguration `json:"deploymentConfiguration"`
+	Tags                    []tag                   `json:"tags"`
+	echo
+}
+
+type echo struct {
+	LaunchType             string          `json:"launchType,omitempty"`
+	PlatformVersion        string          `json:"platformVersion,omitempty"`
+	NetworkConfiguration   json.RawMessage `json:"networkConfiguration,omitempty"`
+	DeploymentController   json.RawMessage `json:"deploymentController,omitempty"`
+	CapacityProviders      json.RawMessage `json:"capacityProviderStrategy,omitempty"`
+	LoadBalancers          json.RawMessage `json:"loadBalancers,omitempty"`
+	ServiceRegistries      json.RawMessage `json:"serviceRegistries,omitempty"`
+	PropagateTags          string          `json:"propagateTags,omitempty"`
+	ZoneRebalancing        string          `json:"availabilityZoneRebalancing,omitempty"`
+	EnableECSManagedTags   bool            `json:"enableECSManagedTags"`
+	EnableExecuteCommand   bool            `json:"enableExecuteCommand"`
+	HealthCheckGracePeriod *int            `json:"healthCheckGracePeriodSeconds,omitempty"`
 }
 
 type describeServicesInput struct {
 	Cluster  string   `json:"cluster"`
 	Services []string `json:"services"`
+	Include  []string `json:"include"`
 }
 
 type updateServiceInput struct {
-	Cluster            string `json:"cluster"`
-	Service            string `json:"service"`
-	DesiredCount       *int   `json:"desiredCount"`
-	TaskDefinition     string `json:"taskDefinition"`
-	ForceNewDeployment bool   `json:"forceNewDeployment"`
-	Force              bool   `json:"force"`
+	Cluster                 string                   `json:"cluster"`
+	Service                 string                   `json:"service"`
+	DesiredCount            *int                     `json:"desiredCount"`
+	TaskDefinition          string                   `json:"taskDefinition"`
+	ForceNewDeployment      bool                     `json:"forceNewDeployment"`
+	Force                   bool                     `json:"force"`
+	NetworkConfiguration    json.RawMessage          `json:"networkConfiguration"`
+	DeploymentConfiguration *deploymentConfiguration `json:"deploymentConfiguration"`
 }
 
 type serviceAnswer struct {
@@ -144,34 +176,37 @@ type serviceAnswer struct {
 }
 
 type serviceShape struct {
-	Arn                  string            `json:"serviceArn"`
-	Name                 string            `json:"serviceName"`
-	ClusterArn           string            `json:"clusterArn"`
-	Status               string            `json:"status"`
-	DesiredCount         int               `json:"desiredCount"`
-	RunningCount         int               `json:"runningCount"`
-	PendingCount         int               `json:"pendingCount"`
-	LaunchType           string            `json:"launchType,omitempty"`
-	TaskDefinition       string            `json:"taskDefinition"`
-	NetworkConfiguration json.RawMessage   `json:"networkConfiguration,omitempty"`
-	CreatedAt            float64           `json:"createdAt"`
-	SchedulingStrategy   string            `json:"schedulingStrategy"`
-	Deployments          []deploymentShape `json:"deployments"`
-	Events               []event           `json:"events"`
+	echo
+	Arn                string                  `json:"serviceArn"`
+	Name               string                  `json:"serviceName"`
+	ClusterArn         string                  `json:"clusterArn"`
+	Status             string                  `json:"status"`
+	DesiredCount       int                     `json:"desiredCount"`
+	RunningCount       int                     `json:"runningCount"`
+	PendingCount       int                     `json:"pendingCount"`
+	TaskDefinition     string                  `json:"taskDefinition"`
+	CreatedAt          float64                 `json:"createdAt"`
+	SchedulingStrategy string                  `json:"schedulingStrategy"`
+	Configuration      deploymentConfiguration `json:"deploymentConfiguration"`
+	Deployments        []deploymentShape       `json:"deployments"`
+	Events             []event                 `json:"events"`
+	Tags               []tag                   `json:"tags,omitempty"`
 }
 
 type deploymentShape struct {
-	ID             string  `json:"id"`
-	Status         string  `json:"status"`
-	TaskDefinition string  `json:"taskDefinition"`
-	DesiredCount   int     `json:"desiredCount"`
-	RunningCount   int     `json:"runningCount"`
-	PendingCount   int     `json:"pendingCount"`
-	FailedTasks    int     `json:"failedTasks"`
-	CreatedAt      float64 `json:"createdAt"`
-	UpdatedAt      float64 `json:"updatedAt"`
-	LaunchType     string  `json:"launchType,omitempty"`
-	RolloutState   string  `json:"rolloutState"`
+	ID             string          `json:"id"`
+	Status         string          `json:"status"`
+	TaskDefinition string          `json:"taskDefinition"`
+	DesiredCount   int             `json:"desiredCount"`
+	RunningCount   int             `json:"runningCount"`
+	PendingCount   int             `json:"pendingCount"`
+	FailedTasks    int             `json:"failedTasks"`
+	CreatedAt      float64         `json:"createdAt"`
+	UpdatedAt      float64         `json:"updatedAt"`
+	LaunchType     string          `json:"launchType,omitempty"`
+	Network        json.RawMessage `json:"networkConfiguration,omitempty"`
+	RolloutState   string          `json:"rolloutState"`
+	Reason         string          `json:"rolloutStateReason"`
 }
 
 func (s *Server) serviceShape(v *service) serviceShape {
@@ -180,31 +215,38 @@ func (s *Server) serviceShape(v *service) serviceShape {
 		status = "INACTIVE"
 	}
 	shape := serviceShape{
-		Arn: v.arn, Name: v.name, ClusterArn: s.arn("cluster", v.cluster), Status: status, DesiredCount: v.desired,
-		LaunchType: v.input.LaunchType, TaskDefinition: v.definition.Arn, NetworkConfiguration: v.input.NetworkConfiguration,
-		CreatedAt: epoch(v.created), SchedulingStrategy: "REPLICA", Events: append([]event{}, v.events...),
+		echo: v.input.echo, Arn: v.arn, Name: v.name, ClusterArn: s.arn("cluster", v.cluster), Status: status, DesiredCount: v.desired,
+		TaskDefinition: v.primary().definition.Arn, CreatedAt: epoch(v.created), SchedulingStrategy: "REPLICA",
+		Configuration: v.configuration, Deployments: []deploymentShape{}, Events: append([]event{}, v.events...),
 	}
-	primary := deploymentShape{
-		ID: v.deploymentID, Status: "PRIMARY", TaskDefinition: v.definition.Arn, DesiredCount: v.desired, FailedTasks: v.failedTasks,
-		CreatedAt: epoch(v.updated), UpdatedAt: epoch(v.updated), LaunchType: v.input.LaunchType, RolloutState: "COMPLETED",
+	for i, d := range v.deployments {
+		one := deploymentShape{
+			ID: d.id, Status: "ACTIVE", TaskDefinition: d.definition.Arn, FailedTasks: d.failedTasks, CreatedAt: epoch(d.created),
+			UpdatedAt: epoch(d.updated), LaunchType: v.input.LaunchType, Network: v.input.NetworkConfiguration,
+			RolloutState: d.rollout, Reason: d.reason,
+		}
+		if i == 0 {
+			one.Status, one.DesiredCount = "PRIMARY", v.desired
+		}
+		for _, t := range s.tasks {
+			switch {
+			case t.deployment != d:
+			case t.status == statusRunning:
+				one.RunningCount++
+			case t.status == statusPending:
+				one.PendingCount++
+			}
+		}
+		if i > 0 {
+			one.DesiredCount = one.RunningCount + one.PendingCount
+			if one.DesiredCount == 0 && d.rollout != rolloutFailed {
+				continue // drained
+			}
+		}
+		shape.RunningCount += one.RunningCount
+		shape.PendingCount += one.PendingCount
+		shape.Deployments = append(shape.Deployments, one)
 	}
-	for _, t := range s.tasks {
-		if t.service != v {
-			continue
-		}
-		running, pending := t.status == statusRunning, t.status == statusPending
-		if t.definition != v.definition && (running || pending) {
-			primary.RolloutState = "IN_PROGRESS"
-		}
-		if running {
-			shape.RunningCount++
-		}
-		if pending {
-			shape.PendingCount++
-		}
-	}
-	primary.RunningCount, primary.PendingCount = shape.RunningCount, shape.PendingCount
-	shape.Deployments = []deploymentShape{primary}
 	return shape
 }
 
@@ -212,6 +254,19 @@ type runTaskInput struct {
 	Cluster        string `json:"cluster"`
 	TaskDefinition string `json:"taskDefinition"`
 	Count          int    `json:"count"`
+	Group          string `json:"group"`
+	StartedBy      string `json:"startedBy"`
+	Overrides      struct {
+		Containers []containerOverride `json:"containerOverrides"`
+	} `json:"overrides"`
+}
+
+// containerOverride is what RunTask may give a container other than its
+// definition has.
+type containerOverride struct {
+	Name        string   `json:"name"`
+	Command     []string `json:"command"`
+	Environment []pair   `json:"environment"`
 }
 
 type stopTaskInput struct {
@@ -225,6 +280,7 @@ type listTasksInput struct {
 	ServiceName   string `json:"serviceName"`
 	Family        string `json:"family"`
 	DesiredStatus string `json:"desiredStatus"`
+	StartedBy     string `json:"startedBy"`
 }
 
 type describeTasksInput struct {
@@ -243,11 +299,17 @@ type taskShape struct {
 	ClusterArn        string           `json:"clusterArn"`
 	TaskDefinitionArn string           `json:"taskDefinitionArn"`
 	Group             string           `json:"group"`
+	StartedBy         string           `json:"startedBy,omitempty"`
+	CPU               string           `json:"cpu,omitempty"`
+	Memory            string           `json:"memory,omitempty"`
+	AvailabilityZone  string           `json:"availabilityZone"`
+	Connectivity      string           `json:"connectivity"`
 	LaunchType        string           `json:"launchType"`
 	LastStatus        string           `json:"lastStatus"`
 	DesiredStatus     string           `json:"desiredStatus"`
 	CreatedAt         float64          `json:"createdAt"`
 	StartedAt         *float64         `json:"startedAt,omitempty"`
+	StoppingAt        *float64         `json:"stoppingAt,omitempty"`
 	StoppedAt         *float64         `json:"stoppedAt,omitempty"`
 	StopCode          string           `json:"stopCode,omitempty"`
 	StoppedReason     string           `json:"stoppedReason,omitempty"`
@@ -255,6 +317,9 @@ type taskShape struct {
 }
 
 type containerShape struct {
+	Arn        string `json:"containerArn"`
+	TaskArn    string `json:"taskArn"`
+	Reason     string `json:"reason,omitempty"`
 	Name       string `json:"name"`
 	Image      string `json:"image"`
 	LastStatus string `json:"lastStatus"`
@@ -266,8 +331,9 @@ func (s *Server) taskShape(t *task) taskShape {
 	return taskShape{
 		Arn: t.arn, ClusterArn: s.arn("cluster", t.cluster), TaskDefinitionArn: t.definition.Arn, Group: t.group, LaunchType: "FARGATE",
 		LastStatus: t.status, DesiredStatus: t.desired, CreatedAt: epoch(t.created), StartedAt: optional(t.started), StoppedAt: optional(t.stopped),
-		StopCode: t.stopCode, StoppedReason: t.stoppedReason,
-		Containers: []containerShape{{Name: first.Name, Image: first.Image, LastStatus: t.status, ExitCode: t.exitCode}},
+		StopCode: t.stopCode, StoppedReason: t.stoppedReason, StoppingAt: optional(t.stopping), StartedBy: t.startedBy,
+		CPU: t.definition.Input.CPU, Memory: t.definition.Input.Memory, AvailabilityZone: s.options.Region + "a", Connectivity: "CONNECTED",
+		Containers: []containerShape{{Arn: s.arn("container", t.cluster+"/"+t.id+"/"+t.id[:8]), TaskArn: t.arn, Name: first.Name, Image: first.Image, LastStatus: t.status, ExitCode: t.exitCode}},
 	}
 }
 
@@ -277,4 +343,9 @@ func optional(t time.Time) *float64 {
 	}
 	seconds := epoch(t)
 	return &seconds
+}
+
+type tag struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
 }
