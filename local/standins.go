@@ -31,6 +31,7 @@ type standIns struct {
 	sqs      *sqs.Service
 	twilio   *twilio.Server
 	ecs      *ecs.Server
+	metrics  *cloudwatch.Server
 
 	server    *http.Server
 	programs  *ecs.Programs
@@ -57,14 +58,14 @@ func startStandIns(ctx context.Context, o *options, programs binaries, taskLog i
 			return nil, errors.Join(err, listener.Close())
 		}
 	}
-	metrics := cloudwatch.New(cloudwatch.Options{Delay: o.MetricsDelay, Sample: s.sample})
-	s.programs = ecs.NewPrograms(map[string]string{workerImage: programs.worker}, awsEnvironment(s.endpoint), logTo(taskLog))
-	s.ecs = ecs.New(ecs.Options{Account: o.Account, Region: region, Launcher: s.programs, StartLag: o.StartLag})
+	s.metrics = cloudwatch.New(cloudwatch.Options{Delay: o.MetricsDelay, Sample: s.sample, Usage: s.usage})
+	s.programs = ecs.NewPrograms(map[string]string{workerImage: programs.worker}, awsEnvironment(s.endpoint), s.logTo(taskLog))
+	s.ecs = ecs.New(ecs.Options{Account: o.Account, Region: region, Launcher: s.programs, StartLag: o.StartLag, Endpoint: s.endpoint})
 	door := sandbox.New(o.Account, region, s.sqs)
-	door.CloudWatch, door.ECS = metrics, s.ecs
+	door.CloudWatch, door.ECS, door.Agent = s.metrics, s.ecs, s.ecs.Agent()
 	s.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: s.handler(door)}
 	s.others.Go(func() { serveHTTP(s.server, listener) })
-	s.others.Go(func() { _ = metrics.Run(ctx) })
+	s.others.Go(func() { _ = s.metrics.Run(ctx) })
 	ecsCtx, stopECS := context.WithCancel(context.WithoutCancel(ctx))
 	s.stopECS, s.ecsEnded = stopECS, make(chan error, 1)
 	go func() { s.ecsEnded <- s.ecs.Run(ecsCtx) }()
@@ -86,6 +87,15 @@ func (s *standIns) sample() []cloudwatch.QueueSample {
 	samples := make([]cloudwatch.QueueSample, len(queues))
 	for i, q := range queues {
 		samples[i] = cloudwatch.QueueSample(q)
+	}
+	return samples
+}
+
+func (s *standIns) usage() []cloudwatch.UsageSample {
+	tasks := s.ecs.Usage()
+	samples := make([]cloudwatch.UsageSample, len(tasks))
+	for i, t := range tasks {
+		samples[i] = cloudwatch.UsageSample(t)
 	}
 	return samples
 }
@@ -116,12 +126,16 @@ func (s *standIns) stop(fall context.CancelFunc) error {
 	return err
 }
 
-// logTo writes each line of a task behind the first part of its id.
-func logTo(w io.Writer) func(taskID, line string) {
+// logTo writes each line of a task behind the first part of its id. Metrics
+// among the lines become CloudWatch's, as CloudWatch Logs makes them.
+func (s *standIns) logTo(w io.Writer) func(taskID, line string) {
 	var mu sync.Mutex
 	return func(taskID, line string) {
 		mu.Lock()
 		defer mu.Unlock()
+		if err := s.metrics.Ingest([]byte(line)); err != nil {
+			_, _ = fmt.Fprintf(w, "%s dropped by CloudWatch: %s\n", taskID[:8], err)
+		}
 		_, _ = fmt.Fprintf(w, "%s %s\n", taskID[:8], strings.TrimSpace(line))
 	}
 }

@@ -62,7 +62,7 @@ func runSystem(ctx context.Context, o *options, streams cli.Streams) (err error)
 	}
 	controllerCtx, stopController := context.WithCancel(standing)
 	defer stopController()
-	ended, err := startController(controllerCtx, programs.controller, controllerEnvironment(o, database, s.endpoint), filepath.Join(logs, "controller.log"))
+	ended, err := startController(controllerCtx, programs.controller, controllerEnvironment(o, database, s.endpoint), filepath.Join(logs, "controller.log"), s.metrics.Ingest)
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ type AWS struct {
 	SQS, SNS                http.Handler
 	CloudWatch              http.Handler
 	ECS, AutoScaling        http.Handler
+	Agent                   http.Handler // what ECS\'s containers ask, under /_ecs/
 	S3, SSM, SecretsManager http.Handler
 }
 

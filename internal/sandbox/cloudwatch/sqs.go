@@ -29,6 +29,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.usage = func() []UsageSample { return nil }
 	}
 	before := byName(s.sample())
+	s.usage() // measured from here on
 	for {
 		start := time.Now().Truncate(resolution)
 		if !sleep(ctx, time.Until(start.Add(resolution))) {
