@@ -33,37 +33,33 @@ func defaultScalingSpec() ScalingSpec {
 	}
 }
 
-// defaultBehavior is the HorizontalPodAutoscaler's for going up, and its own
-// for going down.
+// defaultBehavior lets the decision act at once. The HorizontalPodAutoscaler's
+// own limits calm a rule that forgets what it has just done; the decision here
+// counts the tasks that are starting, tells noise from change by what it
+// learned, and holds what it does not know, so that a limit would only make
+// messages late or tasks idle. What bounds a mistake is minTasks and maxTasks.
 func defaultBehavior() Behavior {
 	return Behavior{
 		ScaleUp: ScalingRules{
-			// Late is worse than dear: a burst is followed at once.
+			// Late is worse than dear: a burst is followed at once. A dump of
+			// 20,000 needs 40 tasks now, and four every 15 s would take minutes.
 			StabilizationWindow: 0,
-			Tolerance:           0.1,
-			SelectPolicy:        SelectMax,
+			// One task of ten is a tenth of the bill; the need is steady enough
+			// to be followed to the task.
+			Tolerance:    0,
+			SelectPolicy: SelectMax,
 			Policies: []RatePolicy{
-				{Type: PercentPolicy, Value: 100, Period: 15 * time.Second},
-				{Type: TasksPolicy, Value: 4, Period: 15 * time.Second},
+				{Type: PercentPolicy, Value: 900, Period: 15 * time.Second},
+				{Type: TasksPolicy, Value: 100, Period: 15 * time.Second},
 			},
 		},
 		ScaleDown: ScalingRules{
-			// Not the HPA's 5 m: tasks that are starting are counted, so no
-			// hold-down is needed against flapping, and each costs money (60 s
-			// 5 % of the task-hours, 5 m 26 %). One minute is what Fargate
-			// bills at least for a task, so going down faster saves little
-			// and starts tasks twice.
-			StabilizationWindow: time.Minute,
-			Tolerance:           0.1,
+			// A hold-down of 60 s costs 5 % of the task-hours, HPA's 5 m 26 %.
+			StabilizationWindow: 0,
+			Tolerance:           0,
 			SelectPolicy:        SelectMax,
-			// Half the fleet a minute: a wrong reading never empties it at
-			// once, and 40 idle tasks are 1 after about six minutes.
-			Policies: []RatePolicy{
-				{Type: PercentPolicy, Value: 50, Period: time.Minute},
-				// Half of one is none: without this, one of two idle tasks
-				// could stay.
-				{Type: TasksPolicy, Value: 1, Period: time.Minute},
-			},
+			// HPA's own.
+			Policies: []RatePolicy{{Type: PercentPolicy, Value: 100, Period: 15 * time.Second}},
 		},
 	}
 }

@@ -104,11 +104,11 @@ func TestAbsentFieldsGetDefaults(t *testing.T) {
 		Queues:  []config.QueueSpec{{Name: "q", MaxAge: time.Minute}},
 		Metrics: config.MetricsSpec{Source: config.SourceHybrid},
 		Behavior: config.Behavior{
-			ScaleUp: config.ScalingRules{Tolerance: 0.1, SelectPolicy: config.SelectMax, Policies: []config.RatePolicy{
-				{Type: config.PercentPolicy, Value: 100, Period: 15 * time.Second}, {Type: config.TasksPolicy, Value: 4, Period: 15 * time.Second},
+			ScaleUp: config.ScalingRules{SelectPolicy: config.SelectMax, Policies: []config.RatePolicy{
+				{Type: config.PercentPolicy, Value: 900, Period: 15 * time.Second}, {Type: config.TasksPolicy, Value: 100, Period: 15 * time.Second},
 			}},
-			ScaleDown: config.ScalingRules{StabilizationWindow: time.Minute, Tolerance: 0.1, SelectPolicy: config.SelectMax, Policies: []config.RatePolicy{
-				{Type: config.PercentPolicy, Value: 50, Period: time.Minute}, {Type: config.TasksPolicy, Value: 1, Period: time.Minute},
+			ScaleDown: config.ScalingRules{SelectPolicy: config.SelectMax, Policies: []config.RatePolicy{
+				{Type: config.PercentPolicy, Value: 100, Period: 15 * time.Second},
 			}},
 		},
 		Fallback: config.Fallback{After: 5 * time.Minute, Behavior: config.FallbackCurrentIfHigher, Tasks: 1},
@@ -130,7 +130,7 @@ func TestAStatedZeroIsHonoured(t *testing.T) {
 	if spec.MinTasks != 0 || spec.Fallback.Tasks != 0 || spec.Behavior.ScaleUp.Tolerance != 0 || down.StabilizationWindow != 0 || down.Tolerance != 0 {
 		t.Errorf("a stated 0 became a default: %+v", spec)
 	}
-	if len(down.Policies) != 2 || len(spec.Behavior.ScaleUp.Policies) != 2 {
+	if len(down.Policies) != 1 || len(spec.Behavior.ScaleUp.Policies) != 2 {
 		t.Errorf("policies that are absent lost their default: %+v", spec.Behavior)
 	}
 }

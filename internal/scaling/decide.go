@@ -185,7 +185,12 @@ func (d *deciding) reckon() {
 func (d *deciding) fleet() fleet {
 	s := d.capacity()
 	running := min(s.Running, s.Desired) // what is above is stopping
-	return fleet{running: running, starting: s.Desired - running, lag: d.state.Tasks.lag() + d.spec.Interval.Seconds()}
+	tasks, interval := &d.state.Tasks, d.spec.Interval.Seconds()
+	lag := tasks.lag() + interval
+	return fleet{
+		running: running, starting: s.Desired - running, lag: lag, longest: tasks.longest(), interval: interval,
+		share: tasks.startingWork(d.at, tasks.lag(), lag),
+	}
 }
 
 // finish writes the decision down, and what the next one must know of it.

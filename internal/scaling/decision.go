@@ -36,11 +36,12 @@ type QueueNeed struct {
 	Known        bool    `json:"known"`   // the depth is fresh
 	Backlog      float64 `json:"backlog"` // messages: visible, in flight, parked
 	InFlight     float64 `json:"inFlight"`
-	Age          float64 `json:"age"`          // seconds the oldest message waits; 0: unknown or none
-	Arrival      float64 `json:"arrival"`      // messages/s, estimated
-	ArrivalKnown bool    `json:"arrivalKnown"` // Arrival rests on at least one sample
-	PerTask      float64 `json:"perTask"`      // messages/s a task, estimated or told
-	Learned      bool    `json:"learned"`      // PerTask comes from observations
-	Drain        float64 `json:"drain"`        // seconds until the backlog is gone with Desired tasks; 0: empty or never
-	Why          string  `json:"why"`          // half a sentence: what set Need
+	Age          float64 `json:"age"`                // seconds the oldest message waits; 0: unknown or none
+	Arrival      float64 `json:"arrival"`            // messages/s, estimated
+	ArrivalKnown bool    `json:"arrivalKnown"`       // Arrival rests on at least one sample
+	PerTask      float64 `json:"perTask"`            // messages/s a task, estimated or told
+	Learned      bool    `json:"learned"`            // PerTask comes from observations
+	Foreseen     float64 `json:"foreseen,omitempty"` // messages of the dump that the calendar expects
+	Drain        float64 `json:"drain"`              // seconds until the backlog is gone with Desired tasks; 0: empty or never
+	Why          string  `json:"why"`                // half a sentence: what set Need
 }

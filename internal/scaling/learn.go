@@ -2,81 +2,168 @@ package scaling
 
 import (
 	"math"
+	"slices"
+	"time"
 
 	"github.com/novaura/acs-operator/config"
 )
 
-// zerosOfSilence is how many depths in a row, in flight counted, must be zero
-// to say that nothing arrives.
-const zerosOfSilence = 4
+const (
+	// zerosOfSilence is how many depths in a row, in flight counted, must be
+	// zero to say that nothing arrives while nobody counts what is sent.
+	zerosOfSilence = 4
+	// sampleEvery is the shortest time that a live sample counts over: in less,
+	// the counts' error is larger than what arrives.
+	sampleEvery = 12.0 // seconds
+	// settled is when a minute's metrics are no longer waited for.
+	settled = 4 * time.Minute
+)
 
 // learn takes one observation of a queue into what is remembered of it.
 func (q *queueMemory) learn(spec *config.QueueSpec, o Queue, tasks *taskMemory, now stamp) {
-	running := 0
-	if len(tasks.Running) > 0 {
-		running = tasks.Running[len(tasks.Running)-1].Tasks
-	}
-	newer := q.lookAt(o, running)
+	newer := q.lookAt(o, tasks.runningNow())
 	live := now.sub(q.Depth.At) <= liveWithin.Seconds()
-	served := o.Deleted
-	if served == nil {
-		served = o.Received
+	q.join(o)
+	if newer && live {
+		q.noteFlight(q.Depth)
 	}
 	limited := o.ProviderLimited != nil && *o.ProviderLimited
-	q.Service.observeMinute(served, tasks, func(from, to stamp) bool {
-		atLimit := spec.MaxThroughput > 0 && served.Value/served.Period > 0.9*spec.MaxThroughput
-		return q.busyThrough(from, to) && !limited && !atLimit
-	})
-	if newer && live {
+	for i := range q.Minutes {
+		q.learnMinute(spec, &q.Minutes[i], tasks, now, limited)
+	}
+	if newer {
 		q.learnLive(spec, tasks)
 	}
-	q.Arrival.observeMinute(o.Sent, live)
+	q.Service.Helped.turn(now)
+	q.Calendar.turn(q.knownUntil(now, live), now)
 }
 
-// learnLive reads the arrivals since the last look from two live depths: what
-// the backlog grew by, and what the tasks took away meanwhile. A queue near
-// empty tells nothing; one that shows nothing at all, not even in flight, again
-// and again, tells that nothing comes, until a count of sent messages says more.
+// knownUntil is the time up to which arrivals are known.
+func (q *queueMemory) knownUntil(now stamp, live bool) stamp {
+	if live {
+		return q.Depth.At
+	}
+	return min(max(q.Arrival.Minute, now.add(-2*settled)), now)
+}
+
+// learnMinute learns from a minute once all that it needs is told.
+func (q *queueMemory) learnMinute(spec *config.QueueSpec, m *minuteCounts, tasks *taskMemory, now stamp, limited bool) {
+	if m.Sent >= 0 && m.End > q.Arrival.Minute {
+		q.learnArrivals(*m)
+	}
+	work := m.Served
+	if work < 0 && !m.End.within(settled, now) {
+		work = m.Received
+	}
+	waitForDepth := q.Depth.At < m.End && m.End.within(settled, now)
+	if m.Done || work < 0 || waitForDepth {
+		return
+	}
+	m.Done = true
+	q.learnFlight(*m)
+	ran, steady, known := tasks.seconds(m.begin(), m.End)
+	if period := float64(m.Period); known && ran >= period/2 {
+		rate := float64(work) / period
+		atLimit := limited || spec.MaxThroughput > 0 && rate > 0.9*spec.MaxThroughput
+		s := served{end: m.End, rate: rate, tasks: ran / period, busy: q.busyThrough(m.begin(), m.End) && !atLimit, steady: steady}
+		if s.busy || work > 0 {
+			q.Service.learn(s)
+		}
+		if s.busy && steady && q.Service.Idle == 0 {
+			q.Service.Helped.compare(s)
+		}
+	}
+}
+
+// learnArrivals takes a count of sent messages in, less the dumps in it.
+func (q *queueMemory) learnArrivals(m minuteCounts) {
+	count := float64(m.Sent)
+	usual := q.Arrival.Rate * float64(m.Period)
+	inIt := func(d dump) bool { return d.At.add(time.Second) >= m.begin() && d.At < m.End }
+	if i := slices.IndexFunc(q.Calendar.Dumps, inIt); i >= 0 && q.Arrival.At != 0 {
+		if count > usual+q.Calendar.Dumps[i].Size/2 {
+			q.Calendar.correct(i, count-usual)
+		}
+		count = min(count, usual)
+	}
+	if d, found := q.Arrival.observeMinute(m.End, float64(m.Period), count); found {
+		q.noteDump(d)
+	}
+}
+
+// learnFlight learns how long a message is in flight (Little's law) from a
+// minute in which none waited: what is in flight then tells what arrives.
+func (q *queueMemory) learnFlight(m minuteCounts) {
+	moved := max(m.Received, m.Served) / m.Period
+	if m.Looks < 2 || moved <= 0 || m.Flight <= 0 || q.Calm == 0 || q.Calm > m.begin() {
+		return
+	}
+	long := float64(m.Flight/float32(m.Looks)) / float64(moved)
+	if q.Flight == 0 {
+		q.Flight = long
+	}
+	q.Flight += 0.2 * (long - q.Flight)
+}
+
+// noteDump remembers a dump, unless it is of no size that matters.
+func (q *queueMemory) noteDump(d dump) {
+	if d.Size > max(20*fewMessages, 20*q.Arrival.Rate) {
+		q.Calendar.note(d)
+	}
+}
+
+// learnLive reads the arrivals since the last sample from two live depths: what
+// the backlog grew by, and what the tasks took away meanwhile; or, of a queue
+// that stays empty, from what is in flight.
 func (q *queueMemory) learnLive(spec *config.QueueSpec, tasks *taskMemory) {
-	passed := q.Depth.At.sub(q.Before.At)
-	if q.Before.At == 0 || passed <= 0 || passed > maxGap.Seconds() {
+	from := q.Anchor
+	passed := q.Depth.At.sub(from.At)
+	if from.At == 0 || passed > maxGap.Seconds() {
+		q.Anchor = q.Depth
 		return
 	}
-	if q.Zeros >= zerosOfSilence && q.Arrival.Minute <= q.Calm {
-		q.Arrival.observe(rateSample{from: q.Before.At, to: q.Depth.At, variance: 25})
+	if passed < sampleEvery {
 		return
 	}
-	grown := q.Depth.Visible + q.Depth.InFlight - q.Before.Visible - q.Before.InFlight
-	ran, _, known := tasks.seconds(q.Before.At, q.Depth.At)
-	noise := depthNoise(q.Before, q.Depth)
+	q.Anchor = q.Depth
+	s, found := q.sample(spec, tasks, from, passed)
+	if !found {
+		return
+	}
+	s.From, s.To = from.At, q.Depth.At
+	q.Arrival.observeLive(s)
+	q.Arrival.now(q.noteDump)
+}
+
+func (q *queueMemory) sample(spec *config.QueueSpec, tasks *taskMemory, from depth, passed float64) (s rateSample, found bool) {
+	if q.Zeros >= zerosOfSilence && q.Arrival.Minute < q.Depth.At.add(-2*settled) {
+		return rateSample{Variance: 25}, true
+	}
+	rate := q.Arrival.now(nil).Rate
+	grown := q.Depth.Visible + q.Depth.InFlight - from.Visible - from.InFlight
+	ran, _, known := tasks.seconds(from.At, q.Depth.At)
+	unsure := tasks.unsure(from.At, q.Depth.At)
+	noise := depthNoise(from, q.Depth)
 	if known {
-		q.Service.observeDrop(q.Arrival.Rate*passed-grown, math.Sqrt(noise), ran)
+		q.Service.observeDrop(-grown, math.Sqrt(noise), ran)
 	}
 	perTask := q.perTask(spec)
-	busy := q.busyThrough(q.Before.At, q.Depth.At)
-	if !known || perTask == 0 || (!busy && grown < 5*math.Sqrt(noise)) {
-		return
+	busy := q.busyThrough(from.At, q.Depth.At)
+	jumped := grown > max(5*math.Sqrt(noise), fewMessages)
+	switch {
+	case known && perTask > 0 && busy:
+	case known && jumped:
+	case q.Calm != 0 && q.Calm <= from.At && q.Flight > 0 && q.Depth.InFlight > 0:
+		inFlight := (q.Depth.InFlight + from.InFlight) / 2
+		told := inFlight / q.Flight
+		return rateSample{Rate: told, Variance: max(inFlight, 1)/(q.Flight*q.Flight) + 0.02*told*told}, true
+	default:
+		return rateSample{}, false
 	}
-	served := perTask * ran
+	work := perTask * ran
 	if !busy {
-		served = min(served, q.Arrival.Rate*passed)
+		work = min(work, rate*passed)
 	}
-	arrived := max(0, grown+served)
-	variance := (noise + arrived + 0.01*served*served) / (passed * passed)
-	hadSurge := q.Arrival.Surge > q.Arrival.Rate
-	surge, surged := q.Arrival.Surge, q.Arrival.Surged
-	rate := q.Arrival.Rate
-	q.Arrival.observe(rateSample{from: q.Before.At, to: q.Depth.At, rate: arrived / passed, variance: variance})
-	if hadSurge && q.Arrival.Surge == 0 && q.Arrival.Rate < rate+0.5*(surge-rate) {
-		q.Arrival.noteDump(surged, (surge-rate)*passed)
-	}
-}
-
-// perTask is the rate a task: told, learned, or the best lower bound.
-func (q *queueMemory) perTask(spec *config.QueueSpec) float64 {
-	if spec.ThroughputPerTask > 0 {
-		return spec.ThroughputPerTask
-	}
-	perTask, _ := q.Service.rate()
-	return perTask
+	arrived := max(0, grown+work)
+	return rateSample{Rate: arrived / passed, Variance: (noise + arrived + 0.01*work*work + perTask*perTask*unsure) / (passed * passed)}, true
 }

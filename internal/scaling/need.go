@@ -11,12 +11,26 @@ import (
 const (
 	// marginPart of the objective is kept free for what the estimates miss.
 	marginPart = 0.25
-	// utilization above which a calm queue's tasks may run: the objective has
-	// room for the backlog that it lets grow, slowly.
-	utilization = 1 / 0.95
-	// lateSpread is how many standard deviations above the estimate is
-	// planned for when the numbers are minutes late.
-	lateSpread = 1.0
+	// shortBy is the part by which a calm queue's tasks may fall short of what
+	// arrives. Each 5 % of standing headroom costs 2 % of the task-hours.
+	shortBy = 0.05
+	// drainWithin is the time, in seconds, in which a backlog that would break
+	// the objective is to be gone once tasks came. Longer ones leave the
+	// messages behind it late, shorter ones start tasks that pay no more.
+	drainWithin = 100.0
+	// leave is the part of the backlog allowed that is not counted as one.
+	leave = 0.3
+	// drainSlowly is what is added to it for a backlog that only just would:
+	// it needs one task more, not five.
+	drainSlowly = 250.0
+	// burstPart of the objective is what a predicted dump is worked off in.
+	burstPart = 0.85
+	// finishWithin is the time, in seconds, in which the rest of a backlog is
+	// worked off when tasks are let go.
+	finishWithin = 20.0
+	// ageComesWithin is how long after a queue was empty CloudWatch may still
+	// have no age of it.
+	ageComesWithin = 4 * time.Minute
 	// zerosToRest is how many depths in a row must be zero before the last
 	// task may stop: SQS shows phantom messages, and phantom absences.
 	zerosToRest = 3
@@ -28,6 +42,9 @@ const (
 type fleet struct {
 	running, starting int
 	lag               float64 // seconds until a task asked for now runs
+	longest           float64 // seconds, the longest that one took
+	share             float64 // part of the lag that a starting task will work
+	interval          float64 // seconds
 }
 
 func (f fleet) count() int { return f.running + f.starting }
@@ -39,58 +56,90 @@ type outlook struct {
 	waiting   float64 // messages that no task has yet
 	inFlight  float64
 	rate      float64 // messages/s that arrive
-	high      float64 // as rate, with what the estimate may be off by
 	perTask   float64 // messages/s; 0: nothing known
 	learned   bool
 	age       float64 // seconds, 0: unknown or none
+	dumped    bool    // a dump is being worked off
 }
 
-// ahead is the backlog when a task asked for now starts to work: running
-// tasks work until then, starting ones half of the time.
-func (o outlook) ahead(f fleet) float64 {
-	capacity := float64(f.running) + float64(f.starting)/2
-	return max(0, o.waiting+(o.high-o.perTask*capacity)*f.lag)
+// verdict is a count of tasks, and the rule that set it.
+type verdict struct {
+	tasks int
+	rule  rule
 }
 
-// drain is the time in which a backlog is to be gone once tasks came: what
-// the objective leaves, and half of it when a start takes longer than that.
-func (o outlook) drain(f fleet) float64 {
-	left := o.objective*(1-marginPart) - f.lag
-	return max(left, o.objective/2, 1)
-}
+type rule int
 
-// tasks returns the fewest tasks that keep the objective, and what set them.
-func (o outlook) tasks(f fleet) (int, string) {
+const (
+	ruleShort    rule = iota // the backlog would break the objective
+	ruleStarting             // it would, but for the tasks that are starting
+	ruleCalm                 // next to nothing waits
+	ruleFinish               // what waits is worked off
+)
+
+// verdict returns the fewest tasks that keep the objective.
+func (o outlook) verdict(f fleet) verdict {
 	count := f.count()
 	ahead := o.ahead(f)
-	quick := ceil((o.high + ahead/o.drain(f)) / o.perTask)
-	if ahead > o.objective*(1-marginPart)*o.rate && ahead > 1 {
-		if quick > count {
-			return quick, fmt.Sprintf("%s %s it within %s", taskCount(quick), verb(quick, "clears", "clear"), seconds(f.lag+o.drain(f)))
+	allowed := o.objective * (1 - marginPart)
+	if ahead > allowed*max(o.rate, o.perTask*float64(count)) && ahead > 1 {
+		drain := o.drain(f, ahead)
+		if need := ceil((o.rate + (ahead-leave*allowed*o.rate)/drain) / o.perTask); need > count {
+			return verdict{need, ruleShort}
 		}
-		return count, fmt.Sprintf("%s %s to drain it", taskCount(count), verb(count, "is enough", "are enough"))
+		return verdict{count, ruleStarting}
 	}
-	if o.calm() {
-		keep := min(count, ceil(o.high/o.perTask/utilization))
-		return keep, fmt.Sprintf("%s %s up", taskCount(keep), verb(keep, "keeps", "keep"))
+	least := o.least()
+	if o.waiting <= max(2*o.rate, fewMessages/2) {
+		return verdict{min(count, least), ruleCalm}
 	}
-	enough := ceil((o.high + o.waiting/o.drain(fleet{})) / o.perTask)
-	if enough >= f.running {
-		enough = count // those that start are waited for
+	within := max(finishWithin, f.interval)
+	if o.dumped {
+		within = 0.7 * f.interval // its messages are all of one age
 	}
-	return enough, fmt.Sprintf("%s %s it in time", taskCount(enough), verb(enough, "drains", "drain"))
+	finish := max(least, ceil((o.rate+o.waiting/within)/o.perTask))
+	return verdict{min(count, finish), ruleFinish}
 }
 
-// calm says that next to nothing waits.
-func (o outlook) calm() bool {
-	return o.waiting <= max(2*o.rate, fewMessages/2)
+// ahead is the backlog when a task asked for now starts to work.
+func (o outlook) ahead(f fleet) float64 {
+	working := float64(f.running) + float64(f.starting)*f.share
+	return max(0, o.waiting+(o.rate-o.perTask*working)*f.lag)
+}
+
+// drain is the time in which the backlog ahead is to be gone once tasks came.
+func (o outlook) drain(f fleet, ahead float64) float64 {
+	allowed := o.objective * (1 - marginPart)
+	close := min(1, allowed*o.rate/max(ahead, 1))
+	return max(drainWithin, allowed-f.lag) + drainSlowly*close*close
+}
+
+// least is the tasks that a calm queue needs. A twentieth too few is made up
+// from the objective: the backlog that grows takes many minutes to fill it.
+func (o outlook) least() int {
+	return max(1, ceil(o.rate/o.perTask*(1-shortBy)))
+}
+
+// say tells a verdict for people.
+func (v verdict) say(o outlook, f fleet) string {
+	switch v.rule {
+	case ruleShort:
+		spare := o.perTask*float64(v.tasks) - o.rate
+		return fmt.Sprintf("%s %s it within %s", taskCount(v.tasks), verb(v.tasks, "clears", "clear"), seconds(f.lag+o.ahead(f)/max(spare, 1e-3)))
+	case ruleStarting:
+		return fmt.Sprintf("%s %s to drain it", taskCount(v.tasks), verb(v.tasks, "is enough", "are enough"))
+	case ruleCalm:
+		return fmt.Sprintf("%s %s up", taskCount(v.tasks), verb(v.tasks, "keeps", "keep"))
+	default:
+		return fmt.Sprintf("%s %s it in time", taskCount(v.tasks), verb(v.tasks, "drains", "drain"))
+	}
 }
 
 // guess returns a count while the rate a task is not known: enough for an
 // optimist at once, and double whenever those that run do not make it.
 func (o outlook) guess(f fleet, shrinking bool) (int, string) {
 	count := f.count()
-	wanted := ceil((o.high + o.waiting/o.drain(f)) / guessedPerTask)
+	wanted := ceil((o.rate + o.waiting/drainWithin) / guessedPerTask)
 	if shrinking || o.waiting <= fewMessages {
 		wanted = max(min(count, wanted), min(1, count))
 		return wanted, taskCount(wanted) + " until the rate of one is known"
@@ -114,71 +163,140 @@ func ceil(v float64) int {
 // current count when something that a lower one would rest on is not known;
 // held says what.
 func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory, f fleet, now time.Time, after time.Duration) (need QueueNeed, held string) {
-	view := q.outlook(spec, o, tasks, f, stampOf(now))
-	need = QueueNeed{
-		Queue: spec.Name, Backlog: view.waiting + view.inFlight + valueOf(o.Parked), InFlight: view.inFlight,
-		Age: view.age, Arrival: view.rate, ArrivalKnown: q.Arrival.known(), PerTask: view.perTask, Learned: view.learned,
-		Known: o.Visible.fresh(now, after) != nil,
+	at := stampOf(now)
+	e := q.Arrival.now(nil)
+	if e.since != 0 && q.Calendar.explains(e.since) {
+		e.Rate, e.since, q.Came = e.before, 0, max(q.Came, e.since)
 	}
-	remembered := q.Depth.At.within(after, stampOf(now))
+	view := q.outlook(spec, o, e, f, at)
+	remembered := q.Depth.At.within(after, at)
 	switch {
 	case !remembered:
 		need.Need, need.Why = f.count(), "depth unknown"
 		held = "depth unknown"
 	case view.perTask > 0:
-		need.Need, need.Why = view.tasks(f)
+		need.Need, need.Why = q.weigh(&view, e, tasks, f)
+		if most := max(2*f.count(), 1); spec.ThroughputPerTask == 0 && !view.learned && need.Need > most {
+			// The rate is only a lower bound: a task may do far more.
+			guessed, why := view.guess(f, false)
+			if guessed = max(guessed, most); guessed < need.Need {
+				need.Need, need.Why = guessed, why
+			}
+		}
 	default:
-		need.Need, need.Why = view.guess(f, q.shrinking(view, f))
+		need.Need, need.Why = view.guess(f, q.shrinking(drainWithin))
 	}
-	if remembered && q.mayProbe(spec, view, f) && need.Need >= f.count() {
-		need.Need = f.count() - max(1, f.count()/10)
-		need.Why = fmt.Sprintf("calm, trying %s", taskCount(need.Need))
+	if remembered {
+		q.foresee(&need, view, e, f)
+		q.probe(&need, spec, view, f)
 	}
 	q.awake(&need, o, view, f)
 	q.push(&need, view, o, f)
+	need.Queue, need.Backlog, need.InFlight = spec.Name, view.waiting+view.inFlight, view.inFlight
+	need.Age, need.Arrival, need.ArrivalKnown = view.age, e.Rate, q.Arrival.known()
+	need.PerTask, need.Learned = view.perTask, view.learned
+	need.Known = o.Visible.fresh(now, after) != nil
 	if held == "" {
 		held = q.unknown(o, now, after)
 	}
 	return need, held
 }
 
+// weigh asks the rule: once of live numbers, and of late ones once for each
+// course that arrivals may have taken since.
+func (q *queueMemory) weigh(view *outlook, e estimate, tasks *taskMemory, f fleet) (int, string) {
+	if view.live(q) {
+		v := view.verdict(f)
+		return v.tasks, v.say(*view, f)
+	}
+	p := q.pastOf(tasks, view.now)
+	courses := q.courses(e, p, view.now, view.perTask)
+	needs := make([]verdict, scenarios)
+	parked := view.waiting - q.Depth.Visible
+	mean := 0.0
+	for i, c := range courses {
+		o := *view
+		o.waiting, o.rate = c.waiting+parked, c.rate
+		needs[i] = o.verdict(f)
+		mean += o.waiting / scenarios
+	}
+	view.waiting = min(mean, maxCount)
+	v := worst(needs)
+	return v.tasks, v.say(*view, f)
+}
+
 // outlook gathers the estimates of the queue at now.
-func (q *queueMemory) outlook(spec *config.QueueSpec, o Queue, tasks *taskMemory, f fleet, now stamp) outlook {
+func (q *queueMemory) outlook(spec *config.QueueSpec, o Queue, e estimate, f fleet, now stamp) outlook {
 	view := outlook{
-		now: now, objective: spec.MaxAge.Seconds(), perTask: q.perTask(spec), rate: q.Arrival.plan(now),
-		inFlight: q.Depth.InFlight,
+		now: now, objective: spec.MaxAge.Seconds(), perTask: q.perTask(spec), rate: e.plan(now, f.lag),
+		inFlight: q.Depth.InFlight, waiting: min(q.Depth.Visible+valueOf(o.Parked), maxCount),
 	}
 	_, learned := q.Service.rate()
-	view.learned = spec.ThroughputPerTask == 0 && learned
-	view.high = view.rate
-	late := now.sub(q.Depth.At)
-	if late > liveWithin.Seconds() && q.Arrival.known() {
-		view.high += lateSpread * q.Arrival.spread(now.add(time.Duration(f.lag)*time.Second))
+	if view.live(q) {
+		view.rate = max(view.rate*(1+q.Arrival.ahead(now, f.lag)), view.rate+q.climb(e, f.lag))
 	}
-	view.waiting = min(q.backlogAt(now, tasks, view.rate, view.perTask)+valueOf(o.Parked), maxCount)
+	came := max(q.Calendar.last(), e.since, q.Came)
+	view.dumped = came > q.Empty && came.within(shortest, now)
+	view.learned = spec.ThroughputPerTask == 0 && learned
 	for _, age := range []*Sample{o.OldestAge, o.OldestWaiting} {
 		view.age = max(view.age, valueOf(age))
 	}
 	return view
 }
 
-// shrinking says that the backlog goes down fast enough as it is.
-func (q *queueMemory) shrinking(o outlook, f fleet) bool {
-	passed := q.Depth.At.sub(q.Before.At)
-	if q.Before.At == 0 || passed <= 0 {
-		return false
+// live says that the depth is of now.
+func (o outlook) live(q *queueMemory) bool { return o.now.sub(q.Depth.At) <= liveWithin.Seconds() }
+
+// climb is as the arrivals' own, but for dumps: those are no ramps.
+func (q *queueMemory) climb(e estimate, seconds float64) float64 {
+	const settles = 2 * time.Minute
+	fresh := e.since != 0 && e.At.sub(e.since) < 1.5*max(oneSample, q.Depth.At.sub(q.Before.At))
+	if fresh || max(q.Calendar.last(), q.Came).within(settles, q.Depth.At) {
+		return 0
 	}
-	gone := q.Before.Visible - q.Depth.Visible
-	return gone > 0 && gone/passed*o.drain(f) >= q.Depth.Visible
+	return q.Arrival.climb(seconds)
 }
 
-// mayProbe says that one task fewer may be tried: the queue has been calm for
-// two minutes with a fleet that was never full, so that nobody knows what a
-// task could do. A fleet that is never full never learns it.
-func (q *queueMemory) mayProbe(spec *config.QueueSpec, o outlook, f fleet) bool {
-	const calmFor = 120 // seconds
-	return spec.ThroughputPerTask == 0 && q.Service.PerTask == 0 && f.starting == 0 && f.count() > 1 &&
-		o.waiting <= fewMessages && q.Calm != 0 && o.now.sub(q.Calm) >= calmFor
+// foresee starts tasks one start lag ahead of a dump that the calendar
+// predicts, and keeps them until it came or did not.
+func (q *queueMemory) foresee(need *QueueNeed, o outlook, e estimate, f fleet) {
+	ahead := stamp((f.longest + f.interval) * 1000)
+	holds := f.interval + oneSample
+	if !o.live(q) { // nothing shows for minutes whether it came
+		holds = f.interval + o.objective
+	}
+	due, found := q.Calendar.due(o.now-stamp(holds*1000), o.now+ahead)
+	if !found || o.perTask == 0 {
+		return
+	}
+	if came := max(q.Calendar.last(), e.since, q.Came); came.within(punctual, due.Next) {
+		return
+	}
+	wanted := ceil((due.Size/(o.objective*burstPart) + o.rate) / o.perTask)
+	if wanted > need.Need {
+		need.Need, need.Why = wanted, due.sentence()+": "+taskCount(wanted)+" clear it in time"
+		need.Foreseen = due.Size
+	}
+}
+
+// probe tries one task fewer on a queue that has been calm for a while with a
+// fleet that was never full, so that nobody knows what a task could do. A
+// fleet that is never full never learns it.
+func (q *queueMemory) probe(need *QueueNeed, spec *config.QueueSpec, o outlook, f fleet) {
+	const (
+		calmFor = 120 // seconds
+		every   = 900 // seconds, once a rate was learned
+	)
+	if spec.ThroughputPerTask != 0 || f.starting != 0 || f.count() < 2 || need.Need < f.count() ||
+		o.waiting > fewMessages || q.Calm == 0 || o.now.sub(q.Calm) < calmFor {
+		return
+	}
+	if q.Service.PerTask > 0 && min(o.now.sub(q.Probed), o.now.sub(q.Calm)) < every {
+		return
+	}
+	q.Probed = o.now
+	need.Need = f.count() - max(1, f.count()/10)
+	need.Why = fmt.Sprintf("calm, trying %s", taskCount(need.Need))
 }
 
 // awake keeps or wakes the first task: one message is enough to start a
@@ -186,16 +304,24 @@ func (q *queueMemory) mayProbe(spec *config.QueueSpec, o outlook, f fleet) bool 
 func (q *queueMemory) awake(need *QueueNeed, o Queue, view outlook, f fleet) {
 	waits := view.waiting + valueOf(o.Delayed)
 	switch {
-	case need.Need > 0:
+	case need.Need > 1 || need.Need == 1 && view.perTask == 0:
 	case waits >= 1:
-		need.Need, need.Why = 1, "a message waits"
+		need.Need = max(need.Need, 1)
+		need.Why = orElse(need.Why, "a message waits")
 	case f.count() > 0 && q.Zeros < zerosToRest:
 		need.Need, need.Why = 1, "not empty for long enough to stop the last task"
-	case view.rate*f.lag >= 1:
+	case view.rate*f.lag >= 1 && q.Zeros < 2*zerosToRest:
 		need.Need, need.Why = 1, "messages keep coming"
 	default:
-		need.Why = "empty"
+		need.Need, need.Why = 0, "empty"
 	}
+}
+
+func orElse(text, other string) string {
+	if text == "" {
+		return other
+	}
+	return text
 }
 
 // push raises the count by a quarter, once a lag, while messages are older
@@ -208,6 +334,9 @@ func (q *queueMemory) push(need *QueueNeed, o outlook, source Queue, f fleet) {
 	}
 	if need.Need < f.count() {
 		need.Need, need.Why = f.count(), "oldest message "+seconds(o.age)+" old"
+	}
+	if o.waiting < o.objective*(1-marginPart)*o.perTask*float64(f.running) {
+		return // the age is of then: what waits now is young
 	}
 	draining := o.perTask > 0 && o.waiting/max(o.perTask*float64(f.count())-o.rate, 1e-9) < o.objective
 	if need.Need > f.count() || draining || o.now.sub(q.Pushed) < f.lag {
@@ -228,7 +357,7 @@ func (q *queueMemory) unknown(o Queue, now time.Time, after time.Duration) strin
 		return "messages in flight unknown"
 	case q.Zeros >= zerosToRest:
 		return ""
-	case o.OldestAge.fresh(now, after) == nil && o.Visible.Value > 0:
+	case o.OldestAge.fresh(now, after) == nil && o.Visible.Value > 0 && !q.Empty.within(ageComesWithin, stampOf(now)):
 		return "age of the oldest message unknown"
 	case o.Sent.fresh(now, after) == nil:
 		return "arrival rate unknown"

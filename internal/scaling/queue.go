@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/novaura/acs-operator/config"
 )
 
 const (
@@ -31,32 +33,43 @@ type span struct {
 
 // queueMemory is what is remembered of one queue.
 type queueMemory struct {
-	Depth   depth       `json:"depth"`           // the newest one told; its time 0: none yet
-	Before  depth       `json:"before"`          // the one before it
-	Busy    []span      `json:"busy,omitempty"`  // when every task had work waiting
-	Calm    stamp       `json:"calm,omitempty"`  // since when none had; 0: they have
-	Zeros   int         `json:"zeros,omitempty"` // depths in a row that were all zero
-	Arrival arrivalRate `json:"arrival"`
-	Service serviceRate `json:"service"`
-	Pushed  stamp       `json:"pushed,omitempty"` // when the age last asked for more tasks
+	Depth    depth          `json:"depth"`            // the newest one told; its time 0: none yet
+	Before   depth          `json:"before"`           // the one before it
+	Anchor   depth          `json:"anchor"`           // the one that the next live sample counts from
+	Busy     []span         `json:"busy,omitempty"`   // when every task had work waiting
+	Calm     stamp          `json:"calm,omitempty"`   // since when none had; 0: they have
+	Empty    stamp          `json:"empty,omitempty"`  // when none waited last
+	Zeros    int            `json:"zeros,omitempty"`  // depths in a row that were all zero
+	Flight   float64        `json:"flight,omitempty"` // seconds a message is in flight, with no other waiting; 0: not seen yet
+	Minutes  []minuteCounts `json:"minutes,omitempty"`
+	Arrival  arrivalRate    `json:"arrival"`
+	Service  serviceRate    `json:"service"`
+	Calendar calendar       `json:"calendar"`
+	Came     stamp          `json:"came,omitempty"`   // when the newest dump began that was predicted
+	Pushed   stamp          `json:"pushed,omitempty"` // when the age last asked for more tasks
+	Probed   stamp          `json:"probed,omitempty"` // when one task fewer was last tried
 }
 
 func (q queueMemory) clone() queueMemory {
 	q.Busy = slices.Clone(q.Busy)
-	q.Arrival.Dumps = slices.Clone(q.Arrival.Dumps)
+	q.Minutes = slices.Clone(q.Minutes)
+	q.Arrival.Live = slices.Clone(q.Arrival.Live)
+	q.Calendar = q.Calendar.clone()
 	return q
 }
 
+// forgetAfter drops what lies in the future of a clock that went back.
 func (q *queueMemory) forgetAfter(now stamp) {
-	if q.Depth.At > now {
-		*q = queueMemory{Service: serviceRate{PerTask: q.Service.PerTask, Minutes: q.Service.Minutes, Bound: q.Service.Bound}}
-	}
 	q.Busy = slices.DeleteFunc(q.Busy, func(s span) bool { return s.To > now })
-	q.Arrival.Minute = min(q.Arrival.Minute, now)
-	q.Arrival.At = min(q.Arrival.At, now)
-	q.Service.Minute = min(q.Service.Minute, now)
-	q.Pushed = min(q.Pushed, now)
-	q.Calm = min(q.Calm, now)
+	q.Minutes = slices.DeleteFunc(q.Minutes, func(m minuteCounts) bool { return m.End > now })
+	q.Arrival.Live = slices.DeleteFunc(q.Arrival.Live, func(s rateSample) bool { return s.To > now })
+	q.Calendar.Dumps = slices.DeleteFunc(q.Calendar.Dumps, func(d dump) bool { return d.At > now })
+	if q.Depth.At > now {
+		q.Depth, q.Before, q.Anchor, q.Zeros = depth{}, depth{}, depth{}, 0
+	}
+	for _, at := range []*stamp{&q.Arrival.Minute, &q.Arrival.At, &q.Arrival.Surged, &q.Service.Helped.At, &q.Service.Helped.Until, &q.Pushed, &q.Calm, &q.Empty, &q.Came, &q.Probed} {
+		*at = min(*at, now)
+	}
 }
 
 // lookAt takes in the depth, when it is a newer one.
@@ -66,6 +79,9 @@ func (q *queueMemory) lookAt(o Queue, running int) (newer bool) {
 	}
 	seen := depth{At: stampOf(o.Visible.Time), Visible: o.Visible.Value, InFlight: valueOf(o.InFlight)}
 	q.Before, q.Depth = q.Depth, seen
+	if seen.Visible <= 2 { // a phantom or two
+		q.Empty = seen.At
+	}
 	q.countZeros(o)
 	q.noticeBusy(running)
 	return true
@@ -116,24 +132,21 @@ func depthNoise(before, after depth) float64 {
 	return a*a + b*b + 4
 }
 
-// backlogAt carries the newest depth on to now, with what arrived since and
-// what the tasks that really ran took away. Of a live depth it changes next
-// to nothing; of CloudWatch's, minutes.
-func (q *queueMemory) backlogAt(now stamp, tasks *taskMemory, arrival, perTask float64) float64 {
-	waiting := q.Depth.Visible
-	late := now.sub(q.Depth.At)
-	if late <= liveWithin.Seconds() || perTask == 0 {
-		return waiting
+// perTask is the rate a task: told, learned, or the best lower bound.
+func (q *queueMemory) perTask(spec *config.QueueSpec) float64 {
+	if spec.ThroughputPerTask > 0 {
+		return spec.ThroughputPerTask
 	}
-	const step = 15.0 // seconds
-	for at := 0.0; at < min(late, 900); at += step {
-		length := min(step, late-at)
-		from := q.Depth.At + stamp(at*1000)
-		served, _, known := tasks.seconds(from, from+stamp(length*1000))
-		if !known {
-			served = 0
-		}
-		waiting = max(0, waiting+arrival*length-served*perTask)
+	perTask, _ := q.Service.rate()
+	return perTask
+}
+
+// shrinking says that the backlog goes down fast enough as it is.
+func (q *queueMemory) shrinking(within float64) bool {
+	passed := q.Depth.At.sub(q.Before.At)
+	if q.Before.At == 0 || passed <= 0 {
+		return false
 	}
-	return math.Max(waiting, 0)
+	gone := q.Before.Visible - q.Depth.Visible
+	return gone > 0 && gone/passed*within >= math.Max(0, q.Depth.Visible)
 }

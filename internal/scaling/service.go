@@ -1,5 +1,7 @@
 package scaling
 
+import "math"
+
 const (
 	// newestWeight is the say of the newest busy minute in the rate a task.
 	newestWeight = 0.3
@@ -14,7 +16,12 @@ type serviceRate struct {
 	PerTask float64 `json:"perTask,omitempty"` // learned; 0: not yet
 	Minutes int     `json:"minutes,omitempty"` // busy minutes it was learned from
 	Bound   float64 `json:"bound,omitempty"`   // a task did at least this
-	Minute  stamp   `json:"minute,omitempty"`  // end of the newest count
+	// Off is the rate of the busy minute before, when it lay far off: two that
+	// agree are a change, one is a bad reading.
+	Off float64 `json:"off,omitempty"`
+	// Idle is how many busy minutes in a row next to nothing was done.
+	Idle   int    `json:"idle,omitempty"`
+	Helped helped `json:"helped"`
 }
 
 // rate returns the best estimate, 0 when nothing is known, and whether it was
@@ -26,48 +33,67 @@ func (r *serviceRate) rate() (perTask float64, learned bool) {
 	return r.Bound, false
 }
 
-// observeMinute learns from a count of deleted (or received) messages over
-// the task-seconds that ran. A busy minute tells what a task does; another
-// one tells what it does at least. busy is false too when a provider's limit,
-// not the tasks, set the pace.
-func (r *serviceRate) observeMinute(s *Sample, tasks *taskMemory, busy func(from, to stamp) bool) {
-	if s == nil || stampOf(s.Time) <= r.Minute {
-		return
-	}
-	end := stampOf(s.Time)
-	begin := end - stamp(s.Period*1000)
-	r.Minute = end
-	ran, steady, known := tasks.seconds(begin, end)
-	if !known || ran < s.Period/2 || s.Value == 0 {
-		return
-	}
-	r.learn(s.Value/ran, busy(begin, end), steady)
+// served is one minute's work.
+type served struct {
+	end    stamp
+	rate   float64 // messages/s
+	tasks  float64 // that ran, on average
+	busy   bool    // the queue never ran near empty: the tasks set the pace
+	steady bool    // as many tasks all the time
 }
 
-func (r *serviceRate) learn(rate float64, busy, steady bool) {
-	weight := newestWeight
+// learn takes a minute in. A busy one tells what a task does, another one what
+// it does at least.
+func (r *serviceRate) learn(s served) {
+	perTask := s.rate / s.tasks
+	if s.busy {
+		r.noteIdle(perTask)
+	}
 	switch {
-	case busy && r.Minutes == 0:
+	case s.busy && r.Idle > 0:
+	case s.busy && r.Helped.Limit > 0 && s.tasks > float64(r.Helped.Limit):
+	case s.busy:
+		r.learnBusy(perTask, s.steady)
+	case s.steady && r.PerTask == 0:
+		r.Bound = max(r.Bound, perTask)
+	case s.steady && perTask > r.PerTask:
+		r.PerTask += newestWeight * (perTask - r.PerTask)
+	}
+}
+
+func (r *serviceRate) learnBusy(perTask float64, steady bool) {
+	weight := newestWeight
+	switch far := math.Abs(perTask-r.PerTask) > 0.2*r.PerTask; {
+	case r.Minutes == 0:
 		weight = 1
-	case busy && !steady:
+	case !steady:
 		weight = 0.1
-	case !busy && (rate <= r.PerTask || !steady):
-		return
-	case !busy && r.PerTask == 0:
-		r.Bound = max(r.Bound, rate)
+	case far && r.Off > 0 && math.Abs(perTask-r.Off) < 0.15*r.Off:
+		weight, r.Off = 1, 0
+	case far:
+		r.Off = perTask
+	default:
+		r.Off = 0
+	}
+	r.PerTask += weight * (perTask - r.PerTask)
+	r.Minutes = min(r.Minutes+1, 1000)
+}
+
+// noteIdle counts the busy minutes in which next to nothing was done: the
+// database is down, or every message fails.
+func (r *serviceRate) noteIdle(perTask float64) {
+	if perTask > 0.1*r.PerTask {
+		r.Idle = 0
 		return
 	}
-	r.PerTask += weight * (rate - r.PerTask)
-	if busy {
-		r.Minutes = min(r.Minutes+1, 1000)
-	}
+	r.Idle = min(r.Idle+1, 1000)
 }
 
 // observeDrop learns from a backlog that shrinks before the first busy minute
 // was counted: the tasks did at least that.
-func (r *serviceRate) observeDrop(served, noise, taskSeconds float64) {
-	if r.PerTask > 0 || taskSeconds <= 0 || served < 3*noise {
+func (r *serviceRate) observeDrop(gone, noise, taskSeconds float64) {
+	if r.PerTask > 0 || taskSeconds <= 0 || gone < 3*noise {
 		return
 	}
-	r.Bound = max(r.Bound, served/taskSeconds)
+	r.Bound = max(r.Bound, gone/taskSeconds)
 }

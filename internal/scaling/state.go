@@ -9,10 +9,10 @@ import (
 )
 
 // stateVersion is the layout of State that this code writes and reads.
-const stateVersion = 1
+const stateVersion = 2
 
 // maxMemory bounds each list in a State, so that it stays a few KiB.
-const maxMemory = 96
+const maxMemory = 48
 
 // stamp is a point in time in Unix milliseconds: short in JSON, and free of
 // the time zones and monotonic readings that make equal times differ.
@@ -47,8 +47,9 @@ func (s *State) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &read); err != nil {
 		return fmt.Errorf("read scaling state: %w", err)
 	}
-	if read.Version != stateVersion && (read.Version != 0 || read.Time != 0) {
-		return fmt.Errorf("read scaling state: it has version %d, this program reads %d", read.Version, stateVersion)
+	// Version 1 knew less, in the same words: what it learned stays.
+	if (read.Version < 1 || read.Version > stateVersion) && (read.Version != 0 || read.Time != 0) {
+		return fmt.Errorf("read scaling state: it has version %d, this program reads 1 to %d", read.Version, stateVersion)
 	}
 	*s = State(read)
 	return nil

@@ -136,6 +136,37 @@ func (m *taskMemory) lag() float64 {
 	return sorted[(len(sorted)*9-1)/10]
 }
 
+// longest is the longest of the lags remembered, in seconds.
+func (m *taskMemory) longest() float64 {
+	if len(m.Lags) < minLags {
+		return defaultStartLag.Seconds()
+	}
+	return slices.Max(m.Lags)
+}
+
+// runningNow is the count that ran at the newest look.
+func (m *taskMemory) runningNow() int {
+	if len(m.Running) == 0 {
+		return 0
+	}
+	return m.Running[len(m.Running)-1].Tasks
+}
+
+// startingWork is the part of the next so many seconds that a task which is
+// starting now will work, on average over those that are.
+func (m *taskMemory) startingWork(now stamp, lag, next float64) float64 {
+	tasks, work := 0, 0.0
+	for _, s := range m.Starts {
+		up := max(0, lag-now.sub(s.At))
+		tasks += s.Tasks
+		work += float64(s.Tasks) * max(0, next-up)
+	}
+	if tasks == 0 || next <= 0 {
+		return 0.5
+	}
+	return work / next / float64(tasks)
+}
+
 // seconds integrates the running tasks over from..to, in task-seconds. It
 // says whether the count was steady enough to learn from, and nothing when
 // the time lies outside what is remembered.
@@ -155,6 +186,19 @@ func (m *taskMemory) seconds(from, to stamp) (total float64, steady, known bool)
 		}
 	}
 	return total, high <= low+low/4, true
+}
+
+// unsure is the variance of the task-seconds from..to, in (task-seconds)²: a
+// task that came or went did so somewhere between two looks.
+func (m *taskMemory) unsure(from, to stamp) (variance float64) {
+	for i := 1; i < len(m.Running); i++ {
+		if r := m.Running[i]; r.At > from && r.At < to {
+			change := float64(r.Tasks - m.Running[i-1].Tasks)
+			apart := min(to.sub(from), 2*maxGap.Seconds())
+			variance += change * change * apart * apart / 12
+		}
+	}
+	return variance
 }
 
 // failing says that tasks do not start, and how that shows.

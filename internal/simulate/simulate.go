@@ -1,9 +1,10 @@
 // Package simulate is a model of one queue and its service, second by second,
-// that drives scaling.Decide as it is: what a policy would have done to given
-// arrivals, at which cost.
+// that drives scaling.Decide as it is, and the autoscalers that people use
+// instead, over the same arrivals: what each would have done, at which cost.
 //
 // It is pure and repeatable: the same Model gives the same Result. It imports
-// scaling and config. Start with Run.
+// scaling and config. Start with Run; Workloads has the loads to compare on,
+// Baselines the others to compare with, Clairvoyant the least that would do.
 package simulate
 
 import (
@@ -17,56 +18,94 @@ import (
 
 // Model is one experiment.
 type Model struct {
-	Policy *config.ScalingPolicy // of one queue
-	// Arrivals are messages/s, one a second; what really arrives is drawn
-	// around them (Poisson).
+	Policy *config.ScalingPolicy // its first queue is the one modelled
+	// Arrivals are messages that arrive, one entry a second: see Draw.
 	Arrivals []float64
-	PerTask  float64       // messages/s that one task works off
-	Handling time.Duration // how long a message is in flight
-	StartLag [2]time.Duration
-	Tasks    int // running at the start
+	Service  Service
+	View     View
 	Seed     uint64
+}
+
+// Service is how the tasks are.
+type Service struct {
+	PerTask  float64    // messages/s that one task works off
+	Noise    float64    // its relative error from minute to minute
+	Speed    []float64  // a factor of PerTask, one entry a second; nil: 1
+	Ceiling  float64    // messages/s that the provider takes of all tasks; 0: unlimited
+	Handling float64    // seconds that a message is in flight
+	Prefetch float64    // messages that a task holds beside those it works on
+	StartLag [2]float64 // seconds from asked for to running, evenly between
+	Failing  [2]int     // from this second to that one no task starts
+	Tasks    int        // running at the start
+}
+
+// View is how well a controller sees.
+type View struct {
+	Hybrid     bool       // depths live from SQS; otherwise all from CloudWatch
+	CountError float64    // relative error of SQS's counts
+	Phantoms   float64    // part of looks in which an empty queue shows a message or two
+	Delay      [2]float64 // seconds after its minute in which CloudWatch shows a metric, each on its own
+	Gaps       [][2]int   // seconds from..to in which nothing is told
+}
+
+// DefaultService is a task that sends 8 messages/s and takes 45 to 90 s to
+// start, as a Fargate task does.
+func DefaultService() Service {
+	return Service{PerTask: 8, Noise: 0.03, Handling: 1.25, StartLag: [2]float64{45, 90}, Tasks: 1}
+}
+
+// DefaultView is SQS and CloudWatch on an ordinary day.
+func DefaultView(source string) View {
+	return View{Hybrid: source != config.SourceCloudWatch, CountError: 0.02, Phantoms: 0.02, Delay: [2]float64{60, 180}}
+}
+
+// A Scaler says how many tasks there should be, once an interval.
+type Scaler interface {
+	Desired(look Look) int
+}
+
+// Look is what a scaler sees at a time.
+type Look struct {
+	Second      int
+	Observation scaling.Observation
+	Minutes     []Minute // what CloudWatch shows, oldest first
 }
 
 // Result is what came of it.
 type Result struct {
+	Name      string
 	Messages  float64
-	Late      float64 // part of the messages that waited longer than maxAge
-	OldestAge float64 // seconds, the longest wait
-	TaskHours float64 // asked for, from then on
-	// Floor is the task-hours that the messages need at least: the work over
-	// the rate a task, and minTasks all the time.
-	Floor     float64
-	Changes   int // decisions that changed the count
-	Reversals int // changes in the other direction than the one before
+	Late      float64    // part of the messages that waited longer than maxAge
+	Ages      [3]float64 // seconds waited: median, 99th percentile, longest
+	TaskHours float64    // asked for, from then on
+	Changes   int        // decisions that changed the count
+	Reversals int        // changes in the other direction than the one before
 	Peak      int
-	Counts    []int // the count after each decision
+	Points    []Point // one an interval
 	Decisions []scaling.Decision
 }
 
-// Ratio is the task-hours over the least that the messages need.
-func (r Result) Ratio() float64 { return r.TaskHours / r.Floor }
+// Point is the state of the world after a decision.
+type Point struct {
+	Second, Desired, Running int
+	Backlog, Age             float64 // messages, seconds
+}
 
-// epoch is a Monday.
-var epoch = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
+// Epoch is when every experiment begins: a Monday.
+var Epoch = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 
-// Run lets the policy follow the arrivals.
-func Run(m Model) Result {
+// Run lets a scaler follow the arrivals.
+func Run(m Model, name string, s Scaler) Result {
 	w := newWorld(m)
-	interval := int(m.Policy.Spec.Interval.Seconds())
-	var state scaling.State
-	for second, rate := range m.Arrivals {
-		w.pass(second, rate)
-		if second%interval != 0 {
-			continue
+	w.result.Name = name
+	interval := max(1, int(m.Policy.Spec.Interval.Seconds()))
+	for second, arrived := range m.Arrivals {
+		w.pass(second, arrived)
+		if second%interval == 0 {
+			w.set(second, s.Desired(w.look(second)))
 		}
-		now := epoch.Add(time.Duration(second) * time.Second)
-		var decision scaling.Decision
-		decision, state = scaling.Decide(m.Policy, w.observe(second, now), state, now)
-		w.result.Decisions = append(w.result.Decisions, decision)
-		w.set(second, decision.Desired)
 	}
-	w.result.Late /= math.Max(1, w.result.Messages)
+	w.settle(len(m.Arrivals))
 	return w.result
 }
 
@@ -79,46 +118,63 @@ type batch struct {
 // world is the queue and the service as they are.
 type world struct {
 	Model
-	random    *rand.Rand
+	random    *rand.Rand // of the service
+	noise     *rand.Rand // of the view
 	objective float64
 	waiting   []batch
-	visible   float64
+	backlog   float64 // messages waiting or in flight
 	inFlight  float64
+	received  float64
+	pace      float64 // of this minute
 	running   int
 	starting  []int // seconds at which tasks run, in order asked for
 	upward    int   // direction of the last change
-	minutes   []minute
-	current   minute
+	series    series
+	ages      []float64 // messages by the seconds they waited
 	result    Result
 }
 
 func newWorld(m Model) *world {
 	return &world{
-		Model: m, random: rand.New(rand.NewPCG(m.Seed, 1)), //nolint:gosec // an experiment has to be repeatable
-		objective: m.Policy.Spec.Queues[0].MaxAge.Seconds(), running: m.Tasks,
+		Model: m, objective: m.Policy.Spec.Queues[0].MaxAge.Seconds(), running: m.Service.Tasks, pace: 1,
+		random: rand.New(rand.NewPCG(m.Seed, 1)), //nolint:gosec // an experiment has to be repeatable
+		noise:  rand.New(rand.NewPCG(m.Seed, 2)), //nolint:gosec // as above
 	}
 }
 
 // pass lets one second pass: tasks come up, messages arrive, are worked off.
-func (w *world) pass(second int, rate float64) {
+func (w *world) pass(second int, arrived float64) {
 	for len(w.starting) > 0 && w.starting[0] <= second {
 		w.starting = w.starting[1:]
 		w.running++
 	}
-	arrived := w.poisson(rate)
 	if arrived > 0 {
 		w.waiting = append(w.waiting, batch{second, arrived})
-		w.visible += arrived
+		w.backlog += arrived
 	}
-	served := w.serve(second, float64(w.running)*w.PerTask)
-	handling := w.Handling.Seconds()
-	w.inFlight = served * handling
+	if second%60 == 0 {
+		w.pace = max(0.2, 1+w.Service.Noise*w.random.NormFloat64())
+	}
+	served := w.serve(second, w.capacity(second))
+	before := w.inFlight
+	w.inFlight = min(w.backlog+served, served*w.Service.Handling+w.Service.Prefetch*float64(w.running))
+	w.received = max(0, served+w.inFlight-before)
 	w.result.Messages += arrived
 	count := w.running + len(w.starting)
 	w.result.TaskHours += float64(count) / 3600
-	w.result.Floor += math.Max(rate/w.PerTask, float64(w.Policy.Spec.MinTasks)) / 3600
 	w.result.Peak = max(w.result.Peak, count)
 	w.count(second, arrived, served)
+}
+
+func (w *world) capacity(second int) float64 {
+	capacity := float64(w.running) * w.Service.PerTask * w.pace
+	if second < len(w.Service.Speed) {
+		capacity *= w.Service.Speed[second]
+	}
+	if w.Service.Ceiling > 0 {
+		capacity = min(capacity, w.Service.Ceiling)
+	}
+	return capacity
 }
 
 // serve takes up to so many messages, the oldest first.
@@ -128,23 +184,60 @@ func (w *world) serve(second int, capacity float64) (served float64) {
 		taken := math.Min(oldest.count, capacity-served)
 		served += taken
 		oldest.count -= taken
-		age := float64(second - oldest.second)
-		w.result.OldestAge = math.Max(w.result.OldestAge, age)
-		if age > w.objective {
-			w.result.Late += taken
-		}
+		w.leave(second-oldest.second, taken)
 		if oldest.count < 1e-9 {
 			w.waiting = w.waiting[1:]
 		}
 	}
-	w.visible = math.Max(0, w.visible-served)
+	w.backlog = math.Max(0, w.backlog-served)
 	return served
+}
+
+// leave notes messages that waited so long.
+func (w *world) leave(age int, count float64) {
+	for len(w.ages) <= age {
+		w.ages = append(w.ages, make([]float64, age+1-len(w.ages))...)
+	}
+	w.ages[age] += count
+}
+
+// settle closes the books: what still waits leaves at the end.
+func (w *world) settle(end int) {
+	for _, b := range w.waiting {
+		w.leave(end-b.second, b.count)
+	}
+	w.result.Late, w.result.Ages = lateness(w.ages, w.objective, w.result.Messages)
+}
+
+// lateness reads a histogram of ages: the part above the objective, the
+// median, the 99th percentile and the longest.
+func lateness(ages []float64, objective, messages float64) (late float64, marks [3]float64) {
+	if messages == 0 {
+		return 0, marks
+	}
+	sum := 0.0
+	for age, count := range ages {
+		if float64(age) > objective {
+			late += count
+		}
+		for i, part := range []float64{0.5, 0.99} {
+			if sum <= part*messages && sum+count > part*messages {
+				marks[i] = float64(age)
+			}
+		}
+		if sum += count; count > 0.5 {
+			marks[2] = float64(age)
+		}
+	}
+	return late / messages, marks
 }
 
 // set asks for a count: more tasks start, those that start last go first.
 func (w *world) set(second, tasks int) {
-	w.result.Counts = append(w.result.Counts, tasks)
 	count := w.running + len(w.starting)
+	defer func() {
+		w.result.Points = append(w.result.Points, Point{second, tasks, w.running, w.backlog, w.age(second)})
+	}()
 	if tasks == count {
 		return
 	}
@@ -158,27 +251,51 @@ func (w *world) set(second, tasks int) {
 	}
 	w.upward = direction
 	for ; count < tasks; count++ {
-		w.starting = append(w.starting, second+w.lag())
+		w.start(second)
 	}
-	for ; count > tasks && len(w.starting) > 0; count-- {
-		w.starting = w.starting[:len(w.starting)-1]
+	if away := min(count-tasks, len(w.starting)); away > 0 {
+		w.starting = w.starting[:len(w.starting)-away]
 	}
 	w.running = min(w.running, tasks)
 }
 
-// lag draws a start lag; tasks come up in the order they were asked for in.
-func (w *world) lag() int {
-	low, high := w.StartLag[0].Seconds(), w.StartLag[1].Seconds()
-	return int(low + w.random.Float64()*(high-low))
+// start asks for one task; they come up in the order they were asked for in.
+func (w *world) start(second int) {
+	low, high := w.Service.StartLag[0], w.Service.StartLag[1]
+	at := second + int(low+w.random.Float64()*(high-low))
+	if second >= w.Service.Failing[0] && at < w.Service.Failing[1] {
+		at = w.Service.Failing[1] + at - second
+	}
+	if last := len(w.starting) - 1; last >= 0 {
+		at = max(at, w.starting[last])
+	}
+	w.starting = append(w.starting, at)
 }
 
-// poisson draws a count around mean.
-func (w *world) poisson(mean float64) float64 {
+func (w *world) age(second int) float64 {
+	if len(w.waiting) == 0 {
+		return 0
+	}
+	return float64(second - w.waiting[0].second)
+}
+
+// Draw turns rates (messages/s, one a second) into arrivals by chance
+// (Poisson).
+func Draw(rates []float64, seed uint64) []float64 {
+	random := rand.New(rand.NewPCG(seed, 3)) //nolint:gosec // an experiment has to be repeatable
+	arrivals := make([]float64, len(rates))
+	for i, rate := range rates {
+		arrivals[i] = poisson(random, rate)
+	}
+	return arrivals
+}
+
+func poisson(random *rand.Rand, mean float64) float64 {
 	if mean > 30 {
-		return math.Max(0, math.Round(mean+math.Sqrt(mean)*w.random.NormFloat64()))
+		return math.Max(0, math.Round(mean+math.Sqrt(mean)*random.NormFloat64()))
 	}
 	limit, count := math.Exp(-mean), 0.0
-	for product := w.random.Float64(); product > limit; product *= w.random.Float64() {
+	for product := random.Float64(); product > limit; product *= random.Float64() {
 		count++
 	}
 	return count

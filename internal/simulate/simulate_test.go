@@ -2,140 +2,172 @@ package simulate
 
 import (
 	"fmt"
-	"math"
-	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/novaura/acs-operator/config"
 )
 
-// policy is the defaults' policy with an objective of one minute.
-func policy(change func(*config.ScalingSpec)) *config.ScalingPolicy {
-	p := &config.ScalingPolicy{Metadata: config.Metadata{Name: "worker"}}
-	p.Spec = config.ScalingSpec{
-		Interval: 15 * time.Second, MinTasks: 1, MaxTasks: 200,
-		Queues:  []config.QueueSpec{{Name: "sms-events", MaxAge: time.Minute}},
-		Metrics: config.MetricsSpec{Source: config.SourceHybrid},
-		Behavior: config.Behavior{
-			ScaleUp: config.ScalingRules{Tolerance: 0.1, SelectPolicy: config.SelectMax, Policies: []config.RatePolicy{
-				{Type: config.PercentPolicy, Value: 100, Period: 15 * time.Second},
-				{Type: config.TasksPolicy, Value: 4, Period: 15 * time.Second},
-			}},
-			ScaleDown: config.ScalingRules{StabilizationWindow: time.Minute, Tolerance: 0.1, SelectPolicy: config.SelectMax, Policies: []config.RatePolicy{
-				{Type: config.PercentPolicy, Value: 50, Period: time.Minute},
-				{Type: config.TasksPolicy, Value: 1, Period: time.Minute},
-			}},
-		},
-		Fallback: config.Fallback{After: 5 * time.Minute, Behavior: config.FallbackCurrentIfHigher, Tasks: 1},
+const minimal = `apiVersion: acs.novaura.io/v1
+kind: ScalingPolicy
+metadata: {name: worker}
+spec:
+  target: {cluster: c, service: s}
+  minTasks: 1
+  maxTasks: 200
+  queues: [{name: sms-events, maxAge: %s, throughputPerTask: auto}]
+  interval: %s
+  metrics: {source: %s}
+`
+
+// parsed is a policy as most people write it: the defaults for the rest.
+func parsed(t testing.TB, maxAge, interval, source string) *config.ScalingPolicy {
+	t.Helper()
+	p, err := config.Parse(config.File{Name: "p.yaml", Data: fmt.Appendf(nil, minimal, maxAge, interval, source)})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if change != nil {
-		change(&p.Spec)
-	}
-	return p
+	return p.Scaling[0]
 }
 
-func run(p *config.ScalingPolicy, arrivals []float64) Result {
-	return Run(Model{
-		Policy: p, Arrivals: arrivals, PerTask: 8, Handling: 500 * time.Millisecond,
-		StartLag: [2]time.Duration{45 * time.Second, 90 * time.Second}, Tasks: 1, Seed: 7,
-	})
+func setting(t testing.TB, source string) Setting {
+	t.Helper()
+	return Setting{Policy: parsed(t, "60s", "15s", source), Service: DefaultService(), View: DefaultView(source), Seed: 11}
 }
 
-func constant(hours float64, rate float64) []float64 {
-	arrivals := make([]float64, int(hours*3600))
-	for i := range arrivals {
-		arrivals[i] = rate
-	}
-	return arrivals
-}
-
-func dayCurve() []float64 {
-	arrivals := make([]float64, 24*3600)
-	for i := range arrivals {
-		arrivals[i] = 60 - 50*math.Cos(2*math.Pi*float64(i)/(24*3600))
-	}
-	return arrivals
-}
-
-func dumpOf(size float64, at int, hours float64) []float64 {
-	arrivals := constant(hours, 0)
-	arrivals[at] = size
-	return arrivals
-}
-
-func cloudWatch(s *config.ScalingSpec) { s.Metrics.Source = config.SourceCloudWatch }
-
-// noisy changes its rate every minute by a quarter, and remembers some of it.
-func noisy() []float64 {
-	random := rand.New(rand.NewPCG(3, 3))
-	arrivals, level := make([]float64, 24*3600), 0.0
-	for i := range arrivals {
-		if i%60 == 0 {
-			level = 0.8*level + 0.25*random.NormFloat64()
+// named finds a workload, cut to its first hours.
+func named(t testing.TB, name string, hours int) Workload {
+	t.Helper()
+	for _, w := range Workloads() {
+		if w.Name == name {
+			w.Rates = w.Rates[:min(len(w.Rates), hours*3600)]
+			return w
 		}
-		arrivals[i] = 50 * math.Exp(level)
 	}
-	return arrivals
+	t.Fatalf("no workload %s", name)
+	return Workload{}
 }
 
-func step() []float64 {
-	arrivals := constant(6, 10)
-	for i := 2 * 3600; i < 4*3600; i++ {
-		arrivals[i] = 100
-	}
-	return arrivals
-}
-
-// TestArrivals holds what the decision reaches today, with room for another
-// draw of chance. The rate a task is not told.
-func TestArrivals(t *testing.T) {
+// TestWhatTheDecisionReaches holds what it reaches today, with room for
+// another draw of chance. The rate a task is not told.
+func TestWhatTheDecisionReaches(t *testing.T) {
 	for name, tc := range map[string]struct {
-		change    func(*config.ScalingSpec)
-		arrivals  []float64
-		ratio     float64 // at most
-		late      float64 // at most, part
-		reversals int     // at most
+		workload, source string
+		hours            int
+		ratio, late      float64 // at most
 	}{
-		"a steady load runs near what it needs":           {arrivals: constant(6, 60), ratio: 1.2, late: 0.01, reversals: 15},
-		"a load that one task can serve never starts two": {arrivals: constant(6, 5), ratio: 1.01, late: 0.001},
-		"a day's curve is followed":                       {arrivals: dayCurve(), ratio: 1.2, late: 0.01, reversals: 60},
-		"a step of ten is found, and left again":          {arrivals: step(), ratio: 1.35, late: 0.02, reversals: 12},
-		"noise from minute to minute is served in time":   {arrivals: noisy(), ratio: 1.55, late: 0.01, reversals: 280},
-		"late numbers still follow a day":                 {change: cloudWatch, arrivals: dayCurve(), ratio: 1.25, late: 0.02, reversals: 60},
-		"late numbers still find a step":                  {change: cloudWatch, arrivals: step(), ratio: 1.5, late: 0.06, reversals: 12},
+		"a steady load runs near what it needs":           {"steady", "hybrid", 4, 1.08, 0.01},
+		"a day's curve is followed":                       {"daily", "hybrid", 10, 1.08, 0.01},
+		"dumps at the full hour are foreseen":             {"hourly-dumps", "hybrid", 10, 1.55, 0.10},
+		"noise from minute to minute is served in time":   {"noisy", "hybrid", 4, 1.16, 0.01},
+		"a real day is served in time":                    {"twitter-amzn", "hybrid", 10, 1.12, 0.01},
+		"a slower provider is noticed":                    {"slowdown", "hybrid", 7, 1.15, 0.02},
+		"late numbers still follow a day":                 {"daily", "cloudwatch", 10, 1.12, 0.01},
+		"gaps in late numbers are lived through":          {"metric-gaps", "cloudwatch", 10, 1.15, 0.01},
+		"a load that one task can serve never starts two": {"quiet-weekend", "hybrid", 12, 1.001, 0.001},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := run(policy(tc.change), tc.arrivals)
-			if r.Ratio() > tc.ratio || r.Late > tc.late || r.Reversals > tc.reversals {
-				t.Errorf("ratio %.2f, late %.4f, reversals %d, want at most %.2f, %.4f, %d", r.Ratio(), r.Late, r.Reversals, tc.ratio, tc.late, tc.reversals)
+			s := setting(t, tc.source)
+			m := s.Model(named(t, tc.workload, tc.hours))
+			r, least := RunCore(m), Clairvoyant(m)
+			if ratio := r.TaskHours / least.TaskHours; ratio > tc.ratio || r.Late > tc.late {
+				t.Errorf("ratio %.3f, late %.4f, want at most %.3f, %.4f", ratio, r.Late, tc.ratio, tc.late)
 			}
 		})
 	}
 }
 
 func TestADumpIsAnsweredInOneIntervalAndLeavesWithoutFlapping(t *testing.T) {
-	for _, size := range []float64{5000, 20000} {
-		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			t.Parallel()
-			const at = 600 // seconds
-			r := run(policy(nil), dumpOf(size, at, 1))
-			before, after := r.Counts[at/15-1], r.Counts[at/15]
-			if before != 1 || after != 5 { // the most that behavior grants
-				t.Errorf("%d tasks became %d, want 1 and 5: %s", before, after, r.Decisions[at/15].Reason)
-			}
-			if last := r.Counts[len(r.Counts)-1]; last != 1 || r.Reversals > 1 || r.OldestAge > 240 {
-				t.Errorf("ends with %d tasks after %d reversals, oldest message %.0f s", last, r.Reversals, r.OldestAge)
-			}
-		})
+	t.Parallel()
+	const at = 1800 // seconds
+	rates := flat(3600, 4)
+	rates[at] = 20000
+	r := RunCore(setting(t, "hybrid").Model(Workload{Name: "dump", Rates: rates}))
+	before, after := r.Points[at/15-1].Desired, r.Points[at/15].Desired
+	if before != 1 || after < 20 {
+		t.Errorf("%d tasks became %d: %s", before, after, r.Decisions[at/15].Reason)
+	}
+	if last := r.Points[len(r.Points)-1].Desired; last != 1 || r.Reversals > 3 || r.Ages[2] > 240 {
+		t.Errorf("ends with %d tasks after %d reversals, oldest message %.0f s", last, r.Reversals, r.Ages[2])
 	}
 }
 
 func TestTheSameModelGivesTheSameResult(t *testing.T) {
-	first, second := run(policy(nil), noisy()[:7200]), run(policy(nil), noisy()[:7200])
-	if !slices.Equal(first.Counts, second.Counts) || first.Late != second.Late {
+	t.Parallel()
+	m := setting(t, "hybrid").Model(named(t, "noisy", 2))
+	first, second := RunCore(m), RunCore(m)
+	if !slices.Equal(first.Points, second.Points) || first.Late != second.Late {
 		t.Error("two runs of one model differ")
+	}
+}
+
+func TestTheClairvoyantIsNeverBeaten(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"daily", "step", "hourly-dumps", "elb-requests"} {
+		m := setting(t, "hybrid").Model(named(t, name, 6))
+		least := Clairvoyant(m)
+		for _, b := range Baselines(m) {
+			if r := Run(m, b.Name, b.Scaler); r.Late < 0.001 && r.TaskHours < least.TaskHours {
+				t.Errorf("%s: %s needs %.1f h and leaves none late, the clairvoyant %.1f h", name, b.Name, r.TaskHours, least.TaskHours)
+			}
+		}
+	}
+}
+
+func TestTheTautStringStaysBetweenWhatIsDueAndWhatCame(t *testing.T) {
+	t.Parallel()
+	arrived := Draw(named(t, "elb-requests", 2).Rates, 1)
+	low, high := make([]float64, len(arrived)+1), make([]float64, len(arrived)+1)
+	for i, n := range arrived {
+		high[i+1] = high[i] + n
+	}
+	for i := 60; i < len(low); i++ {
+		low[i] = high[i-60]
+	}
+	low[len(low)-1] = high[len(high)-1]
+	done := 0.0
+	for i, step := range tautString(low, high) {
+		if done += step; step < -1e-9 || done < low[i+1]-1e-6 || done > high[i+1]+1e-6 {
+			t.Fatalf("step %d: %.3f done, want %.0f to %.0f", i, done, low[i+1], high[i+1])
+		}
+	}
+}
+
+func TestTracesAreRead(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		text string
+		want float64 // messages in all
+		err  string
+	}{
+		"a heading is skipped":               {text: "timestamp,value\n2026-01-05 00:00:00,60\n2026-01-05 00:01:00,60\n", want: 120},
+		"Unix seconds are times too":         {text: "1767571200,60\n1767571260,60\n", want: 120},
+		"a count below zero is refused":      {text: "0,5\n60,-5\n", err: "line 2"},
+		"a line that goes back is refused":   {text: "60,5\n0,5\n", err: "line 2 is not after"},
+		"one point is no trace":              {text: "60,5\n", err: "at least two"},
+		"a line without a count is refused":  {text: "60\n61\n", err: "has no count"},
+		"a count that is none is refused":    {text: "0,5\n60,many\n", err: "line 2"},
+		"more than two months are refused":   {text: "0,5\n99999999,5\n", err: "within 60 days"},
+		"a trace of no text has no points":   {text: "", err: "0 points"},
+		"more columns than two are left out": {text: "0,60,x\n60,60,x\n", want: 120},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rates, err := ReadTrace(strings.NewReader(tc.text))
+			if tc.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.err) {
+					t.Fatalf("error %v, want %q in it", err, tc.err)
+				}
+				return
+			}
+			sum := 0.0
+			for _, r := range rates {
+				sum += r
+			}
+			if err != nil || sum < tc.want-1 || sum > tc.want+1 {
+				t.Errorf("%.1f messages (%v), want %.0f", sum, err, tc.want)
+			}
+		})
 	}
 }

@@ -1,0 +1,79 @@
+package scaling
+
+// maxMinutes bounds the minutes that are joined; CloudWatch's metrics of one
+// minute come one to three minutes late, each on its own.
+const maxMinutes = 6
+
+// minuteCounts is what is known of one minute of a queue. A count below zero
+// is not known.
+type minuteCounts struct {
+	End      stamp   `json:"end"`
+	Period   float32 `json:"period"` // seconds
+	Sent     float32 `json:"sent"`
+	Served   float32 `json:"served"`   // deleted, what was dead-lettered left out
+	Received float32 `json:"received"` // messages
+	Failed   float32 `json:"failed"`
+	Flight   float32 `json:"flight"`         // sum of the looks at messages in flight
+	Looks    int     `json:"looks"`          // their number
+	Done     bool    `json:"done,omitempty"` // learned from
+}
+
+func (m minuteCounts) begin() stamp { return m.End - stamp(m.Period*1000) }
+
+// minute finds or makes the minute that ends at end; nil when it is too old.
+func (q *queueMemory) minute(end stamp, period float64) *minuteCounts {
+	for i := range q.Minutes {
+		if q.Minutes[i].End == end {
+			return &q.Minutes[i]
+		}
+	}
+	at := len(q.Minutes)
+	for at > 0 && q.Minutes[at-1].End > end {
+		at--
+	}
+	if at == 0 && len(q.Minutes) == maxMinutes {
+		return nil
+	}
+	fresh := minuteCounts{End: end, Period: float32(period), Sent: -1, Served: -1, Received: -1, Failed: -1}
+	q.Minutes = append(q.Minutes, minuteCounts{})
+	copy(q.Minutes[at+1:], q.Minutes[at:])
+	q.Minutes[at] = fresh
+	if len(q.Minutes) > maxMinutes {
+		q.Minutes = q.Minutes[1:]
+		at--
+	}
+	return &q.Minutes[max(0, at)]
+}
+
+// join puts an observation's counts to their minutes.
+func (q *queueMemory) join(o Queue) {
+	put := func(s *Sample, to func(*minuteCounts) *float32) {
+		if s == nil {
+			return
+		}
+		if m := q.minute(stampOf(s.Time), s.Period); m != nil {
+			*to(m) = float32(s.Value)
+		}
+	}
+	put(o.Sent, func(m *minuteCounts) *float32 { return &m.Sent })
+	put(o.Received, func(m *minuteCounts) *float32 { return &m.Received })
+	put(o.Failed, func(m *minuteCounts) *float32 { return &m.Failed })
+	served := o.Deleted
+	if served != nil && o.DeadLettered != nil && o.DeadLettered.Time.Equal(served.Time) {
+		// A dead letter is deleted too, but nothing was done for it.
+		less := *served
+		less.Value = max(0, less.Value-o.DeadLettered.Value)
+		served = &less
+	}
+	put(served, func(m *minuteCounts) *float32 { return &m.Served })
+}
+
+// look notes a live number of messages in flight in the minute that runs.
+func (q *queueMemory) noteFlight(seen depth) {
+	const minute = stamp(60000)
+	end := (seen.At + minute - 1) / minute * minute
+	if m := q.minute(end, 60); m != nil {
+		m.Flight += float32(seen.InFlight)
+		m.Looks++
+	}
+}
