@@ -1,0 +1,228 @@
+# The cluster, two kinds of tasks, and their services.
+
+resource "aws_ecs_cluster" "processor" {
+  name = local.cluster
+  tags = local.tags
+
+  setting {
+    name  = "containerInsights"
+    value = var.container_insights
+  }
+}
+
+resource "aws_ecs_cluster_capacity_providers" "processor" {
+  cluster_name       = aws_ecs_cluster.processor.name
+  capacity_providers = ["FARGATE", "FARGATE_SPOT"]
+
+  default_capacity_provider_strategy {
+    capacity_provider = "FARGATE"
+    weight            = 1
+  }
+}
+
+locals {
+  database_environment = {
+    DB_HOST    = var.db_host
+    DB_PORT    = tostring(var.db_port)
+    DB_NAME    = var.db_name
+    DB_USER    = var.db_user
+    DB_SSLMODE = var.db_sslmode
+    DB_SCHEMA  = var.db_schema
+  }
+  common_environment = merge({ for name, value in local.database_environment : name => value if value != "" }, {
+    AWS_REGION  = local.region
+    ENVIRONMENT = var.environment
+    LOG_LEVEL   = var.log_level
+  })
+
+  worker_environment = {
+    for name, service in var.worker_services : name => merge(
+      local.common_environment,
+      { for channel in local.worker_channels[name] : "${upper(channel)}_QUEUE_URL" => aws_sqs_queue.events[channel].url },
+      { for secret, arn in local.worker_secrets : "${secret}_ARN" => arn },
+      {
+        WORKER_TYPE               = service.worker_type
+        WORKER_CONCURRENCY        = tostring(service.concurrency)
+        WORKER_STOP_TIMEOUT       = "${var.worker_stop_timeout}s"
+        WORKER_VISIBILITY_TIMEOUT = "${var.visibility_timeout}s"
+      },
+      length(var.attachment_prefixes) > 0 ? { EMAIL_ATTACHMENT_PREFIXES = join(",", var.attachment_prefixes) } : {},
+      var.worker_environment,
+      service.environment,
+    )
+  }
+  controller_environment = merge(
+    local.common_environment,
+    { for secret, arn in local.controller_secrets : "${secret}_ARN" => arn },
+    { CONTROLLER_POLICY = local.policy_source },
+    var.controller_environment,
+  )
+}
+
+resource "aws_ecs_task_definition" "worker" {
+  for_each = var.worker_services
+
+  family                   = each.key == "all" ? local.worker_image : "${local.worker_image}-${each.key}"
+  requires_compatibilities = ["FARGATE"]
+  network_mode             = "awsvpc"
+  cpu                      = each.value.cpu
+  memory                   = each.value.memory
+  execution_role_arn       = aws_iam_role.execution["worker"].arn
+  task_role_arn            = aws_iam_role.worker[each.key].arn
+  tags                     = local.tags
+
+  runtime_platform {
+    operating_system_family = "LINUX"
+    cpu_architecture        = var.cpu_architecture
+  }
+
+  container_definitions = jsonencode([{
+    name                   = "communication-processor-worker"
+    image                  = "${local.registry}/${local.worker_image}:${var.image_tag}"
+    command                = ["run"]
+    essential              = true
+    user                   = "65532:65532"
+    readonlyRootFilesystem = true
+    stopTimeout            = var.worker_stop_timeout
+    environment            = [for name, value in local.worker_environment[each.key] : { name = name, value = value }]
+    secrets                = [for name, arn in local.worker_secrets : { name = name, valueFrom = arn }]
+    linuxParameters        = { capabilities = { add = [], drop = ["ALL"] } }
+    logConfiguration = {
+      logDriver = "awslogs"
+      options = {
+        awslogs-group         = aws_cloudwatch_log_group.processor.name
+        awslogs-region        = local.region
+        awslogs-stream-prefix = "communication-processor-worker"
+        mode                  = "non-blocking" # a log that cannot be written must not stop the sending
+        max-buffer-size       = "25m"
+      }
+    }
+  }])
+}
+
+resource "aws_ecs_service" "worker" {
+  for_each = var.create_services ? var.worker_services : {}
+
+  name                    = local.worker_service_names[each.key]
+  cluster                 = aws_ecs_cluster.processor.id
+  task_definition         = aws_ecs_task_definition.worker[each.key].arn
+  desired_count           = lookup(local.min_tasks, local.worker_service_names[each.key], each.value.tasks)
+  platform_version        = "LATEST"
+  enable_execute_command  = var.enable_execute_command
+  enable_ecs_managed_tags = !var.emulated
+  propagate_tags          = "SERVICE"
+  tags                    = local.tags
+
+  dynamic "capacity_provider_strategy" {
+    for_each = { FARGATE = 100 - var.worker_spot_percent, FARGATE_SPOT = var.worker_spot_percent }
+    content {
+      capacity_provider = capacity_provider_strategy.key
+      base              = capacity_provider_strategy.key == "FARGATE" ? var.worker_on_demand_base : 0
+      weight            = capacity_provider_strategy.value
+    }
+  }
+
+  # A deployment starts the new tasks first, and goes back by itself when they
+  # don't stay up.
+  deployment_minimum_healthy_percent = 100
+  deployment_maximum_percent         = 200
+  deployment_circuit_breaker {
+    enable   = true
+    rollback = true
+  }
+
+  network_configuration {
+    subnets          = local.private_subnets
+    security_groups  = [aws_security_group.task["worker"].id]
+    assign_public_ip = false
+  }
+
+  lifecycle {
+    ignore_changes = [
+      desired_count, # the controller's
+      availability_zone_rebalancing,
+    ]
+  }
+
+  depends_on = [aws_ecs_cluster_capacity_providers.processor, aws_iam_role_policy.execution, aws_iam_role_policy.worker]
+}
+
+resource "aws_ecs_task_definition" "controller" {
+  family                   = local.controller_image
+  requires_compatibilities = ["FARGATE"]
+  network_mode             = "awsvpc"
+  cpu                      = 256
+  memory                   = 512
+  execution_role_arn       = aws_iam_role.execution["controller"].arn
+  task_role_arn            = aws_iam_role.controller.arn
+  tags                     = local.tags
+
+  runtime_platform {
+    operating_system_family = "LINUX"
+    cpu_architecture        = var.cpu_architecture
+  }
+
+  container_definitions = jsonencode([{
+    name                   = "controller"
+    image                  = "${local.registry}/${local.controller_image}:${var.image_tag}"
+    command                = ["run"]
+    essential              = true
+    user                   = "65532:65532"
+    readonlyRootFilesystem = true
+    stopTimeout            = 30
+    environment            = [for name, value in local.controller_environment : { name = name, value = value }]
+    secrets                = [for name, arn in local.controller_secrets : { name = name, valueFrom = arn }]
+    linuxParameters        = { capabilities = { add = [], drop = ["ALL"] } }
+    logConfiguration = {
+      logDriver = "awslogs"
+      options = {
+        awslogs-group         = aws_cloudwatch_log_group.processor.name
+        awslogs-region        = local.region
+        awslogs-stream-prefix = "controller"
+        mode                  = "non-blocking"
+        max-buffer-size       = "25m"
+      }
+    }
+  }])
+}
+
+resource "aws_ecs_service" "controller" {
+  count = var.create_services ? 1 : 0
+
+  name                    = local.controller_name
+  cluster                 = aws_ecs_cluster.processor.id
+  task_definition         = aws_ecs_task_definition.controller.arn
+  desired_count           = var.controller_tasks
+  platform_version        = "LATEST"
+  enable_execute_command  = var.enable_execute_command
+  enable_ecs_managed_tags = !var.emulated
+  propagate_tags          = "SERVICE"
+  tags                    = local.tags
+
+  # On demand: it is what notices when Spot takes the workers away.
+  capacity_provider_strategy {
+    capacity_provider = "FARGATE"
+    weight            = 1
+    base              = 0
+  }
+
+  # Two at once are fine: one holds the lease, the other waits for it.
+  deployment_minimum_healthy_percent = 100
+  deployment_maximum_percent         = 200
+  deployment_circuit_breaker {
+    enable   = true
+    rollback = true
+  }
+
+  network_configuration {
+    subnets          = local.private_subnets
+    security_groups  = [aws_security_group.task["controller"].id]
+    assign_public_ip = false
+  }
+
+  lifecycle {
+    ignore_changes = [availability_zone_rebalancing]
+  }
+
+  depends_on = [aws_ecs_cluster_capacity_providers.processor, aws_iam_role_policy.execution, aws_iam_role_policy.controller]
+}

@@ -1,0 +1,194 @@
+# Optional: the providers' own words, put on the queues. Nothing depends on them.
+#
+#   Twilio ─▶ HTTP API ─▶ SMS queue      POST /twilio; the signature header, the
+#                                        URL and the raw body travel with it
+#   SES ─▶ SNS topic ─▶ email queue      admitted by the topic's ARN alone
+#
+# Twilio signs the URL and the body with the account's token; the worker checks
+# that before it believes a word, since anyone may post to the API.
+
+locals {
+  mail_topic     = "novaura-acs-mail-notifications"
+  mail_topic_arn = "arn:${local.partition}:sns:${local.region}:${local.account}:${local.mail_topic}"
+}
+
+resource "aws_apigatewayv2_api" "webhooks" {
+  count = var.webhooks ? 1 : 0
+
+  name          = "novaura-acs-webhooks"
+  description   = "Twilio's callbacks and inbound texts, to the SMS queue."
+  protocol_type = "HTTP"
+  tags          = local.tags
+}
+
+data "aws_iam_policy_document" "webhooks_trust" {
+  statement {
+    sid     = "TheApiOfThisAccount"
+    actions = ["sts:AssumeRole"]
+    principals {
+      type        = "Service"
+      identifiers = ["apigateway.amazonaws.com"]
+    }
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "webhooks" {
+  statement {
+    sid       = "PutOnTheQueue"
+    actions   = ["sqs:SendMessage"]
+    resources = [local.queue_arns["sms"]]
+  }
+  dynamic "statement" {
+    for_each = var.kms_key_arn != null ? [1] : []
+    content {
+      sid       = "UseTheKey"
+      actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+      resources = [var.kms_key_arn]
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = ["sqs.${local.region}.${data.aws_partition.current.dns_suffix}"]
+      }
+    }
+  }
+}
+
+resource "aws_iam_role" "webhooks" {
+  count = var.webhooks ? 1 : 0
+
+  name               = "novaura-acs-webhooks"
+  description        = "Lets the HTTP API put a webhook on the SMS queue, and nothing else."
+  assume_role_policy = data.aws_iam_policy_document.webhooks_trust.json
+  tags               = local.tags
+}
+
+resource "aws_iam_role_policy" "webhooks" {
+  count = var.webhooks ? 1 : 0
+
+  name   = "webhooks"
+  role   = aws_iam_role.webhooks[0].name
+  policy = data.aws_iam_policy_document.webhooks.json
+}
+
+resource "aws_apigatewayv2_integration" "twilio" {
+  count = var.webhooks ? 1 : 0
+
+  api_id                 = aws_apigatewayv2_api.webhooks[0].id
+  description            = "SQS SendMessage"
+  integration_type       = "AWS_PROXY"
+  integration_subtype    = "SQS-SendMessage"
+  payload_format_version = "1.0"
+  credentials_arn        = aws_iam_role.webhooks[0].arn
+
+  request_parameters = {
+    QueueUrl    = aws_sqs_queue.events["sms"].url
+    MessageBody = "$request.body"
+    MessageAttributes = jsonencode({
+      acs_webhook_signature = { DataType = "String", StringValue = "$${request.header.x-twilio-signature}" }
+      acs_webhook_url       = { DataType = "String", StringValue = "https://$${context.domainName}$${context.path}" }
+    })
+  }
+
+  depends_on = [aws_iam_role_policy.webhooks]
+}
+
+resource "aws_apigatewayv2_route" "twilio" {
+  count = var.webhooks ? 1 : 0
+
+  api_id    = aws_apigatewayv2_api.webhooks[0].id
+  route_key = "POST /twilio"
+  target    = "integrations/${aws_apigatewayv2_integration.twilio[0].id}"
+}
+
+resource "aws_apigatewayv2_stage" "webhooks" {
+  count = var.webhooks ? 1 : 0
+
+  api_id      = aws_apigatewayv2_api.webhooks[0].id
+  name        = "$default"
+  auto_deploy = true
+  tags        = local.tags
+
+  # Twilio sends one callback a status; what floods this is not Twilio.
+  default_route_settings {
+    throttling_rate_limit  = 500
+    throttling_burst_limit = 1000
+  }
+}
+
+# SES's notifications: deliveries, bounces, complaints, rejections.
+
+resource "aws_sns_topic" "mail" {
+  count = var.webhooks ? 1 : 0
+
+  name              = local.mail_topic
+  kms_master_key_id = var.kms_key_arn
+  tags              = local.tags
+}
+
+data "aws_iam_policy_document" "mail_topic" {
+  statement {
+    sid       = "MailsOfThisAccount"
+    actions   = ["sns:Publish"]
+    resources = [local.mail_topic_arn]
+    principals {
+      type        = "Service"
+      identifiers = ["ses.amazonaws.com"]
+    }
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account]
+    }
+    condition {
+      test     = "ArnEquals"
+      variable = "aws:SourceArn"
+      values   = ["arn:${local.partition}:ses:${local.region}:${local.account}:configuration-set/novaura-acs"]
+    }
+  }
+}
+
+resource "aws_sns_topic_policy" "mail" {
+  count = var.webhooks ? 1 : 0
+
+  arn    = aws_sns_topic.mail[0].arn
+  policy = data.aws_iam_policy_document.mail_topic.json
+}
+
+resource "aws_sns_topic_subscription" "mail" {
+  count = var.webhooks ? 1 : 0
+
+  topic_arn            = aws_sns_topic.mail[0].arn
+  protocol             = "sqs"
+  endpoint             = aws_sqs_queue.events["email"].arn
+  raw_message_delivery = true
+}
+
+resource "aws_sesv2_configuration_set" "mail" {
+  count = var.webhooks ? 1 : 0
+
+  configuration_set_name = "novaura-acs"
+  tags                   = local.tags
+}
+
+resource "aws_sesv2_configuration_set_event_destination" "mail" {
+  count = var.webhooks ? 1 : 0
+
+  configuration_set_name = aws_sesv2_configuration_set.mail[0].configuration_set_name
+  event_destination_name = "email-queue"
+
+  event_destination {
+    enabled              = true
+    matching_event_types = ["DELIVERY", "BOUNCE", "COMPLAINT", "REJECT", "DELIVERY_DELAY"]
+
+    sns_destination {
+      topic_arn = aws_sns_topic.mail[0].arn
+    }
+  }
+
+  depends_on = [aws_sns_topic_policy.mail]
+}
