@@ -107,14 +107,14 @@ resource "aws_ecs_service" "worker" {
   cluster                 = aws_ecs_cluster.processor.id
   task_definition         = aws_ecs_task_definition.worker[each.key].arn
   desired_count           = lookup(local.min_tasks, local.worker_service_names[each.key], each.value.tasks)
-  platform_version        = "LATEST"
+  launch_type             = local.emulated ? "FARGATE" : null # or else by the strategy below
   enable_execute_command  = var.enable_execute_command
-  enable_ecs_managed_tags = !var.emulated
+  enable_ecs_managed_tags = !local.emulated
   propagate_tags          = "SERVICE"
   tags                    = local.tags
 
   dynamic "capacity_provider_strategy" {
-    for_each = { FARGATE = 100 - var.worker_spot_percent, FARGATE_SPOT = var.worker_spot_percent }
+    for_each = local.emulated ? {} : { FARGATE = 100 - var.worker_spot_percent, FARGATE_SPOT = var.worker_spot_percent }
     content {
       capacity_provider = capacity_provider_strategy.key
       base              = capacity_provider_strategy.key == "FARGATE" ? var.worker_on_demand_base : 0
@@ -193,17 +193,20 @@ resource "aws_ecs_service" "controller" {
   cluster                 = aws_ecs_cluster.processor.id
   task_definition         = aws_ecs_task_definition.controller.arn
   desired_count           = var.controller_tasks
-  platform_version        = "LATEST"
+  launch_type             = local.emulated ? "FARGATE" : null # or else by the strategy below
   enable_execute_command  = var.enable_execute_command
-  enable_ecs_managed_tags = !var.emulated
+  enable_ecs_managed_tags = !local.emulated
   propagate_tags          = "SERVICE"
   tags                    = local.tags
 
   # On demand: it is what notices when Spot takes the workers away.
-  capacity_provider_strategy {
-    capacity_provider = "FARGATE"
-    weight            = 1
-    base              = 0
+  dynamic "capacity_provider_strategy" {
+    for_each = local.emulated ? [] : ["FARGATE"]
+    content {
+      capacity_provider = capacity_provider_strategy.value
+      weight            = 1
+      base              = 0
+    }
   }
 
   # Two at once are fine: one holds the lease, the other waits for it.

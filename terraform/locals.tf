@@ -10,6 +10,8 @@ locals {
   partition = data.aws_partition.current.partition
   region    = data.aws_region.current.name
 
+  emulated = coalesce(var.emulated, local.account == "123456789012")
+
   cluster          = "novaura-acs-processor-cluster"
   worker_name      = "novaura-acs-communication-processor-worker-service"
   controller_name  = "novaura-acs-controller-service"

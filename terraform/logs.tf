@@ -22,7 +22,7 @@ resource "aws_cloudwatch_log_metric_filter" "failures" {
 }
 
 resource "aws_cloudwatch_query_definition" "saved" {
-  for_each = {
+  for_each = local.emulated ? {} : {
     "failures by reason"    = "fields @timestamp, msg, error_code, error | filter msg like /Error processing/ | stats count(*) as failures by error_code | sort failures desc"
     "one message's way"     = "fields @timestamp, @logStream, msg, status, error_code | filter id = 'PUT THE MESSAGE ID HERE' | sort @timestamp asc"
     "batches a minute"      = "filter msg like /Processed \\d+, Failed \\d+, Deleted \\d+/ | parse msg 'Processed *, Failed *, Deleted *' as processed, failed, deleted | stats sum(processed), sum(failed), sum(deleted) by bin(1m)"

@@ -1,5 +1,11 @@
 # Three standard queues and their dead-letter queues.
 
+locals {
+  redrive = { for channel, queue in aws_sqs_queue.dlq : channel => jsonencode({ deadLetterTargetArn = queue.arn, maxReceiveCount = var.max_receive_count }) }
+  # The same with moto's white space, which otherwise counts as a change.
+  redrive_spaced = { for channel, queue in aws_sqs_queue.dlq : channel => "{\"deadLetterTargetArn\": \"${queue.arn}\", \"maxReceiveCount\": ${var.max_receive_count}}" }
+}
+
 resource "aws_sqs_queue" "dlq" {
   for_each = local.dlq_names
 
@@ -19,16 +25,13 @@ resource "aws_sqs_queue" "events" {
   receive_wait_time_seconds  = 20 # long polling, also for those who don't ask for it
   sqs_managed_sse_enabled    = var.kms_key_arn == null ? true : null
   kms_master_key_id          = var.kms_key_arn
-  redrive_policy = jsonencode({
-    deadLetterTargetArn = aws_sqs_queue.dlq[each.key].arn
-    maxReceiveCount     = var.max_receive_count
-  })
-  tags = merge(local.tags, { Channel = each.key })
+  redrive_policy             = local.emulated ? local.redrive_spaced[each.key] : local.redrive[each.key]
+  tags                       = merge(local.tags, { Channel = each.key })
 }
 
 # A dead-letter queue takes the letters of its own queue alone.
 resource "aws_sqs_queue_redrive_allow_policy" "dlq" {
-  for_each = var.emulated ? {} : local.dlq_names
+  for_each = local.emulated ? {} : local.dlq_names
 
   queue_url = aws_sqs_queue.dlq[each.key].id
   redrive_allow_policy = jsonencode({

@@ -497,7 +497,7 @@ variable "tags" {
 }
 
 variable "emulated" {
-  description = "true where AWS is a stand-in: leaves out what moto cannot read back (redrive allow policies, ECS-managed tags), and nothing else."
+  description = "Whether AWS is a stand-in: leaves out what moto cannot hold (redrive allow policies, ECS-managed tags, saved queries), and nothing else. null: found out by the account, since stand-ins have the documentation's, 123456789012."
   type        = bool
-  default     = false
+  default     = null
 }
