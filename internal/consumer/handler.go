@@ -55,6 +55,9 @@ type Outcome struct {
 	// can be worked on now (a database that does not answer, credentials
 	// that are refused). 0: no pause.
 	Pause time.Duration
+	// Limited says that the provider, or the rate that is allowed to it, is why
+	// the message waits.
+	Limited bool
 	// Gate keeps receiving stopped after the pause until Options.Ready says
 	// that messages can be worked on: each receive counts towards the
 	// dead-letter queue.

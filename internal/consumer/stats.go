@@ -21,7 +21,10 @@ type Stats struct {
 	LeasesLost    int
 	Stuck         int // jobs that ignored the end of their context
 
+	Limited       int // outcomes that have Limited
+
 	InFlight      int           // held now
+	StuckNow      int           // of the stuck jobs, those that still run
 	OldestWaiting time.Duration // since the oldest of these was sent; 0: none is held
 }
 
@@ -33,6 +36,9 @@ func (c *Consumer) Stats() Stats {
 	s := c.stats
 	s.InFlight = len(c.held)
 	for _, h := range c.held {
+		if h.stuck && !h.ended {
+			s.StuckNow++
+		}
 		if !h.SentAt.IsZero() {
 			s.OldestWaiting = max(s.OldestWaiting, now.Sub(h.SentAt))
 		}

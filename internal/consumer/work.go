@@ -85,6 +85,9 @@ func (c *Consumer) conclude(h *held, o Outcome) {
 	if o.Failed {
 		c.stats.Failed++
 	}
+	if o.Limited {
+		c.stats.Limited++
+	}
 	if o.Failed || o.Action == Delete || o.Action == DeadLetter {
 		c.stats.Processed++
 	}

@@ -94,7 +94,7 @@ func (s *send) deliver(ctx context.Context) consumer.Outcome {
 		return s.release(ctx, "not_before", s.m.NotBefore.Sub(now))
 	}
 	if err := s.turn(ctx); err != nil && ctx.Err() == nil {
-		return s.release(ctx, "rate_limit", time.Second+s.jitter(2*time.Second))
+		return s.release(ctx, rateLimited, time.Second+s.jitter(2*time.Second))
 	}
 	if ctx.Err() != nil {
 		return s.drained(ctx)
@@ -109,6 +109,9 @@ func (s *send) deliver(ctx context.Context) consumer.Outcome {
 func (s *send) latestCall() time.Time {
 	return s.leaseEnd.Add(-max(s.ProviderTimeout, s.ProviderSettles))
 }
+
+// rateLimited is the code of a send that the channel's rate holds back.
+const rateLimited = "rate_limit"
 
 // turn waits for the channel's rate, no longer than the lease allows.
 func (s *send) turn(ctx context.Context) error {
@@ -180,7 +183,7 @@ func (s *send) refused(ctx context.Context, err *provider.Error) consumer.Outcom
 func (s *send) throttled(ctx context.Context, err *provider.Error) consumer.Outcome {
 	wait := max(err.RetryAfter, time.Second)
 	return s.back(ctx, unspent(err), consumer.Outcome{
-		Action: consumer.Retry, After: wait + s.jitter(2*time.Second), Reason: "throttled", Pause: min(wait, configPause),
+		Action: consumer.Retry, After: wait + s.jitter(2*time.Second), Reason: "throttled", Pause: min(wait, configPause), Limited: true,
 	})
 }
 

@@ -33,7 +33,7 @@ func (s *send) end(ctx context.Context, settlement store.Settlement, then consum
 // release hands a claim back: nothing was sent, and no try was spent.
 func (s *send) release(ctx context.Context, code string, after time.Duration) consumer.Outcome {
 	return s.back(ctx, store.Settlement{Status: store.Scheduled, ErrorCode: code},
-		consumer.Outcome{Action: consumer.Retry, After: after, Reason: code})
+		consumer.Outcome{Action: consumer.Retry, After: after, Reason: code, Limited: code == rateLimited})
 }
 
 func (s *send) drained(ctx context.Context) consumer.Outcome {

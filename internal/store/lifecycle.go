@@ -108,6 +108,6 @@ type Upkeep interface {
 	// Forget erases an address, and bodies with it, from every row, ends what
 	// is parked for it, and counts the rows. The rows and their keys stay.
 	Forget(ctx context.Context, address redact.Personal) (rows int, err error)
-	// CountStatus counts the rows of a status.
-	CountStatus(ctx context.Context, status Status) (int, error)
+	// CountStatus counts the rows of a status, by queue name.
+	CountStatus(ctx context.Context, status Status) (map[string]int, error)
 }

@@ -76,20 +76,12 @@ func (s *Store) Unpark(ctx context.Context, due []store.Due) error {
 
 // CountDue implements store.Parking.
 func (s *Store) CountDue(ctx context.Context, within time.Duration) (map[string]int, error) {
-	type count struct {
-		Queue string
-		Rows  int
-	}
-	counts, err := list(ctx, s, pgx.RowToStructByPos[count], clock+`
+	byQueue, err := s.countByQueue(ctx, clock+`
 		SELECT e.queue, count(*) FROM acs.communication_events e, clock
 		WHERE e.due_at <= clock.now + $2::bigint * interval '1 microsecond' AND `+carriable+`
 		GROUP BY e.queue`, s.now(), within.Microseconds())
 	if err != nil {
 		return nil, fmt.Errorf("count what is due: %w", err)
-	}
-	byQueue := make(map[string]int, len(counts))
-	for _, c := range counts {
-		byQueue[c.Queue] = c.Rows
 	}
 	return byQueue, nil
 }

@@ -99,10 +99,27 @@ func (s *Store) Forget(ctx context.Context, address redact.Personal) (int, error
 }
 
 // CountStatus implements store.Upkeep.
-func (s *Store) CountStatus(ctx context.Context, status store.Status) (n int, err error) {
-	err = s.pool.QueryRow(ctx, s.in(`SELECT count(*) FROM acs.communication_events WHERE status = $1`), string(status)).Scan(&n)
+func (s *Store) CountStatus(ctx context.Context, status store.Status) (map[string]int, error) {
+	byQueue, err := s.countByQueue(ctx, `SELECT queue, count(*) FROM acs.communication_events WHERE status = $1 GROUP BY queue`, string(status))
 	if err != nil {
-		return 0, fmt.Errorf("count %s: %w", status, err)
+		return nil, fmt.Errorf("count %s: %w", status, err)
 	}
-	return n, nil
+	return byQueue, nil
+}
+
+// countByQueue reads rows of a queue's name and a count.
+func (s *Store) countByQueue(ctx context.Context, query string, args ...any) (map[string]int, error) {
+	type count struct {
+		Queue string
+		Rows  int
+	}
+	counts, err := list(ctx, s, pgx.RowToStructByPos[count], query, args...)
+	if err != nil {
+		return nil, err
+	}
+	byQueue := make(map[string]int, len(counts))
+	for _, c := range counts {
+		byQueue[c.Queue] = c.Rows
+	}
+	return byQueue, nil
 }

@@ -75,22 +75,24 @@ func (s *Store) Unpark(ctx context.Context, due []store.Due) error {
 
 // CountDue implements store.Parking.
 func (s *Store) CountDue(ctx context.Context, within time.Duration) (map[string]int, error) {
-	type count struct {
-		queue string
-		rows  int
-	}
 	now := s.now()
-	counts, err := list(ctx, s, func(row scanner) (c count, err error) {
-		err = row.Scan(&c.queue, &c.rows)
-		return c, err
-	}, `SELECT queue, count(*) FROM communication_events WHERE due_at <= ? AND `+carriable+` GROUP BY queue`,
-		text(now.Add(within)), text(now))
+	byQueue, err := s.countByQueue(ctx, `SELECT queue, count(*) FROM communication_events
+		WHERE due_at <= ? AND `+carriable+` GROUP BY queue`, text(now.Add(within)), text(now))
 	if err != nil {
 		return nil, fmt.Errorf("count what is due: %w", err)
 	}
-	byQueue := make(map[string]int, len(counts))
-	for _, c := range counts {
-		byQueue[c.queue] = c.rows
-	}
 	return byQueue, nil
+}
+
+// countByQueue reads rows of a queue's name and a count.
+func (s *Store) countByQueue(ctx context.Context, query string, args ...any) (map[string]int, error) {
+	byQueue := map[string]int{}
+	_, err := list(ctx, s, func(row scanner) (none struct{}, err error) {
+		var queue string
+		var rows int
+		err = row.Scan(&queue, &rows)
+		byQueue[queue] = rows
+		return none, err
+	}, query, args...)
+	return byQueue, err
 }

@@ -122,15 +122,12 @@ func (s *Store) Forget(ctx context.Context, address redact.Personal) (rows int, 
 }
 
 // CountStatus implements store.Upkeep.
-func (s *Store) CountStatus(ctx context.Context, status store.Status) (int, error) {
-	found, err := list(ctx, s, func(row scanner) (n int, err error) {
-		err = row.Scan(&n)
-		return n, err
-	}, `SELECT count(*) FROM communication_events WHERE status = ?`, status)
+func (s *Store) CountStatus(ctx context.Context, status store.Status) (map[string]int, error) {
+	byQueue, err := s.countByQueue(ctx, `SELECT queue, count(*) FROM communication_events WHERE status = ? GROUP BY queue`, status)
 	if err != nil {
-		return 0, fmt.Errorf("count %s: %w", status, err)
+		return nil, fmt.Errorf("count %s: %w", status, err)
 	}
-	return found[0], nil
+	return byQueue, nil
 }
 
 // collect reads every row of a query of a transaction.

@@ -37,12 +37,14 @@ func upkeep(t *testing.T, open Open) {
 			t.Errorf("another's row: %+v", e)
 		}
 	})
-	t.Run("rows are counted by status", func(t *testing.T) {
+	t.Run("rows are counted by status and queue", func(t *testing.T) {
 		r := enter(t, open)
-		r.record(store.Event{ID: "1", Status: store.InDoubt})
-		r.record(store.Event{ID: "2", Status: store.Sent})
-		if n, err := r.CountStatus(ctx, store.InDoubt); err != nil || n != 1 {
-			t.Errorf("got %d and error %v", n, err)
+		r.record(store.Event{ID: "1", Status: store.InDoubt, Queue: queue})
+		r.record(store.Event{ID: "2", Status: store.Sent, Queue: queue})
+		got, err := r.CountStatus(ctx, store.InDoubt)
+		r.must(err)
+		if diff := cmp.Diff(map[string]int{queue: 1}, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
 }
