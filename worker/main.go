@@ -25,6 +25,7 @@ type grammar struct {
 	Run     runCommand     `cmd:"" aliases:"run_communication_worker" help:"Process the queues until stopped."`
 	Send    sendCommand    `cmd:"" aliases:"build_sqs_message" help:"Put messages on a queue, as an application would."`
 	Events  eventsCommand  `cmd:"" help:"Show the history of messages."`
+	Health  healthCommand  `cmd:"" help:"Ask a running worker whether it lives: the container's health check."`
 	Migrate migrateCommand `cmd:"" help:"Bring the database's schema up to date."`
 	Schema  schemaCommand  `cmd:"" help:"Print the JSON Schema of a message."`
 }

@@ -29,11 +29,13 @@ import (
 type runCommand struct {
 	open.Flags
 	twilioFlags
+	serviceFlags
 	WorkerType  string        `env:"WORKER_TYPE" default:"all" help:"Which channels: all, or a comma list of sms, email, push."`
 	SMSQueueURL string        `env:"SMS_QUEUE_URL" name:"sms-queue-url" help:"The queue of texts."`
 	Concurrency int           `env:"WORKER_CONCURRENCY" default:"10" help:"Messages of one queue worked on at once."`
 	StopTimeout time.Duration `env:"WORKER_STOP_TIMEOUT" default:"30s" help:"From SIGTERM to SIGKILL: the task definition's stopTimeout."`
 	UntilEmpty  bool          `help:"Stop when the queues are empty."`
+	KeepBodies  bool          `env:"HISTORY_BODIES" name:"history-bodies" help:"Keep the bodies of what is sent in the history; otherwise only their hashes are kept."`
 }
 
 // twilioFlags are the settings of texts.
@@ -43,6 +45,7 @@ type twilioFlags struct {
 	FromNumber          string        `env:"TWILIO_FROM_NUMBER" name:"twilio-from-number" help:"The sender of messages that name none."`
 	MessagingServiceSID string        `env:"TWILIO_MESSAGING_SERVICE_SID" name:"twilio-messaging-service-sid" help:"Or a messaging service, which picks the sender."`
 	BaseURL             string        `env:"TWILIO_BASE_URL" name:"twilio-base-url" default:"https://api.twilio.com" help:"Where Twilio's API is."`
+	StatusCallbackURL   string        `env:"TWILIO_STATUS_CALLBACK_URL" name:"twilio-status-callback-url" help:"Where Twilio reports deliveries; our own id goes in its query as acs_id, which settles what is in doubt."`
 }
 
 // The bounds of one send: a provider call is shorter than half a lease, so
@@ -76,9 +79,13 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 	defer func() { _ = db.Close() }()
 	handler := processor.New(processor.Options{
 		Store: db, Senders: senders, Owner: owner(), Lease: claimLease, ProviderTimeout: providerTimeout, Logger: logger,
+		KeepBodies: c.KeepBodies,
 	})
 	logger.Info("worker started", "worker_type", c.WorkerType, "queues", len(queues), "concurrency", c.Concurrency, "version", version.String())
-	return c.consume(ctx, sqs.NewFromConfig(aws), handler, queues, logger)
+	checkStop(logger, c.StopTimeout)
+	return c.consume(ctx, handler, &services{
+		serviceFlags: c.serviceFlags, db: db, sqs: sqs.NewFromConfig(aws), queues: queues, slots: c.Concurrency, out: streams.Out, logger: logger,
+	})
 }
 
 // drainOf is what a drain may take of the time until SIGKILL: a sixth is left
@@ -86,20 +93,28 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 func drainOf(stopTimeout time.Duration) time.Duration { return stopTimeout * 5 / 6 }
 
 // consume runs one consumer a queue and returns when all have drained.
-func (c runCommand) consume(ctx context.Context, client *sqs.Client, handler consumer.Handler, queues []consumer.Queue, logger *slog.Logger) error {
-	var (
-		running sync.WaitGroup
-		errs    = make([]error, len(queues))
-	)
-	for i, queue := range queues {
-		one := consumer.New(consumer.Options{
-			SQS: client, Handler: handler, Queue: queue, Slots: c.Concurrency, StopTimeout: drainOf(c.StopTimeout),
-			UntilEmpty: c.UntilEmpty, Logger: logger,
-		})
-		running.Go(func() { errs[i] = one.Run(ctx) })
+func (c runCommand) consume(ctx context.Context, handler consumer.Handler, beside *services) error {
+	for _, queue := range beside.queues {
+		beside.consumers = append(beside.consumers, consumer.New(consumer.Options{
+			SQS: beside.sqs, Handler: handler, Queue: queue, Slots: c.Concurrency, StopTimeout: drainOf(c.StopTimeout),
+			UntilEmpty: c.UntilEmpty, Logger: beside.logger, Ready: beside.db.Ready,
+		}))
+	}
+	working, end := context.WithCancel(ctx)
+	defer end()
+	stop, err := beside.start(working)
+	if err != nil {
+		return err
+	}
+	var running sync.WaitGroup
+	errs := make([]error, len(beside.consumers))
+	for i, one := range beside.consumers {
+		running.Go(func() { errs[i] = one.Run(working) })
 	}
 	running.Wait()
-	logger.Info("worker stopped")
+	end()
+	stop()
+	beside.logger.Info("worker stopped")
 	return errors.Join(errs...)
 }
 
@@ -137,6 +152,7 @@ func (c runCommand) senders(logger *slog.Logger) (map[message.Channel]provider.S
 		client, err := twilio.New(twilio.Config{
 			AccountSID: c.AccountSID, AuthToken: c.AuthToken, From: c.FromNumber,
 			MessagingServiceSID: c.MessagingServiceSID, BaseURL: c.BaseURL, Timeout: providerTimeout,
+			StatusCallbackURL: c.StatusCallbackURL,
 		})
 		if err != nil {
 			return nil, &cli.UsageError{Err: err}

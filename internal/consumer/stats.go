@@ -21,7 +21,7 @@ type Stats struct {
 	LeasesLost    int
 	Stuck         int // jobs that ignored the end of their context
 
-	Limited       int // outcomes that have Limited
+	Limited int // outcomes that have Limited
 
 	InFlight      int           // held now
 	StuckNow      int           // of the stuck jobs, those that still run

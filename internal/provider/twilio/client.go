@@ -46,6 +46,10 @@ type Config struct {
 	MessagingServiceSID string
 	BaseURL             string        // empty: DefaultBaseURL; a path is kept as a prefix
 	Timeout             time.Duration // of one call; 0: DefaultTimeout
+	// StatusCallbackURL is where Twilio reports deliveries; empty: where its
+	// console says. The message's ID goes in its query as acs_id, so that a
+	// report finds a message whose answer was never heard.
+	StatusCallbackURL string
 	// HTTPClient does the calls; nil: one with a pool of its own. Its
 	// CheckRedirect is replaced: a send never follows a redirect.
 	HTTPClient *http.Client
@@ -59,6 +63,7 @@ type Client struct {
 	from        string
 	serviceSID  string
 	base        *url.URL
+	callback    *url.URL // nil: none
 	timeout     time.Duration
 	httpClient  *http.Client
 	currentTime func() time.Time
@@ -83,6 +88,10 @@ func New(c Config) (*Client, error) {
 	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
 		return nil, errors.New("twilio: the base URL is not one: set TWILIO_BASE_URL to an http or https URL")
 	}
+	callback, err := callbackURL(c.StatusCallbackURL)
+	if err != nil {
+		return nil, err
+	}
 	if c.Timeout <= 0 {
 		c.Timeout = DefaultTimeout
 	}
@@ -91,8 +100,20 @@ func New(c Config) (*Client, error) {
 	}
 	return &Client{
 		accountSID: c.AccountSID, authToken: c.AuthToken, from: c.From, serviceSID: c.MessagingServiceSID,
-		base: base, timeout: c.Timeout, httpClient: once.NewClient(c.HTTPClient), currentTime: c.Now,
+		base: base, callback: callback, timeout: c.Timeout, httpClient: once.NewClient(c.HTTPClient), currentTime: c.Now,
 	}, nil
+}
+
+// callbackURL is nil for an empty text.
+func callbackURL(text string) (*url.URL, error) {
+	if text == "" {
+		return nil, nil //nolint:nilnil // none is an answer
+	}
+	parsed, err := url.Parse(text)
+	if err != nil || parsed.Host == "" || parsed.Scheme != "https" && parsed.Scheme != "http" || strings.Contains(parsed.Host, "_") {
+		return nil, errors.New("twilio: the status callback's URL is not one: set TWILIO_STATUS_CALLBACK_URL to an http or https URL whose host has no underscore")
+	}
+	return parsed, nil
 }
 
 // Name implements provider.Sender.
@@ -138,10 +159,22 @@ func (c *Client) params(m *message.Message) (params *api.CreateMessageParams, ow
 			Message: "the message names no sender: set TWILIO_FROM_NUMBER or TWILIO_MESSAGING_SERVICE_SID",
 		}
 	}
+	if c.callback != nil {
+		params.SetStatusCallback(c.callbackOf(m.ID))
+	}
 	if !m.ExpiresAt.IsZero() {
 		params.SetValidityPeriod(validity(m.ExpiresAt.Sub(c.currentTime())))
 	}
 	return params, own, nil
+}
+
+// callbackOf is the callback's URL with a message's own id.
+func (c *Client) callbackOf(id string) string {
+	address := *c.callback
+	query := address.Query()
+	query.Set(message.EventIDParameter, id)
+	address.RawQuery = query.Encode()
+	return address.String()
 }
 
 // validity is Twilio's ValidityPeriod: how long it may hold a message in its
