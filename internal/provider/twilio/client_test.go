@@ -331,3 +331,22 @@ func TestCodesHaveWords(t *testing.T) {
 		}
 	}
 }
+
+func TestTheCallbackNamesOurID(t *testing.T) {
+	t.Parallel()
+	var callback string
+	client := open(t, func(w http.ResponseWriter, r *http.Request) {
+		callback = r.FormValue("StatusCallback")
+		answer(http.StatusCreated, `{"sid":"SM1"}`)(w, r)
+	}, func(c *Config) { c.StatusCallbackURL = "https://hooks.example.com/twilio?key=1" })
+	if _, err := client.Send(t.Context(), text()); err != nil {
+		t.Fatal(err)
+	}
+	if callback != "https://hooks.example.com/twilio?acs_id=a&key=1" {
+		t.Errorf("got %s", callback)
+	}
+	_, err := New(Config{AccountSID: "AC1", AuthToken: "x", From: number, StatusCallbackURL: "https://my_hooks.example.com"})
+	if err == nil || !strings.Contains(err.Error(), "TWILIO_STATUS_CALLBACK_URL") {
+		t.Errorf("an underscore: got %v", err)
+	}
+}
