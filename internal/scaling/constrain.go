@@ -67,9 +67,28 @@ func (d *deciding) refuse() {
 	}
 	if how, failing := d.state.Tasks.failing(d.at, *d.obs.Service); failing {
 		d.step("failedStarts", d.current, how)
+	} else if name := d.workless(); name != "" {
+		d.step("failing", d.current, name+": its tasks get next to nothing done, more would not either")
 	} else if d.providerLimited() {
 		d.step("providerLimited", d.current, "the workers wait for the provider: more tasks do not help")
 	}
+}
+
+// workless names a queue for which its tasks did next to nothing for some
+// minutes, although work waits: the database is down, or every message fails.
+// Empty, unless every queue that asks for more tasks is one.
+func (d *deciding) workless() (name string) {
+	const minutes = 2
+	for _, asked := range d.out.Queues {
+		if asked.Need <= d.current {
+			continue
+		}
+		if q := d.state.Queues[asked.Queue]; q.Service.Idle < minutes {
+			return ""
+		}
+		name = asked.Queue
+	}
+	return name
 }
 
 // providerLimited says that every queue that asks for more tasks waits for

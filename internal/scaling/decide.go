@@ -58,8 +58,10 @@ type deciding struct {
 	tasks   int // the count as it stands after the steps so far
 	// unknown names what is missing to take tasks away; empty: nothing.
 	unknown string
-	blind   bool // no depth is young enough: the fallback's time
-	out     Decision
+	// competes says that the need is the sum of the queues'.
+	competes bool
+	blind    bool // no depth is young enough: the fallback's time
+	out      Decision
 }
 
 // step lets a rule set the count, and remembers it when that changed it.
@@ -89,10 +91,11 @@ func (d *deciding) learn() {
 	for i := range d.spec.Queues {
 		spec := &d.spec.Queues[i]
 		q := d.state.Queues[spec.Name]
-		q.learn(spec, d.obs.Queues[spec.Name], tasks, d.at)
+		q.learn(spec, d.obs.Queues[spec.Name], tasks, d.at, func(from, to stamp) bool { return d.busyBeside(spec.Name, from, to) })
 		d.state.Queues[spec.Name] = q
 	}
 	d.forgetQueues()
+	d.learnCompeting()
 }
 
 // forgetQueues drops what is remembered of queues the policy no longer names.
@@ -131,7 +134,7 @@ func (d *deciding) rollout() bool {
 // hand counts as advice, so that it comes down no faster than behavior
 // allows; 0 where the policy wants more is the emergency stop.
 func (d *deciding) noticeOthers() {
-	d.bounds = boundsAt(d.spec, d.now)
+	d.bounds = boundsAhead(d.spec, d.now, d.fleet().lag)
 	wanted := d.state.Wanted
 	foreign := wanted == nil || *wanted != d.current
 	if d.current > 0 {
@@ -152,11 +155,11 @@ func (d *deciding) noticeOthers() {
 }
 
 // reckon asks every queue. Each task serves every queue with slots of its
-// own, so the service needs what its neediest queue needs.
+// own, so the service needs what its neediest queue needs; where they were
+// seen to take from each other, the sum.
 func (d *deciding) reckon() {
 	fleet := d.fleet()
-	useless := 0
-	need, capped := 0, 0
+	need, sum := 0, 0
 	d.blind = true
 	for i := range d.spec.Queues {
 		spec := &d.spec.Queues[i]
@@ -169,15 +172,36 @@ func (d *deciding) reckon() {
 			d.unknown = spec.Name + ": " + unknown
 		}
 		need = max(need, asked.Need)
-		capped = max(capped, min(asked.Need, useful(spec, asked.PerTask)))
-		if capped < asked.Need {
-			useless = i
-		}
+		sum += asked.share()
+	}
+	if d.competing(fleet) {
+		d.competes = sum > need
+		need = max(need, min(sum, maxTasks))
 	}
 	d.out.Need, d.tasks = need, need
-	if capped < need {
-		limit := &d.spec.Queues[useless]
-		d.step("maxThroughput", capped, limit.Name+" takes "+perSecond(limit.MaxThroughput)+": more tasks do not help")
+	d.capUseless()
+}
+
+// capUseless leaves out the tasks that would find nothing to do: a provider's
+// limit, told or seen.
+func (d *deciding) capUseless() {
+	capped, why, rule := 0, "", "maxThroughput"
+	for i, asked := range d.out.Queues {
+		spec, q := &d.spec.Queues[i], d.state.Queues[asked.Queue]
+		most := min(asked.Need, useful(spec, asked.PerTask))
+		reason := spec.Name + " takes " + perSecond(spec.MaxThroughput) + ": more tasks do not help"
+		by := "maxThroughput"
+		if limit := q.Service.Helped.Limit; limit > 0 && limit < most {
+			most, by = limit, "saturated"
+			reason = spec.Name + " got no faster with more than " + taskCount(limit) + ": more do not help"
+		}
+		if most < asked.Need {
+			why, rule = reason, by
+		}
+		capped = max(capped, most)
+	}
+	if capped < d.tasks && why != "" && !d.competes {
+		d.step(rule, capped, why)
 	}
 }
 

@@ -20,7 +20,9 @@ const (
 )
 
 // learn takes one observation of a queue into what is remembered of it.
-func (q *queueMemory) learn(spec *config.QueueSpec, o Queue, tasks *taskMemory, now stamp) {
+//
+// beside says whether another queue of the service was busy from..to.
+func (q *queueMemory) learn(spec *config.QueueSpec, o Queue, tasks *taskMemory, now stamp, beside func(from, to stamp) bool) {
 	newer := q.lookAt(o, tasks.runningNow())
 	live := now.sub(q.Depth.At) <= liveWithin.Seconds()
 	q.join(o)
@@ -29,7 +31,7 @@ func (q *queueMemory) learn(spec *config.QueueSpec, o Queue, tasks *taskMemory, 
 	}
 	limited := o.ProviderLimited != nil && *o.ProviderLimited
 	for i := range q.Minutes {
-		q.learnMinute(spec, &q.Minutes[i], tasks, now, limited)
+		q.learnMinute(spec, &q.Minutes[i], tasks, now, limited, beside)
 	}
 	if newer {
 		q.learnLive(spec, tasks)
@@ -47,7 +49,7 @@ func (q *queueMemory) knownUntil(now stamp, live bool) stamp {
 }
 
 // learnMinute learns from a minute once all that it needs is told.
-func (q *queueMemory) learnMinute(spec *config.QueueSpec, m *minuteCounts, tasks *taskMemory, now stamp, limited bool) {
+func (q *queueMemory) learnMinute(spec *config.QueueSpec, m *minuteCounts, tasks *taskMemory, now stamp, limited bool, beside func(from, to stamp) bool) {
 	if m.Sent >= 0 && m.End > q.Arrival.Minute {
 		q.learnArrivals(*m)
 	}
@@ -62,16 +64,22 @@ func (q *queueMemory) learnMinute(spec *config.QueueSpec, m *minuteCounts, tasks
 	m.Done = true
 	q.learnFlight(*m)
 	ran, steady, known := tasks.seconds(m.begin(), m.End)
-	if period := float64(m.Period); known && ran >= period/2 {
-		rate := float64(work) / period
-		atLimit := limited || spec.MaxThroughput > 0 && rate > 0.9*spec.MaxThroughput
-		s := served{end: m.End, rate: rate, tasks: ran / period, busy: q.busyThrough(m.begin(), m.End) && !atLimit, steady: steady}
-		if s.busy || work > 0 {
-			q.Service.learn(s)
-		}
-		if s.busy && steady && q.Service.Idle == 0 {
-			q.Service.Helped.compare(s)
-		}
+	period := float64(m.Period)
+	if !known || ran < period/2 {
+		return
+	}
+	rate := float64(work) / period
+	atLimit := limited || spec.MaxThroughput > 0 && rate > 0.9*spec.MaxThroughput
+	s := served{end: m.End, rate: rate, tasks: ran / period, busy: q.busyThrough(m.begin(), m.End) && !atLimit, steady: steady}
+	if s.busy && q.alone(spec) > 0 && beside(m.begin(), m.End) {
+		q.Together = together{At: m.End, PerTask: s.rate / s.tasks}
+		s.busy = false // what a task does alone is not to be seen now
+	}
+	if s.busy || work > 0 {
+		q.Service.learn(s)
+	}
+	if s.busy && steady && q.Service.Idle == 0 {
+		q.Service.Helped.compare(s)
 	}
 }
 

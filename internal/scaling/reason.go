@@ -29,6 +29,9 @@ func (d *deciding) limitedBy() string {
 // the count elsewhere, in order.
 func (d *deciding) reason() string {
 	parts := []string{d.neediest()}
+	if d.competes {
+		parts = append(parts, fmt.Sprintf("its queues compete (%.0f%% of a task's rate is left when both are busy): the sum of their needs, %s", 100*d.state.Competition.Part, number(float64(d.out.Need))))
+	}
 	for _, s := range d.out.Steps {
 		parts = append(parts, s.sentence())
 	}
@@ -81,7 +84,7 @@ func (s Step) sentence() string {
 		return s.Reason
 	case "paused", "emergencyStop":
 		return "held at " + count + ": " + s.Reason
-	case "unknown", "rollout", "failedStarts", "providerLimited", "protected", "stabilization":
+	case "unknown", "rollout", "failedStarts", "failing", "providerLimited", "protected", "stabilization":
 		return "held at " + count + " (" + s.Reason + ")"
 	case "tolerance":
 		return "left at " + count + " (within tolerance)"
@@ -91,6 +94,9 @@ func (s Step) sentence() string {
 		return "held to " + s.Reason
 	case "fallback":
 		return "raised to " + count + " by fallback (" + s.Reason + ")"
+	}
+	if s.Rule == "saturated" {
+		return "held to " + count + ": " + s.Reason
 	}
 	if s.To > s.From {
 		return "raised to " + count + " by " + s.Reason

@@ -36,6 +36,21 @@ func boundsAt(spec *config.ScalingSpec, now time.Time) bounds {
 	return b
 }
 
+// boundsAhead is as boundsAt, but raises the minimum of a schedule so many
+// seconds before it starts, so that its tasks run when it does; never above
+// the maximum that is in force until then.
+func boundsAhead(spec *config.ScalingSpec, now time.Time, lead float64) bounds {
+	b := boundsAt(spec, now)
+	if len(spec.Schedules) == 0 {
+		return b
+	}
+	soon := boundsAt(spec, now.Add(time.Duration(lead*float64(time.Second))))
+	if low := min(soon.Min, b.Max); low > b.Min {
+		b.Min, b.MinBy, b.MinSet = low, soon.MinBy, soon.MinSet
+	}
+	return b
+}
+
 func (b bounds) clamp(tasks int) int { return min(max(tasks, b.Min), b.Max) }
 
 // limiter names what holds a count at a bound: the schedule that set it, or

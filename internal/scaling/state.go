@@ -33,10 +33,11 @@ type State struct {
 	// service that is found with another one was changed by someone else.
 	Wanted *int `json:"wanted,omitempty"`
 	// Stopped: someone set 0 although minTasks is above; until it is raised.
-	Stopped  bool                   `json:"stopped,omitempty"`
-	Tasks    taskMemory             `json:"tasks"`
-	Behavior behaviorMemory         `json:"behavior"`
-	Queues   map[string]queueMemory `json:"queues,omitempty"`
+	Stopped     bool                   `json:"stopped,omitempty"`
+	Tasks       taskMemory             `json:"tasks"`
+	Behavior    behaviorMemory         `json:"behavior"`
+	Competition competition            `json:"competition"`
+	Queues      map[string]queueMemory `json:"queues,omitempty"`
 }
 
 // UnmarshalJSON refuses a state of another version, and one that this code
@@ -79,6 +80,7 @@ func (s *State) turnTo(now stamp) {
 	if now < s.Time {
 		s.Tasks.forgetAfter(now)
 		s.Behavior.forgetAfter(now)
+		s.Competition.Seen = min(s.Competition.Seen, now)
 		for name, q := range s.Queues {
 			q.forgetAfter(now)
 			s.Queues[name] = q
