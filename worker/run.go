@@ -21,6 +21,7 @@ import (
 	"github.com/novaura/acs-operator/internal/provider"
 	"github.com/novaura/acs-operator/internal/provider/twilio"
 	"github.com/novaura/acs-operator/internal/redact"
+	"github.com/novaura/acs-operator/internal/store"
 	"github.com/novaura/acs-operator/internal/store/open"
 	"github.com/novaura/acs-operator/internal/version"
 )
@@ -78,7 +79,7 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 	}
 	defer func() { _ = db.Close() }()
 	handler := processor.New(processor.Options{
-		Store: db, Senders: senders, Owner: owner(), Lease: claimLease, ProviderTimeout: providerTimeout, Logger: logger,
+		Store: store.Grouped(db), Senders: senders, Owner: owner(), Lease: claimLease, ProviderTimeout: providerTimeout, Logger: logger,
 		KeepBodies: c.KeepBodies,
 	})
 	logger.Info("worker started", "worker_type", c.WorkerType, "queues", len(queues), "concurrency", c.Concurrency, "version", version.String())

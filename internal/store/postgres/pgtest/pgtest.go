@@ -60,6 +60,20 @@ func drop(dsn, schema string) error {
 	return errors.Join(err, conn.Close(ctx))
 }
 
+// Start runs a PostgreSQL of the caller's own, from this machine's binaries, for
+// programs that are no tests. It ends with stop, or with the process.
+func Start() (dsn string, stop func() error, err error) {
+	bin, err := binaries()
+	if err != nil {
+		return "", nil, err
+	}
+	own, err := start(bin)
+	if err != nil {
+		return "", nil, err
+	}
+	return own.dsn, own.lifeline.Close, nil
+}
+
 // cluster is a server to connect to.
 type cluster struct {
 	dsn string
