@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/novaura/acs-operator/config/source"
 	"github.com/novaura/acs-operator/internal/api"
+	"github.com/novaura/acs-operator/internal/awsclient"
 	"github.com/novaura/acs-operator/internal/cli"
 	"github.com/novaura/acs-operator/internal/cloud"
 	"github.com/novaura/acs-operator/internal/reconcile"
@@ -211,12 +211,12 @@ const ecsBound = 8 * time.Second
 
 // adapters connects to the account that the environment names.
 func adapters(ctx context.Context) (*cloud.Services, *cloud.Metrics, *cloud.Rivals, error) {
-	aws, err := awsconfig.LoadDefaultConfig(ctx)
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("read the AWS settings: %w", err)
+	aws, err := awsclient.Load(ctx)
+	if errors.Is(err, awsclient.ErrNoRegion) {
+		return nil, nil, nil, &cli.UsageError{Err: err}
 	}
-	if aws.Region == "" {
-		return nil, nil, nil, cli.Usagef("AWS_REGION is not set: name the region of the service")
+	if err != nil {
+		return nil, nil, nil, err
 	}
 	return cloud.NewServices(ecs.NewFromConfig(aws), ecsBound),
 		cloud.NewMetrics(cloudwatch.NewFromConfig(aws), sqs.NewFromConfig(aws)),

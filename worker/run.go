@@ -11,9 +11,9 @@ import (
 	"sync"
 	"time"
 
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/novaura/acs-operator/internal/awsclient"
 	"github.com/novaura/acs-operator/internal/cli"
 	"github.com/novaura/acs-operator/internal/consumer"
 	"github.com/novaura/acs-operator/internal/message"
@@ -66,12 +66,9 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	aws, err := awsconfig.LoadDefaultConfig(ctx)
+	aws, err := awsclient.Load(ctx)
 	if err != nil {
-		return fmt.Errorf("read the AWS settings: %w", err)
-	}
-	if aws.Region == "" {
-		return cli.Usagef("AWS_REGION is not set: name the region of the queues")
+		return usage(err)
 	}
 	db, err := c.Ready(ctx, logger)
 	if err != nil {
@@ -184,7 +181,7 @@ func (f twilioFlags) missing() string {
 
 // usage tells a setting that is wrong from a database that does not answer.
 func usage(err error) error {
-	if errors.Is(err, open.ErrSetting) {
+	if errors.Is(err, open.ErrSetting) || errors.Is(err, awsclient.ErrNoRegion) {
 		return &cli.UsageError{Err: err}
 	}
 	return err

@@ -8,12 +8,12 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/oklog/ulid/v2"
 	"golang.org/x/time/rate"
 
+	"github.com/novaura/acs-operator/internal/awsclient"
 	"github.com/novaura/acs-operator/internal/cli"
 	"github.com/novaura/acs-operator/internal/message"
 	"github.com/novaura/acs-operator/internal/redact"
@@ -43,9 +43,9 @@ func (c sendCommand) Run(ctx context.Context, streams cli.Streams) error {
 	}
 	var client *sqs.Client
 	if !c.DryRun {
-		config, err := awsconfig.LoadDefaultConfig(ctx)
+		config, err := awsclient.Load(ctx)
 		if err != nil {
-			return fmt.Errorf("read the AWS settings: %w", err)
+			return usage(err)
 		}
 		client = sqs.NewFromConfig(config)
 	}
