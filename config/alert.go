@@ -45,6 +45,19 @@ type Receiver struct {
 	PagerDuty *PagerDutyReceiver `json:"pagerduty,omitempty" yaml:"pagerduty"`
 }
 
+// Recipients is how many people or places a receiver reaches, each told for
+// itself.
+func (r Receiver) Recipients() int {
+	switch {
+	case r.SMS != nil:
+		return len(r.SMS.To)
+	case r.Email != nil:
+		return len(r.Email.To)
+	default:
+		return 1
+	}
+}
+
 // SMSReceiver texts people: one text a recipient and message.
 type SMSReceiver struct {
 	To []redact.Personal `form:"phone" json:"to" jsonschema:"required,minItems=1" yaml:"to"` // E.164

@@ -113,7 +113,7 @@ func namesIn(parsed *cel.Ast) (names []string, wrong []exprError) {
 		if root, _, _ := strings.Cut(name, "."); local[root] {
 			return
 		}
-		if _, known := findVariable(name); known {
+		if isVariable(name) {
 			names = append(names, name)
 			return
 		}

@@ -67,7 +67,7 @@ func checkNames(text string, tree *parse.Tree, perQueue bool) *exprError {
 	var wrong *exprError
 	visit(tree.Root, func(field *parse.FieldNode) {
 		name := strings.Join(field.Ident, ".")
-		_, known := findVariable(name)
+		known := isVariable(name)
 		about := !strings.HasPrefix(name, "queue.") || perQueue
 		if wrong != nil || known && about {
 			return

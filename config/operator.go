@@ -46,10 +46,10 @@ func operatorOptions() []cel.EnvOption {
 	equal := append([]*cel.Type{cel.BoolType}, ordered...)
 	return []cel.EnvOption{
 		cel.StdLib(cel.StdLibSubset(replaced)),
-		arithmetic(operators.Add, "add", addable, func(a, b ref.Val) ref.Val { return a.(traits.Adder).Add(b) }),
-		arithmetic(operators.Subtract, "subtract", separable, func(a, b ref.Val) ref.Val { return a.(traits.Subtractor).Subtract(b) }),
-		arithmetic(operators.Multiply, "multiply", numeric, func(a, b ref.Val) ref.Val { return a.(traits.Multiplier).Multiply(b) }),
-		arithmetic(operators.Divide, "divide", numeric, func(a, b ref.Val) ref.Val { return a.(traits.Divider).Divide(b) }),
+		arithmetic(operators.Add, "add", addable, func(a, b ref.Val) ref.Val { return with(a, b, traits.Adder.Add) }),
+		arithmetic(operators.Subtract, "subtract", separable, func(a, b ref.Val) ref.Val { return with(a, b, traits.Subtractor.Subtract) }),
+		arithmetic(operators.Multiply, "multiply", numeric, func(a, b ref.Val) ref.Val { return with(a, b, traits.Multiplier.Multiply) }),
+		arithmetic(operators.Divide, "divide", numeric, func(a, b ref.Val) ref.Val { return with(a, b, traits.Divider.Divide) }),
 		comparison(operators.Equals, "equals", equal, func(a, b ref.Val) ref.Val { return a.Equal(b) }),
 		comparison(operators.NotEquals, "not_equals", equal, func(a, b ref.Val) ref.Val { return !types.Bool(a.Equal(b) == types.True) }),
 		comparison(operators.Less, "less", ordered, compared(func(c types.Int) bool { return c < 0 })),
@@ -57,6 +57,14 @@ func operatorOptions() []cel.EnvOption {
 		comparison(operators.Greater, "greater", ordered, compared(func(c types.Int) bool { return c > 0 })),
 		comparison(operators.GreaterEquals, "greater_equals", ordered, compared(func(c types.Int) bool { return c >= 0 })),
 	}
+}
+
+// with applies an operation of a's to b, where a has it.
+func with[T any](a, b ref.Val, do func(T, ref.Val) ref.Val) ref.Val {
+	if able, ok := a.(T); ok {
+		return do(able, b)
+	}
+	return types.MaybeNoSuchOverloadErr(a)
 }
 
 func arithmetic(name, id string, own []*cel.Type, do func(a, b ref.Val) ref.Val) cel.EnvOption {
@@ -103,7 +111,7 @@ func asNumber(v ref.Val) ref.Val {
 
 func compared(holds func(types.Int) bool) func(a, b ref.Val) ref.Val {
 	return func(a, b ref.Val) ref.Val {
-		order, ok := a.(traits.Comparer).Compare(b).(types.Int)
+		order, ok := with(a, b, traits.Comparer.Compare).(types.Int)
 		return types.Bool(ok && holds(order)) // 0/0 is neither above nor below anything
 	}
 }

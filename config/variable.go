@@ -89,12 +89,8 @@ var variables = []Variable{
 // Variables lists what an alert's expression and message may name.
 func Variables() []Variable { return slices.Clone(variables) }
 
-func findVariable(name string) (Variable, bool) {
-	at := slices.IndexFunc(variables, func(v Variable) bool { return v.Name == name })
-	if at < 0 {
-		return Variable{}, false
-	}
-	return variables[at], true
+func isVariable(name string) bool {
+	return slices.ContainsFunc(variables, func(v Variable) bool { return v.Name == name })
 }
 
 // variableGroups are the first parts of names: queue, service …

@@ -43,6 +43,8 @@ type Queue struct {
 	ProviderLimited *bool   `json:"providerLimited,omitempty"` // the workers wait for the provider's rate limit
 	OldestWaiting   *Sample `json:"oldestWaiting,omitempty"`   // seconds, by the workers' own reckoning
 	Parked          *Sample `json:"parked,omitempty"`          // messages due within a start lag
+
+	DeadLetters *Sample `json:"deadLetters,omitempty"` // messages on the queue's dead-letter queue
 }
 
 // Service is the ECS service's task counts.
@@ -70,7 +72,7 @@ type Observation struct {
 func (o Observation) Normalize() Observation {
 	queues := make(map[string]Queue, len(o.Queues))
 	for name, q := range o.Queues {
-		for _, gauge := range []**Sample{&q.Visible, &q.InFlight, &q.Delayed, &q.OldestAge, &q.OldestWaiting, &q.Parked} {
+		for _, gauge := range []**Sample{&q.Visible, &q.InFlight, &q.Delayed, &q.OldestAge, &q.OldestWaiting, &q.Parked, &q.DeadLetters} {
 			*gauge = (*gauge).gauge(o.Time)
 		}
 		for _, count := range []**Sample{&q.Sent, &q.Received, &q.Deleted, &q.Failed, &q.DeadLettered} {

@@ -1,0 +1,127 @@
+package alerting
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/novaura/acs-operator/config"
+	"github.com/novaura/acs-operator/internal/scaling"
+)
+
+// Input is what rules are judged on: one observation of one ScalingPolicy,
+// the decision that followed, and how the controller itself does.
+type Input struct {
+	Policy      *config.ScalingPolicy
+	Observation scaling.Observation
+	Decision    scaling.Decision
+	Controller  Controller
+}
+
+// Controller is how the controller does; nil is unknown.
+type Controller struct {
+	PolicyAccepted, TargetReadable, TargetWritable, MetricsReadable, HistoryWritable, NotifierWorking *bool
+
+	InDoubt *float64 // messages
+}
+
+// values are the variables of every rule but the queue's own. What is older
+// than the policy's fallback.after is unknown.
+func (in *Input) values(now time.Time) config.Values {
+	in.Observation = in.Observation.Normalize()
+	spec, d, c := &in.Policy.Spec, &in.Decision, &in.Controller
+	values := config.Values{
+		"service.cluster": spec.Target.Cluster, "service.name": spec.Target.Service, "service.known": in.Observation.Service != nil,
+		"policy.name": in.Policy.Metadata.Name, "policy.minTasks": float64(spec.MinTasks), "policy.maxTasks": float64(spec.MaxTasks),
+		"policy.paused": spec.Paused,
+
+		"decision.desired": float64(d.Desired), "decision.current": float64(d.Current), "decision.need": float64(d.Need),
+		"decision.limitedBy": d.LimitedBy, "decision.reason": d.Reason, "decision.atMaximum": in.atMaximum(),
+		"decision.externalChange": in.stepped("externalChange"), "decision.emergencyStop": in.stepped("emergencyStop"),
+		"decision.fallback": in.stepped("fallback"),
+
+		"controller.policyAccepted": known(c.PolicyAccepted), "controller.targetReadable": known(c.TargetReadable),
+		"controller.targetWritable": known(c.TargetWritable), "controller.metricsReadable": known(c.MetricsReadable),
+		"controller.historyWritable": known(c.HistoryWritable), "controller.notifierWorking": known(c.NotifierWorking),
+		"controller.inDoubt": known(c.InDoubt),
+	}
+	if s := in.Observation.Service; s != nil {
+		values["service.desired"], values["service.running"], values["service.pending"] = float64(s.Desired), float64(s.Running), float64(s.Pending)
+		values["service.rollout"], values["service.protected"], values["service.failedStarts"] = known(s.Rollout), count(s.Protected), count(s.FailedStarts)
+	}
+	return values
+}
+
+// queueValues adds the variables of the policy's i-th queue.
+func (in *Input) queueValues(common config.Values, i int, now time.Time) config.Values {
+	values, spec := maps.Clone(common), in.Policy.Spec.Queues[i]
+	q := in.Observation.Queues[spec.Name]
+	fresh := func(s *scaling.Sample) any {
+		if s == nil || now.Sub(s.Time) > in.Policy.Spec.Fallback.After {
+			return nil
+		}
+		return s.Value
+	}
+	values["queue.name"], values["queue.channel"], values["queue.maxAge"] = spec.Name, spec.Channel, spec.MaxAge.Seconds()
+	values["queue.visible"], values["queue.inFlight"], values["queue.delayed"] = fresh(q.Visible), fresh(q.InFlight), fresh(q.Delayed)
+	values["queue.oldestAge"], values["queue.oldestWaiting"] = fresh(q.OldestAge), fresh(q.OldestWaiting)
+	values["queue.parked"], values["queue.deadLetters"] = fresh(q.Parked), fresh(q.DeadLetters)
+	values["queue.deletedRate"] = rate(q.Deleted, fresh(q.Deleted), 1)
+	values["queue.failed"], values["queue.deadLettered"] = rate(q.Failed, fresh(q.Failed), 60), rate(q.DeadLettered, fresh(q.DeadLettered), 60)
+	values["queue.providerLimited"] = known(q.ProviderLimited)
+	values["queue.known"] = values["queue.visible"] != nil
+	if values["queue.oldestAge"] == nil && values["queue.visible"] == 0.0 && values["queue.inFlight"] == 0.0 {
+		values["queue.oldestAge"] = 0.0 // an empty queue has no age
+	}
+	at := slices.IndexFunc(in.Decision.Queues, func(n scaling.QueueNeed) bool { return n.Queue == spec.Name })
+	if at >= 0 {
+		in.needValues(values, in.Decision.Queues[at])
+	}
+	return values
+}
+
+func (in *Input) needValues(values config.Values, need scaling.QueueNeed) {
+	values["queue.perTask"] = need.PerTask
+	if need.Known {
+		values["queue.backlog"], values["queue.need"] = need.Backlog, float64(need.Need)
+	}
+	if need.ArrivalKnown {
+		values["queue.arrivalRate"] = need.Arrival
+	}
+}
+
+// atMaximum: the last rule that had the say was a bound from above.
+func (in *Input) atMaximum() bool {
+	d := &in.Decision
+	return d.LimitedBy == "maxTasks" || d.Need > d.Desired && slices.ContainsFunc(d.Steps, func(s scaling.Step) bool {
+		return s.To < s.From && (s.Rule == "maxTasks" || s.Rule == "schedule")
+	})
+}
+
+func (in *Input) stepped(rule string) bool {
+	return slices.ContainsFunc(in.Decision.Steps, func(s scaling.Step) bool { return s.Rule == rule })
+}
+
+// rate is a count over so many seconds.
+func rate(s *scaling.Sample, value any, seconds float64) any {
+	messages, ok := value.(float64)
+	if !ok || s.Period <= 0 {
+		return nil
+	}
+	return messages * seconds / s.Period
+}
+
+// known is what a pointer points to, or nil.
+func known[T any](value *T) any {
+	if value == nil {
+		return nil
+	}
+	return *value
+}
+
+func count(value *int) any {
+	if value == nil {
+		return nil
+	}
+	return float64(*value)
+}
