@@ -295,6 +295,7 @@ type Store interface {
 	Messages
 	Controller
 	Steering
+	Silencing
 	// Migrate brings the schema up to date and reports the version it has
 	// now. It refuses a communication_events that is not ours.
 	Migrate(ctx context.Context) (version int64, err error)

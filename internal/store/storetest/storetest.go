@@ -33,6 +33,7 @@ func Run(t *testing.T, open Open) {
 	t.Run("upkeep", func(t *testing.T) { upkeep(t, open) })
 	t.Run("controller", func(t *testing.T) { controller(t, open) })
 	t.Run("steering", func(t *testing.T) { steering(t, open) })
+	t.Run("silences", func(t *testing.T) { silences(t, open) })
 }
 
 // start is when every test's clock starts.
