@@ -135,11 +135,16 @@ func (s *stepping) forget() {
 
 // alerts lists every alert: by phase, severity, name and queue.
 func (s *stepping) alerts() []Alert {
-	all := make([]Alert, 0, len(s.state.Alerts)+len(s.unknown))
-	for _, a := range s.state.Alerts {
+	return s.state.List(s.unknown...)
+}
+
+// List is every alert of a state, and others, in the order of Outcome.Alerts.
+func (s State) List(others ...Alert) []Alert {
+	all := make([]Alert, 0, len(s.Alerts)+len(others))
+	for _, a := range s.Alerts {
 		all = append(all, a)
 	}
-	all = append(all, s.unknown...)
+	all = append(all, others...)
 	slices.SortFunc(all, func(a, b Alert) int {
 		return cmp.Or(cmp.Compare(phaseRank[a.State], phaseRank[b.State]), cmp.Compare(severityRank[a.Severity], severityRank[b.Severity]),
 			cmp.Compare(a.Alert, b.Alert), cmp.Compare(a.AlertPolicy, b.AlertPolicy), cmp.Compare(a.Queue, b.Queue))

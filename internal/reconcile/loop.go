@@ -66,7 +66,11 @@ type Options struct {
 	// Retention is how long decisions and events are kept; 0: 14 days.
 	Retention   time.Duration
 	Instruments *Instruments // nil: nothing is measured
+	Notifier    Notifier     // nil: alerts are logged and shown, and told to nobody
+	Orders      Orders       // nil: no silences
 	Logger      *slog.Logger
+
+	alerts *alertRules // shared by the runners
 }
 
 // Loop reconciles every policy it was given, each on its own goroutine and
@@ -91,6 +95,7 @@ func New(options Options) *Loop {
 	if options.Retention == 0 {
 		options.Retention = 14 * 24 * time.Hour
 	}
+	options.alerts = &alertRules{policies: config.WithBuiltIn(nil)}
 	return &Loop{options: options, changed: make(chan struct{}, 1), runners: map[string]*runner{}}
 }
 

@@ -35,6 +35,7 @@ type runner struct {
 	stopped chan struct{}
 
 	memory memory // run's alone
+	alerts alerter
 
 	peeking sync.Mutex // one peek at a time
 
@@ -127,6 +128,7 @@ func (r *runner) idle() (since, limit time.Duration) {
 func (r *runner) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	defer r.alerts.sending.Wait()
 	var due time.Time
 	for {
 		select {
@@ -177,6 +179,7 @@ func (r *runner) tick(ctx context.Context) {
 	}
 	r.publish(obs, &decision)
 	r.tell(decision, state, changed)
+	r.alert(ctx, p, obs, decision, standing.Epoch)
 	r.record(ctx, p, entry{obs: obs, decision: decision, before: before, after: r.memory.state, changed: changed, discarded: err != nil})
 }
 
@@ -192,6 +195,7 @@ func (r *runner) watch(ctx context.Context, obs scaling.Observation) {
 	}
 	bounded, cancel := context.WithTimeout(ctx, memoryBound)
 	defer cancel()
+	r.watchAlerts(bounded)
 	statuses, err := r.options.Memory.Statuses(bounded)
 	if err != nil {
 		return // the lease will say so

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/novaura/acs-operator/config"
+	"github.com/novaura/acs-operator/internal/alerting"
 	"github.com/novaura/acs-operator/internal/scaling"
 	"github.com/novaura/acs-operator/internal/store"
 )
@@ -93,6 +94,7 @@ type View struct {
 	Decision    *scaling.Decision     `json:"decision"`
 	Pause       *store.Pause          `json:"pause,omitempty"`
 	History     []Point               `json:"history"`
+	Alerts      []alerting.Alert      `json:"alerts"`
 }
 
 func (r *runner) condition(kind string) Condition {
@@ -148,11 +150,12 @@ func (r *runner) publish(obs scaling.Observation, d *scaling.Decision) {
 }
 
 func (r *runner) view() View {
+	alerts := r.shown()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return View{
 		Policy: r.policy, Conditions: slices.Clone(r.conditions), Observation: r.seen,
-		Decision: r.decision, Pause: r.pause, History: slices.Clone(r.history),
+		Decision: r.decision, Pause: r.pause, History: slices.Clone(r.history), Alerts: alerts,
 	}
 }
 
