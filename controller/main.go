@@ -25,6 +25,7 @@ type grammar struct {
 	Plan     planCommand     `cmd:"" help:"Show what one reconcile would do, and why, changing nothing."`
 	Decide   decideCommand   `cmd:"" help:"Read one observation a line (JSON), write one decision a line."`
 	Health   healthCommand   `cmd:"" help:"Ask a running controller whether it is alive (exit code 0) or not (1)."`
+	Simulate simulateCommand `cmd:"" help:"Play days of arrivals against the policy and the autoscalers that people use instead."`
 	Schema   schemaCommand   `cmd:"" help:"Print the JSON Schema of a kind of policy."`
 }
 

@@ -18,6 +18,19 @@ type policyFlag struct {
 
 // load reads and checks the policies once.
 func (f policyFlag) load(ctx context.Context) (*config.Policies, error) {
+	files, err := f.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	policies, err := config.Parse(files...)
+	if err != nil {
+		return nil, &cli.UsageError{Err: refusal(err)}
+	}
+	return policies, nil
+}
+
+// read reads the files once.
+func (f policyFlag) read(ctx context.Context) ([]config.File, error) {
 	bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	src, err := source.Open(f.Policy)
@@ -28,11 +41,7 @@ func (f policyFlag) load(ctx context.Context) (*config.Policies, error) {
 	if err != nil {
 		return nil, &cli.UsageError{Err: err}
 	}
-	policies, err := config.Parse(files...)
-	if err != nil {
-		return nil, &cli.UsageError{Err: refusal(err)}
-	}
-	return policies, nil
+	return files, nil
 }
 
 // one picks the ScalingPolicy that is called name, or the only one.
