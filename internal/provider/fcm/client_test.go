@@ -1,0 +1,250 @@
+package fcm
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/novaura/acs-operator/internal/message"
+	"github.com/novaura/acs-operator/internal/provider"
+	"github.com/novaura/acs-operator/internal/provider/providertest"
+	"github.com/novaura/acs-operator/internal/redact"
+	sandbox "github.com/novaura/acs-operator/internal/sandbox/fcm"
+)
+
+const token = "cXyZ:APA91bToken"
+
+var now = time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC)
+
+func push() *message.Message {
+	return &message.Message{ID: "a", Channel: message.Push, Type: message.Send, Tokens: []redact.Personal{token}, Title: "Hi", Body: "Your code is 1234"}
+}
+
+// stand is one stand-in for the tests that need a token alone: its key is slow
+// to make.
+func stand(t *testing.T) (*sandbox.Server, string) {
+	t.Helper()
+	server, err := sandbox.New(sandbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server, providertest.Start(t, server).URL
+}
+
+func open(t *testing.T, server *sandbox.Server, tokens, base string) *Client {
+	t.Helper()
+	credentials, err := server.Credentials(tokens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := New(Config{Credentials: redact.Secret(credentials), BaseURL: base, Timeout: time.Second, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+func TestAStoryWithFCMsStandIn(t *testing.T) {
+	t.Parallel()
+	server, base := stand(t)
+	client := open(t, server, base, base)
+
+	receipt, err := client.Send(t.Context(), push())
+	if err != nil || !strings.HasPrefix(receipt.ID, "projects/"+sandbox.Project+"/messages/") {
+		t.Fatalf("got %+v, %v", receipt, err)
+	}
+	if got := server.Recent(1)[0]; got.Key != "a" || got.To != token || got.Title != "Hi" || got.Body != "Your code is 1234" {
+		t.Errorf("got %+v", got)
+	}
+
+	b := server.Control().Get()
+	b.LostAnswerRate = 1
+	server.Control().Set(b)
+	_, err = client.Send(t.Context(), push())
+	providertest.Check(t, err, provider.InDoubt, token)
+	if got := server.Effects("a"); got != 1 || server.Totals().Folded != 1 {
+		t.Errorf("%d effects of one message that was sent again, %+v", got, server.Totals())
+	}
+	b.LostAnswerRate, b.RateLimit = 0, 0.0001
+	server.Control().Set(b)
+	_, _ = client.Send(t.Context(), push())
+	_, err = client.Send(t.Context(), push())
+	providertest.Check(t, err, provider.Throttled, token)
+	b.RateLimit = 0
+	server.Control().Set(b)
+
+	server.Kill(token)
+	_, err = client.Send(t.Context(), push())
+	providertest.Check(t, err, provider.Suppress, token)
+
+	topic := push()
+	topic.Tokens, topic.Topic = nil, "news"
+	if _, err = client.Send(t.Context(), topic); err != nil {
+		t.Errorf("to a topic: %v", err)
+	}
+	if _, err := client.Find(t.Context(), topic, now); err != provider.ErrNoLookup { //nolint:errorlint // the very one
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestATokenThatIsRefusedIsFetchedAnewWhenItIsNotFresh(t *testing.T) {
+	t.Parallel()
+	server, base := stand(t)
+	client := open(t, server, base, base)
+	if _, err := client.Send(t.Context(), push()); err != nil {
+		t.Fatal(err)
+	}
+	server.RevokeTokens()
+	_, err := client.Send(t.Context(), push())
+	providertest.Check(t, err, provider.Config)
+	client.tokens.fetched = time.Now().Add(-2 * freshEnough)
+	_, err = client.Send(t.Context(), push())
+	providertest.Check(t, err, provider.Config)
+	if _, err := client.Send(t.Context(), push()); err != nil {
+		t.Errorf("after the refusal: %v", err)
+	}
+}
+
+func TestMisbehavingServers(t *testing.T) {
+	t.Parallel()
+	server, tokens := stand(t)
+	providertest.Misbehave(t, func(t *testing.T, base string) provider.Sender {
+		client := open(t, server, tokens, base)
+		if _, err := client.tokens.get(t.Context()); err != nil { // not a part of the call's time
+			t.Fatal(err)
+		}
+		client.timeout = 150 * time.Millisecond
+		return client
+	}, push(), token, "1234")
+}
+
+func TestNothingWasSentWithoutAnAccessToken(t *testing.T) {
+	t.Parallel()
+	server, _ := stand(t)
+	for name, tc := range map[string]struct {
+		handler http.HandlerFunc
+		want    provider.Class
+	}{
+		"refused credentials are our set-up's":     {providertest.Answer(400, `{"error":"invalid_grant"}`), provider.Config},
+		"a token endpoint that fails is transient": {providertest.Answer(502, "<html>"), provider.Transient},
+		"one that throttles is transient":          {providertest.Answer(429, ""), provider.Transient},
+		"one that answers nonsense is transient":   {providertest.Answer(200, "<html>"), provider.Transient},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sends := providertest.Start(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a push was sent") }))
+			_, err := open(t, server, providertest.Start(t, tc.handler).URL, sends.URL).Send(t.Context(), push())
+			providertest.Check(t, err, tc.want)
+		})
+	}
+}
+
+func refused(status int, word, code, field string) http.HandlerFunc {
+	body := fmt.Sprintf(`{"error":{"code":%d,"message":"The token %s","status":%q,"details":[`, status, token, word)
+	if code != "" {
+		body += fmt.Sprintf(`{"@type":"type.googleapis.com/google.firebase.fcm.v1.FcmError","errorCode":%q}`, code)
+	}
+	if field != "" {
+		body += fmt.Sprintf(`,{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"field":%q}]}`, field)
+	}
+	return providertest.Answer(status, body+"]}}")
+}
+
+func TestAnswersHaveClasses(t *testing.T) {
+	t.Parallel()
+	server, tokens := stand(t)
+	for name, tc := range map[string]struct {
+		handler http.HandlerFunc
+		want    provider.Class
+		wait    time.Duration
+	}{
+		"an app that is gone is suppressed":          {handler: refused(404, "NOT_FOUND", "UNREGISTERED", ""), want: provider.Suppress},
+		"another project's token is suppressed":      {handler: refused(403, "PERMISSION_DENIED", "SENDER_ID_MISMATCH", ""), want: provider.Suppress},
+		"a token that is none is suppressed":         {handler: refused(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.token"), want: provider.Suppress},
+		"another invalid field is permanent":         {handler: refused(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.data"), want: provider.Permanent},
+		"the project's APNs key is our set-up's":     {handler: refused(401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR", ""), want: provider.Config},
+		"no permission is our set-up's":              {handler: refused(403, "PERMISSION_DENIED", "", ""), want: provider.Config},
+		"a 404 in HTML is our set-up's":              {handler: providertest.Answer(404, "<html>"), want: provider.Config},
+		"a quota is throttled, for a minute":         {handler: refused(429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED", ""), want: provider.Throttled, wait: time.Minute},
+		"an overload that FCM tells is transient":    {handler: refused(503, "UNAVAILABLE", "UNAVAILABLE", ""), want: provider.Transient, wait: 10 * time.Second},
+		"an internal error is in doubt":              {handler: refused(500, "INTERNAL", "INTERNAL", ""), want: provider.InDoubt},
+		"an answer that names no message is doubted": {handler: providertest.Answer(200, "{}"), want: provider.InDoubt},
+		"half an answer is doubted":                  {handler: providertest.Answer(200, `{"name":"pro`, "Content-Length", "500"), want: provider.InDoubt},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := open(t, server, tokens, providertest.Start(t, tc.handler).URL)
+			_, err := client.Send(t.Context(), push())
+			providertest.Check(t, err, tc.want, token)
+			if got := provider.AsError(err).RetryAfter; got != tc.wait {
+				t.Errorf("retry after %v, want %v", got, tc.wait)
+			}
+		})
+	}
+}
+
+func TestThePayloadFoldsOnEveryPlatform(t *testing.T) {
+	t.Parallel()
+	server, tokens := stand(t)
+	var got map[string]any
+	base := providertest.Start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		_ = json.Unmarshal(body, &got)
+		_, _ = w.Write([]byte(`{"name":"projects/x/messages/1"}`))
+	})).URL
+	m := push()
+	m.Data = map[string]any{"order": "42", "count": 3}
+	m.ExpiresAt = now.Add(90 * time.Second)
+	if _, err := open(t, server, tokens, base).Send(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	id := provider.CollapseID(m)
+	want := map[string]any{"message": map[string]any{
+		"token": token, "notification": map[string]any{"title": "Hi", "body": "Your code is 1234"},
+		"data":    map[string]any{"acs_id": "a", "order": "42", "count": "3"},
+		"android": map[string]any{"priority": "high", "ttl": "90s", "notification": map[string]any{"tag": id}},
+		"apns":    map[string]any{"headers": map[string]any{"apns-collapse-id": id, "apns-priority": "10", "apns-expiration": "1767600090"}},
+		"webpush": map[string]any{"headers": map[string]any{"Topic": id, "Urgency": "high", "TTL": "90"}},
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestNewNamesWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	server, err := sandbox.New(sandbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, _ := server.Credentials("http://127.0.0.1")
+	for want, c := range map[string]Config{
+		"FCM_CREDENTIALS":          {},
+		"path of a file":           {Credentials: "/nowhere"},
+		"name no project":          {Credentials: `{"type":"service_account"}`},
+		"not a service account":    {Credentials: `{"project_id":"x","type":"authorized_user"}`},
+		"FCM_BASE_URL to an https": {},
+	} {
+		if want == "FCM_BASE_URL to an https" {
+			want, c = "FCM_BASE_URL", Config{Credentials: redact.Secret(good), BaseURL: "fcm.googleapis.com"}
+		}
+		if _, err := New(c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q named", err, want)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "key.json")
+	if err := os.WriteFile(file, []byte(good), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Config{Credentials: redact.Secret(file)}); err != nil {
+		t.Errorf("from a file: %v", err)
+	}
+}
