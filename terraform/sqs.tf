@@ -1,9 +1,7 @@
 # Three standard queues and their dead-letter queues.
 
 locals {
-  redrive = { for channel, queue in aws_sqs_queue.dlq : channel => jsonencode({ deadLetterTargetArn = queue.arn, maxReceiveCount = var.max_receive_count }) }
-  # The same with moto's white space, which otherwise counts as a change.
-  redrive_spaced = { for channel, queue in aws_sqs_queue.dlq : channel => "{\"deadLetterTargetArn\": \"${queue.arn}\", \"maxReceiveCount\": ${var.max_receive_count}}" }
+  redrive_policies = { for channel, dlq in aws_sqs_queue.dlq : channel => jsonencode({ deadLetterTargetArn = dlq.arn, maxReceiveCount = var.max_receive_count }) }
 }
 
 resource "aws_sqs_queue" "dlq" {
@@ -25,8 +23,20 @@ resource "aws_sqs_queue" "events" {
   receive_wait_time_seconds  = 20 # long polling, also for those who don't ask for it
   sqs_managed_sse_enabled    = var.kms_key_arn == null ? true : null
   kms_master_key_id          = var.kms_key_arn
-  redrive_policy             = local.emulated ? local.redrive_spaced[each.key] : local.redrive[each.key]
+  redrive_policy             = local.redrive_policies[each.key]
   tags                       = merge(local.tags, { Channel = each.key })
+
+  lifecycle {
+    ignore_changes = [redrive_policy] # see below; and moto gives it back with other white space
+  }
+}
+
+# Set with the queue, so that it never runs without; kept here from then on.
+resource "aws_sqs_queue_redrive_policy" "events" {
+  for_each = local.emulated ? {} : local.queue_names
+
+  queue_url      = aws_sqs_queue.events[each.key].id
+  redrive_policy = local.redrive_policies[each.key]
 }
 
 # A dead-letter queue takes the letters of its own queue alone.
