@@ -42,6 +42,8 @@ locals {
       { for secret, arn in local.worker_secrets : "${secret}_ARN" => arn },
       {
         WORKER_TYPE               = service.worker_type
+        WORKER_SERVICE            = local.worker_service_names[name]
+        WORKER_HEALTH_LISTEN      = "127.0.0.1:9465"
         WORKER_CONCURRENCY        = tostring(service.concurrency)
         WORKER_STOP_TIMEOUT       = "${var.worker_stop_timeout}s"
         WORKER_VISIBILITY_TIMEOUT = "${var.visibility_timeout}s"
@@ -87,6 +89,13 @@ resource "aws_ecs_task_definition" "worker" {
     environment            = [for name, value in local.worker_environment[each.key] : { name = name, value = value }]
     secrets                = [for name, arn in local.worker_secrets : { name = name, valueFrom = arn }]
     linuxParameters        = { capabilities = { add = [], drop = ["ALL"] } }
+    healthCheck = {
+      command     = ["CMD", "/worker", "health"]
+      interval    = 30
+      timeout     = 10
+      retries     = 3
+      startPeriod = 180 # it may wait for the database, two minutes at the most
+    }
     logConfiguration = {
       logDriver = "awslogs"
       options = {
@@ -173,6 +182,13 @@ resource "aws_ecs_task_definition" "controller" {
     environment            = [for name, value in local.controller_environment : { name = name, value = value }]
     secrets                = [for name, arn in local.controller_secrets : { name = name, valueFrom = arn }]
     linuxParameters        = { capabilities = { add = [], drop = ["ALL"] } }
+    healthCheck = {
+      command     = ["CMD", "/controller", "health"]
+      interval    = 30
+      timeout     = 10
+      retries     = 3
+      startPeriod = 180 # it may wait for the database, two minutes at the most
+    }
     logConfiguration = {
       logDriver = "awslogs"
       options = {

@@ -116,6 +116,18 @@ data "aws_iam_policy_document" "worker" {
     actions   = ["secretsmanager:GetSecretValue"]
     resources = local.worker_secret_resources
   }
+  # Asked of ECS's agent, which acts with this role:
+  # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection-endpoint.html
+  statement {
+    sid       = "ProtectItselfWhileBusy"
+    actions   = ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"]
+    resources = ["arn:${local.partition}:ecs:${local.region}:${local.account}:task/${local.cluster}/*"]
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = [local.cluster_arn]
+    }
+  }
   dynamic "statement" {
     for_each = contains(each.value, "email") && length(var.ses_identity_arns) > 0 ? [1] : []
     content {
@@ -183,6 +195,11 @@ data "aws_iam_policy_document" "controller" {
   statement {
     sid       = "ReadMetrics" # has no resource and no condition: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
     actions   = ["cloudwatch:GetMetricData"]
+    resources = ["*"]
+  }
+  statement {
+    sid       = "SeeWhoElseSteers" # has no resource: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsapplicationautoscaling.html
+    actions   = ["application-autoscaling:DescribeScalableTargets"]
     resources = ["*"]
   }
   dynamic "statement" {
