@@ -6,10 +6,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/novaura/acs-operator/internal/version.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check vet lint fuzz vuln clean
+.PHONY: help run build test check vet lint chaos chaos-short fuzz vuln clean
 
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## The whole system on this machine, from built binaries
 	bin/local
@@ -20,13 +20,19 @@ build: ## The three binaries, static, in bin/
 test: ## All tests, with the race detector
 	$(GO) test -race -timeout 10m ./...
 
-check: build vet lint test ## What must pass before a change lands
+check: build vet lint test chaos-short ## What must pass before a change lands
 
 vet: ## go vet
 	$(GO) vet ./...
 
 lint: ## golangci-lint, pinned in tools/go.mod
 	$(TOOL) golangci-lint run ./...
+
+chaos: ## 100,000 messages, 500 killed workers, PostgreSQL restarts, faults: none lost, none doubled
+	$(GO) run ./chaos --messages 100000 --kills 500 --for 20m --patience 10m --restarts 20 --cuts 60 --workers 4
+
+chaos-short: ## The same in half a minute
+	$(GO) run ./chaos
 
 fuzz: ## Each fuzz target for half a minute
 	@for package in $$($(GO) list ./...); do \

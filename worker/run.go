@@ -36,7 +36,8 @@ type runCommand struct {
 	Concurrency int           `env:"WORKER_CONCURRENCY" default:"10" help:"Messages of one queue worked on at once."`
 	StopTimeout time.Duration `env:"WORKER_STOP_TIMEOUT" default:"30s" help:"From SIGTERM to SIGKILL: the task definition's stopTimeout."`
 	UntilEmpty  bool          `help:"Stop when the queues are empty."`
-	KeepBodies  bool          `env:"HISTORY_BODIES" name:"history-bodies" help:"Keep the bodies of what is sent in the history; otherwise only their hashes are kept."`
+	timing
+	KeepBodies bool `env:"HISTORY_BODIES" name:"history-bodies" help:"Keep the bodies of what is sent in the history; otherwise only their hashes are kept."`
 }
 
 // twilioFlags are the settings of texts.
@@ -49,12 +50,14 @@ type twilioFlags struct {
 	StatusCallbackURL   string        `env:"TWILIO_STATUS_CALLBACK_URL" name:"twilio-status-callback-url" help:"Where Twilio reports deliveries; our own id goes in its query as acs_id, which settles what is in doubt."`
 }
 
-// The bounds of one send: a provider call is shorter than half a lease, so
+// timing bounds one send: a provider call is shorter than half a lease, so
 // that a lapsed lease means a dead owner.
-const (
-	claimLease      = 60 * time.Second
-	providerTimeout = 28 * time.Second // Twilio may take 26 s to give up
-)
+type timing struct {
+	Lease           time.Duration `env:"WORKER_LEASE" name:"lease" default:"60s" help:"How long a claim holds; at least twice the provider's times."`
+	ProviderTimeout time.Duration `env:"WORKER_PROVIDER_TIMEOUT" name:"provider-timeout" default:"28s" help:"How long one send may take; Twilio may take 26s to give up."`
+	ProviderSettles time.Duration `env:"WORKER_PROVIDER_SETTLES" name:"provider-settles" default:"30s" help:"How long a provider may go on with a send that was given up; nobody asks it before."`
+	Visibility      time.Duration `env:"WORKER_VISIBILITY_TIMEOUT" name:"visibility-timeout" default:"60s" help:"How long a message of a worker that died stays hidden."`
+}
 
 func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 	logger := cli.NewLogger(streams.Err)
@@ -76,11 +79,12 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 	}
 	defer func() { _ = db.Close() }()
 	handler := processor.New(processor.Options{
-		Store: store.Grouped(db), Senders: senders, Owner: owner(), Lease: claimLease, ProviderTimeout: providerTimeout, Logger: logger,
-		KeepBodies: c.KeepBodies,
+		Store: claims(store.Grouped(db)), Senders: senders, Owner: owner(), Lease: c.Lease, ProviderTimeout: c.ProviderTimeout, Logger: logger,
+		ProviderSettles: c.ProviderSettles,
+		KeepBodies:      c.KeepBodies,
 	})
 	logger.Info("worker started", "worker_type", c.WorkerType, "queues", len(queues), "concurrency", c.Concurrency, "version", version.String())
-	checkStop(logger, c.StopTimeout)
+	checkStop(logger, c.StopTimeout, c.ProviderTimeout)
 	return c.consume(ctx, handler, &services{
 		serviceFlags: c.serviceFlags, db: db, sqs: sqs.NewFromConfig(aws), queues: queues, slots: c.Concurrency, out: streams.Out, logger: logger,
 	})
@@ -95,7 +99,7 @@ func (c runCommand) consume(ctx context.Context, handler consumer.Handler, besid
 	for _, queue := range beside.queues {
 		beside.consumers = append(beside.consumers, consumer.New(consumer.Options{
 			SQS: beside.sqs, Handler: handler, Queue: queue, Slots: c.Concurrency, StopTimeout: drainOf(c.StopTimeout),
-			UntilEmpty: c.UntilEmpty, Logger: beside.logger, Ready: beside.db.Ready,
+			UntilEmpty: c.UntilEmpty, Logger: beside.logger, Ready: beside.db.Ready, VisibilityTimeout: c.Visibility,
 		}))
 	}
 	working, end := context.WithCancel(ctx)
@@ -149,7 +153,7 @@ func (c runCommand) senders(logger *slog.Logger) (map[message.Channel]provider.S
 	if missing == "" {
 		client, err := twilio.New(twilio.Config{
 			AccountSID: c.AccountSID, AuthToken: c.AuthToken, From: c.FromNumber,
-			MessagingServiceSID: c.MessagingServiceSID, BaseURL: c.BaseURL, Timeout: providerTimeout,
+			MessagingServiceSID: c.MessagingServiceSID, BaseURL: c.BaseURL, Timeout: c.ProviderTimeout,
 			StatusCallbackURL: c.StatusCallbackURL,
 		})
 		if err != nil {

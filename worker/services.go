@@ -113,7 +113,7 @@ func cmpOr(text, otherwise string) string {
 
 // checkStop says where a stop could cut a send short: nothing is lost or sent
 // twice then, but the next worker must ask the provider first.
-func checkStop(logger *slog.Logger, stopTimeout time.Duration) {
+func checkStop(logger *slog.Logger, stopTimeout, providerTimeout time.Duration) {
 	const margin = 5 * time.Second
 	drain := drainOf(stopTimeout)
 	poll := min(drain/3, 20*time.Second)
