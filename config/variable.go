@@ -79,10 +79,10 @@ var variables = []Variable{
 	{"decision.fallback", KindBool, "", "the count is the fallback's, for want of metrics"},
 	{"controller.policyAccepted", KindBool, "", "the newest version of the policies is followed"},
 	{"controller.targetReadable", KindBool, "", "the service's counts could be read"},
-	{"controller.targetWritable", KindBool, "", "the last write of the count succeeded"},
+	{"controller.targetWritable", KindBool, "", "the last write of the count succeeded, or none was tried"},
 	{"controller.metricsReadable", KindBool, "", "every metric that was asked for came"},
 	{"controller.historyWritable", KindBool, "", "the database takes decisions and state"},
-	{"controller.notifierWorking", KindBool, "", "the last message to every receiver went out"},
+	{"controller.notifierWorking", KindBool, "", "every receiver took what it was sent last, or nothing was sent"},
 	{"controller.inDoubt", KindNumber, unitMessages, "held, since nobody knows whether they were sent"},
 }
 

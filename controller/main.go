@@ -24,6 +24,8 @@ type grammar struct {
 	Validate validateCommand `cmd:"" help:"Check policy files: every mistake at once, each with file:line:column."`
 	Plan     planCommand     `cmd:"" help:"Show what one reconcile would do, and why, changing nothing."`
 	Decide   decideCommand   `cmd:"" help:"Read one observation a line (JSON), write one decision a line."`
+	Alerts   alertsCommand   `cmd:"" help:"List the alerts as they stand, or test a receiver."`
+	Silence  silenceCommand  `cmd:"" help:"Tell nobody of some alerts for a while; list and end that."`
 	Health   healthCommand   `cmd:"" help:"Ask a running controller whether it is alive (exit code 0) or not (1)."`
 	Simulate simulateCommand `cmd:"" help:"Play days of arrivals against the policy and the autoscalers that people use instead."`
 	Schema   schemaCommand   `cmd:"" help:"Print the JSON Schema of a kind of policy."`

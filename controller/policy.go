@@ -13,7 +13,7 @@ import (
 
 // policyFlag is how every verb that needs a policy is given one.
 type policyFlag struct {
-	Policy string `env:"CONTROLLER_POLICY" default:"config/scaling-policy.yaml" placeholder:"SOURCE" help:"Where the policies are: a file or a folder."`
+	Policy string `env:"CONTROLLER_POLICY" default:"config/scaling-policy.yaml" placeholder:"SOURCE" help:"Where the policies are: a file or a folder, or several with commas between."`
 }
 
 // load reads and checks the policies once.
@@ -96,6 +96,9 @@ func (c validateCommand) Run(ctx context.Context, streams cli.Streams) error {
 	for _, p := range policies.Scaling {
 		_, _ = fmt.Fprintf(streams.Out, "ScalingPolicy %s is valid: %s/%s, %d to %d tasks, %d queue(s)\n",
 			p.Metadata.Name, p.Spec.Target.Cluster, p.Spec.Target.Service, p.Spec.MinTasks, p.Spec.MaxTasks, len(p.Spec.Queues))
+	}
+	for _, p := range policies.Alert {
+		_, _ = fmt.Fprintf(streams.Out, "AlertPolicy %s is valid: %d rule(s), %d receiver(s)\n", p.Metadata.Name, len(p.Spec.Rules), len(p.Spec.Receivers))
 	}
 	return nil
 }

@@ -34,6 +34,7 @@ type runCommand struct {
 	policyFlag
 	open.Flags
 	metricsFlag
+	receiverFlags
 
 	Listen    string            `env:"CONTROLLER_LISTEN" default:"127.0.0.1:8080" help:"Where the page and the API are served. They read only; who can reach the address can read."`
 	Link      map[string]string `env:"CONTROLLER_LINKS" placeholder:"NAME=URL" help:"Links shown on the page: a dashboard, a runbook."`
@@ -102,12 +103,16 @@ func (c runCommand) assemble(ctx context.Context, db store.Store, logger *slog.L
 	if err != nil {
 		return nil, err
 	}
+	notifier, err := c.notifier(ctx, "http://"+c.Listen)
+	if err != nil {
+		return nil, err
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	leader := reconcile.NewLeader(db, reconcile.Holder(), logger)
 	loop := reconcile.New(reconcile.Options{
 		Services: services, Metrics: metrics, Rivals: rivals, Memory: db, Leader: leader, Retention: c.Retention,
-		Instruments: reconcile.NewInstruments(registry), Logger: logger,
+		Instruments: reconcile.NewInstruments(registry), Notifier: notifier, Orders: db, Logger: logger,
 	})
 	registry.MustRegister(loop)
 	return &controllerParts{command: c, db: db, leader: leader, loop: loop, registry: registry, logger: logger, out: out}, nil
@@ -128,6 +133,7 @@ func (c runCommand) follow(ctx context.Context, loop *reconcile.Loop) (<-chan st
 		case u.Err == nil && len(u.Policies.Scaling) == 0 && first:
 			firstErr = cli.Usagef("%s holds no ScalingPolicy", c.Policy)
 		case u.Err == nil:
+			loop.ApplyAlerts(u.Policies.Alert)
 			loop.Apply(u.Policies.Scaling)
 		case first:
 			firstErr = &cli.UsageError{Err: refusal(u.Err)}

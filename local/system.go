@@ -137,7 +137,10 @@ func awsEnvironment(endpoint string) []string {
 func controllerEnvironment(o *options, database, endpoint string) []string {
 	return append(awsEnvironment(endpoint),
 		"DATABASE_URL="+database, "CONTROLLER_POLICY="+o.Policy, "CONTROLLER_LISTEN="+o.Listen, "CONTROLLER_METRICS_LISTEN="+metricsListen(),
-		"CONTROLLER_LINKS=Outbox="+endpoint+"/outbox")
+		"CONTROLLER_LINKS=Outbox="+endpoint+"/outbox",
+		// The receivers of alerts; what a policy's {env: NAME} names is the user's own.
+		"TWILIO_BASE_URL="+endpoint, "TWILIO_ACCOUNT_SID="+twilioAccount, "TWILIO_AUTH_TOKEN="+twilioToken, "TWILIO_FROM_NUMBER="+senderNumber,
+		"SLACK_WEBHOOK_URL="+os.Getenv("SLACK_WEBHOOK_URL"), "PAGERDUTY_ROUTING_KEY="+os.Getenv("PAGERDUTY_ROUTING_KEY"))
 }
 
 // metricsListen is any free port unless the user names one: several local

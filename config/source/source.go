@@ -30,9 +30,12 @@ type Source interface {
 
 // Open returns the source that spec names: the path of a file, or of a folder
 // whose *.yaml and *.yml files are read, without those of folders within and
-// those whose name starts with a dot. It does not touch it: what is wrong with
+// those whose name starts with a dot; or several of these, with commas between. It does not touch it: what is wrong with
 // the path is Read's error, since it may be mended later.
 func Open(spec string) (Source, error) {
+	if first, rest, isList := strings.Cut(spec, ","); isList {
+		return openSeveral(first, rest)
+	}
 	scheme, _, isURL := strings.Cut(spec, "://")
 	switch {
 	case spec == "":

@@ -74,6 +74,12 @@ func (a Alert) Fingerprint() string {
 	return fmt.Sprintf("%016x", hash.Sum64())
 }
 
+// Shown is the alert without what only the state machine needs.
+func (a Alert) Shown() Alert {
+	a.LapsedAt, a.Blind, a.Receivers = time.Time{}, 0, nil
+	return a
+}
+
 func (a Alert) key() string   { return strings.Join([]string{a.AlertPolicy, a.Alert, a.Queue}, "/") }
 func (a Alert) group() string { return a.AlertPolicy + "/" + a.Alert }
 

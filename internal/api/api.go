@@ -7,6 +7,8 @@
 //	GET /api/v1/state     everything the page shows, with history
 //	GET /api/v1/stream    the same as server-sent events, every two seconds
 //	GET /api/v1/decisions a policy's recorded decisions, newest first
+//	GET /api/v1/alerts    the alerts of every policy, the most urgent first
+//	GET /api/v1/silences  the silences that hold, are to come, or ended today
 //
 // It reads, and changes nothing. Addresses are masked.
 package api
@@ -49,6 +51,7 @@ type History interface {
 	Events(ctx context.Context, f store.Filter) ([]store.Event, error)
 	Notices(ctx context.Context, limit int) ([]store.Notice, error)
 	Decisions(ctx context.Context, policy string, since time.Time, limit int) ([]store.Decision, error)
+	Silences(ctx context.Context, endingAfter time.Time) ([]store.Silence, error)
 	Ready(ctx context.Context) error
 }
 
@@ -74,6 +77,8 @@ func Handler(options Options) http.Handler {
 	mux.HandleFunc("GET /api/v1/state", s.state)
 	mux.HandleFunc("GET /api/v1/stream", s.stream)
 	mux.HandleFunc("GET /api/v1/decisions", s.decisions)
+	mux.HandleFunc("GET /api/v1/alerts", s.alerts)
+	mux.HandleFunc("GET /api/v1/silences", s.silences)
 	page, err := fs.Sub(pageFiles, "page")
 	if err != nil {
 		panic(err) // the files are part of the binary

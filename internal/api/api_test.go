@@ -44,6 +44,10 @@ func (p past) Decisions(_ context.Context, policy string, _ time.Time, _ int) ([
 	return []store.Decision{{Policy: policy, Desired: 3, Reason: "because"}}, p.err
 }
 
+func (past) Silences(context.Context, time.Time) ([]store.Silence, error) {
+	return []store.Silence{{ID: "s1", Matchers: []byte(`[{"label":"queue","op":"=","value":"q"}]`), Author: "ann", Comment: "moving"}}, nil
+}
+
 func (p past) Ready(context.Context) error { return p.err }
 
 func serve(t *testing.T, l loop, p past) *httptest.Server {

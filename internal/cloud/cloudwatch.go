@@ -99,7 +99,20 @@ func (m *Metrics) Observe(ctx context.Context, p *config.ScalingPolicy, now time
 		q.Visible, q.InFlight, q.Delayed = depth.Visible, depth.InFlight, depth.Delayed
 		queues[name] = q
 	}
-	return queues, errors.Join(err, liveErr)
+	return queues, errors.Join(err, liveErr, m.addDeadLetters(ctx, p, now, queues))
+}
+
+// addDeadLetters reads how many messages each queue's dead-letter queue has.
+func (m *Metrics) addDeadLetters(ctx context.Context, p *config.ScalingPolicy, now time.Time, queues map[string]scaling.Queue) error {
+	dead, err := m.DeadLetters(ctx, p, now)
+	for _, spec := range p.Spec.Queues {
+		if depth, known := dead[spec.DeadLetterQueue]; known {
+			q := queues[queueName(spec)]
+			q.DeadLetters = &depth
+			queues[queueName(spec)] = q
+		}
+	}
+	return err
 }
 
 // DeadLetters gives the depth, live from SQS, of each dead-letter queue that p

@@ -118,9 +118,13 @@ func (r *runner) ourselves() alerting.Controller {
 		value := status == True
 		return &value
 	}
+	unbroken := func(kind string) *bool { // where nothing may have been tried yet
+		value := r.condition(kind).Status != False
+		return &value
+	}
 	return alerting.Controller{
-		PolicyAccepted: holds(PolicyAccepted), TargetReadable: holds(TargetReadable), TargetWritable: holds(TargetWritable),
-		MetricsReadable: holds(MetricsReadable), HistoryWritable: holds(MemoryWritable), NotifierWorking: holds(Notifying),
+		PolicyAccepted: holds(PolicyAccepted), TargetReadable: holds(TargetReadable), TargetWritable: unbroken(TargetWritable),
+		MetricsReadable: holds(MetricsReadable), HistoryWritable: holds(MemoryWritable), NotifierWorking: unbroken(Notifying),
 		InDoubt: r.alerts.held,
 	}
 }
@@ -300,7 +304,11 @@ func (r *runner) sent(ctx context.Context, n alerting.Notification, err error) {
 func (r *runner) shown() []alerting.Alert {
 	r.alerts.mu.Lock()
 	defer r.alerts.mu.Unlock()
-	return slices.Clone(r.alerts.alerts)
+	shown := make([]alerting.Alert, 0, len(r.alerts.alerts))
+	for _, a := range r.alerts.alerts {
+		shown = append(shown, a.Shown())
+	}
+	return shown
 }
 
 // watchAlerts shows, on a standby, what the leader saved.

@@ -16,15 +16,17 @@ import (
 // that is not an observation is answered with {"error":"…"}; blank ones with
 // nothing. Lines may be of any length.
 //
+// Each of then may add to a decision, and sees what was observed.
+//
 // It returns the state after the last decision, and the first error of in or
 // out.
-func DecideLines(p *config.ScalingPolicy, state State, in io.Reader, out io.Writer) (State, error) {
+func DecideLines(p *config.ScalingPolicy, state State, in io.Reader, out io.Writer, then ...func(Observation, *Decision)) (State, error) {
 	lines := bufio.NewReaderSize(in, 64<<10)
 	for {
 		line, err := lines.ReadBytes('\n')
 		if text := bytes.TrimSpace(line); len(text) > 0 {
 			var answer any
-			answer, state = decideLine(p, state, text)
+			answer, state = decideLine(p, state, text, then)
 			if writeErr := writeLine(out, answer); writeErr != nil {
 				return state, writeErr
 			}
@@ -43,7 +45,7 @@ type refusal struct {
 	Error string `json:"error"`
 }
 
-func decideLine(p *config.ScalingPolicy, state State, line []byte) (answer any, next State) {
+func decideLine(p *config.ScalingPolicy, state State, line []byte, then []func(Observation, *Decision)) (answer any, next State) {
 	var obs Observation
 	switch err := json.Unmarshal(line, &obs); {
 	case err != nil:
@@ -54,6 +56,9 @@ func decideLine(p *config.ScalingPolicy, state State, line []byte) (answer any, 
 		return refusal{"read observation: it has no time"}, state
 	}
 	decision, next := Decide(p, obs, state, obs.Time)
+	for _, add := range then {
+		add(obs, &decision)
+	}
 	return decision, next
 }
 

@@ -123,6 +123,22 @@ function drawConditions(conditions) {
     cell(c.type), cell(c.status, healthy(c) ? "good" : "warn"), cell(c.reason), cell(clock(c.lastTransitionTime)), cell(c.message, "wide"))));
 }
 
+// drawAlerts lists what fires, is pending, or was resolved of late; what cannot be judged is one line.
+function drawAlerts(policies) {
+  const alerts = policies.flatMap((view) => view.alerts || []), unknown = alerts.filter((a) => a.state === "unknown");
+  const tones = { firing: "bad", pending: "warn", resolved: "good" };
+  const body = alerts.filter((a) => a.state !== "unknown").map((a) => node("tr", {},
+    cell(a.state, tones[a.state]), cell(a.severity), cell(a.alert), cell(a.queue || ""), cell(clock(a.state === "resolved" ? a.resolvedAt : a.since)),
+    cell((a.message || "") + (a.unknown ? ` (now ${a.unknown})` : ""), "wide"), cell((a.silencedBy || []).length ? "silenced by " + a.silencedBy.join(", ") : "", "muted")));
+  if (unknown.length) {
+    const names = [...new Set(unknown.map((a) => a.alert))].join(", ");
+    body.push(node("tr", {}, node("td", { class: "wide muted", colspan: "7", title: unknown.map((a) => `${a.alert} ${a.queue || ""}: ${a.unknown}`).join("\n") }, `cannot be judged now: ${names}`)));
+  }
+  $("no-alerts").hidden = body.length > 0;
+  rows("alerts", ["state", "severity", "alert", "queue", "since", "what", ""], body);
+  $("alerts").hidden = body.length === 0;
+}
+
 function draw(state) {
   $("links").replaceChildren(...Object.entries(state.links || {}).map(([name, url]) => node("a", { href: url, target: "_blank", rel: "noopener" }, name)));
   const trouble = [state.refusal && "The newest policy was refused; the running one stays.\n" + state.refusal, state.problem].filter(Boolean).join("\n");
@@ -135,6 +151,7 @@ function draw(state) {
     drawPolicy(view);
     drawConditions(view.conditions || []);
   }
+  drawAlerts(state.policies || []);
   drawLogs(state);
   drawCharts();
 }
