@@ -23,6 +23,12 @@ type grammar struct {
 	Run      runCommand      `cmd:"" help:"Reconcile until stopped, and serve the page and the API."`
 	Validate validateCommand `cmd:"" help:"Check policy files: every mistake at once, each with file:line:column."`
 	Plan     planCommand     `cmd:"" help:"Show what one reconcile would do, and why, changing nothing."`
+	Get      getCommand      `cmd:"" help:"List the policies: tasks, what waits, health."`
+	Describe describeCommand `cmd:"" help:"Show all about one policy: its last decision step by step, conditions, events."`
+	History  historyCommand  `cmd:"" help:"List recorded decisions, or replay one."`
+	Pause    pauseCommand    `cmd:"" help:"Hold a policy's count for a while, with an author and a reason."`
+	Resume   resumeCommand   `cmd:"" help:"End a pause."`
+	Explain  explainCommand  `cmd:"" help:"Explain a field of a policy, as in kubectl."`
 	Decide   decideCommand   `cmd:"" help:"Read one observation a line (JSON), write one decision a line."`
 	Alerts   alertsCommand   `cmd:"" help:"List the alerts as they stand, or test a receiver."`
 	Silence  silenceCommand  `cmd:"" help:"Tell nobody of some alerts for a while; list and end that."`

@@ -10,6 +10,7 @@ import (
 
 	"github.com/novaura/acs-operator/config"
 	"github.com/novaura/acs-operator/internal/cli"
+	"github.com/novaura/acs-operator/internal/reconcile"
 	"github.com/novaura/acs-operator/internal/scaling"
 	"github.com/novaura/acs-operator/internal/store"
 	"github.com/novaura/acs-operator/internal/store/open"
@@ -35,13 +36,18 @@ func (c planCommand) Run(ctx context.Context, streams cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	services, metrics, _, err := adapters(ctx)
+	services, metrics, rivals, err := adapters(ctx)
 	if err != nil {
 		return err
 	}
-	state, err := c.learned(ctx, streams.Err, p.Metadata.Name)
+	state, holds, err := c.learned(ctx, streams.Err, p.Metadata.Name)
 	if err != nil {
 		return err
+	}
+	if registered, err := rivals.Registered(ctx, p.Spec.Target); err != nil {
+		_, _ = fmt.Fprintf(streams.Err, "controller: whether another autoscaler has the service is not known: %v\n", err)
+	} else if registered {
+		holds = append(holds, reconcile.RivalHold())
 	}
 	service, err := services.Describe(ctx, p.Spec.Target)
 	if err != nil {
@@ -52,30 +58,35 @@ func (c planCommand) Run(ctx context.Context, streams cli.Streams) error {
 		_, _ = fmt.Fprintf(streams.Err, "controller: some metrics are unknown: %v\n", err)
 	}
 	now := time.Now()
-	decision, _ := scaling.Decide(p, scaling.Observation{Time: now, Service: &service, Queues: queues}, state, now)
+	decision, _ := scaling.Decide(p, scaling.Observation{Time: now, Service: &service, Queues: queues, Holds: holds}, state, now)
 	return c.print(streams.Out, p, decision)
 }
 
-// learned is the state that the running controller saved, if there is one.
-func (c planCommand) learned(ctx context.Context, errOut io.Writer, policy string) (scaling.State, error) {
-	var state scaling.State
+// learned is the state that the running controller saved, if there is one, and
+// what people forbid now.
+func (c planCommand) learned(ctx context.Context, errOut io.Writer, policy string) (state scaling.State, holds []scaling.Hold, err error) {
 	db, err := openExisting(ctx, c.Flags)
 	if err != nil {
-		_, _ = fmt.Fprintf(errOut, "controller: planning without what was learned: %v\n", err)
-		return state, nil
+		_, _ = fmt.Fprintf(errOut, "controller: planning without what was learned, and without pauses: %v\n", err)
+		return state, nil, nil
 	}
 	defer func() { _ = db.Close() }()
+	pauses, err := db.Pauses(ctx)
+	if err != nil {
+		return state, nil, err
+	}
+	holds = reconcile.PauseHolds(pauses, policy)
 	saved, err := db.LoadState(ctx, policy)
 	if errors.Is(err, store.ErrNotFound) {
-		return state, nil
+		return state, holds, nil
 	}
 	if err != nil {
-		return state, fmt.Errorf("load what was learned: %w", err)
+		return state, nil, fmt.Errorf("load what was learned: %w", err)
 	}
 	if err := json.Unmarshal(saved, &state); err != nil {
-		return state, fmt.Errorf("understand the saved state of %s: %w", policy, err)
+		return state, nil, fmt.Errorf("understand the saved state of %s: %w", policy, err)
 	}
-	return state, nil
+	return state, holds, nil
 }
 
 func (c planCommand) print(out io.Writer, p *config.ScalingPolicy, d scaling.Decision) error {

@@ -16,16 +16,33 @@ import (
 func (r *runner) holds(ctx context.Context, p *config.ScalingPolicy, obs scaling.Observation, standing Standing, rival bool) []scaling.Hold {
 	var holds []scaling.Hold
 	if rival {
-		holds = append(holds, scaling.Hold{
-			Rule: "rival", Direction: scaling.HoldBoth,
-			Reason: "the service is registered with Application Auto Scaling: deregister it there, or remove this policy",
-		})
+		holds = append(holds, RivalHold())
 	}
 	holds = append(holds, r.leaseHolds(obs, standing)...)
 	if pause := r.paused(ctx, p, standing, obs.Time); pause != nil {
-		holds = append(holds, scaling.Hold{Rule: "paused", Direction: pause.Direction, Reason: pauseText(pause)})
+		holds = append(holds, pauseHold(pause))
 	}
 	return holds
+}
+
+// RivalHold is what another autoscaler of the service comes to.
+func RivalHold() scaling.Hold {
+	return scaling.Hold{
+		Rule: "rival", Direction: scaling.HoldBoth,
+		Reason: "the service is registered with Application Auto Scaling: deregister it there, or remove this policy",
+	}
+}
+
+// PauseHolds is what the pauses come to for a policy.
+func PauseHolds(pauses []store.Pause, policy string) []scaling.Hold {
+	if pause := pauseOf(pauses, policy); pause != nil {
+		return []scaling.Hold{pauseHold(pause)}
+	}
+	return nil
+}
+
+func pauseHold(p *store.Pause) scaling.Hold {
+	return scaling.Hold{Rule: "paused", Direction: p.Direction, Reason: pauseText(p)}
 }
 
 // leaseHolds lets an unconfirmed holder add tasks, and nothing once it read a

@@ -136,6 +136,7 @@ type Status struct {
 	MinTasks           int                 `json:"minTasks"`
 	MaxTasks           int                 `json:"maxTasks"`
 	Interval           time.Duration       `json:"interval"`
+	Objective          time.Duration       `json:"objective"` // the tightest maxAge of its queues
 	Holder             string              `json:"holder"` // the controller that wrote it
 	Time               time.Time           `json:"time"`
 	ObservedGeneration int64               `json:"observedGeneration"`
@@ -149,6 +150,7 @@ func (r *runner) saveStatus(ctx context.Context) error {
 	v := r.view()
 	status, err := json.Marshal(Status{
 		Target: v.Policy.Spec.Target, MinTasks: v.Policy.Spec.MinTasks, MaxTasks: v.Policy.Spec.MaxTasks, Interval: v.Policy.Spec.Interval,
+		Objective: objectiveOf(v.Policy),
 		Holder: r.options.Leader.self, Time: v.Observation.Time, ObservedGeneration: v.Policy.Metadata.Generation,
 		Conditions: v.Conditions, Observation: v.Observation, Decision: v.Decision, Pause: v.Pause,
 	})
@@ -156,6 +158,16 @@ func (r *runner) saveStatus(ctx context.Context) error {
 		return fmt.Errorf("encode the status: %w", err)
 	}
 	return r.options.Memory.SaveStatus(ctx, r.name, status)
+}
+
+func objectiveOf(p *config.ScalingPolicy) time.Duration {
+	tightest := time.Duration(0)
+	for _, q := range p.Spec.Queues {
+		if tightest == 0 || q.MaxAge < tightest {
+			tightest = q.MaxAge
+		}
+	}
+	return tightest
 }
 
 // flush writes the events that wait; those that cannot be written wait on.

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/novaura/acs-operator/internal/cli"
+	"github.com/novaura/acs-operator/internal/reconcile"
+	"github.com/novaura/acs-operator/internal/store"
+	"github.com/novaura/acs-operator/internal/store/open"
+)
+
+type historyCommand struct {
+	open.Flags
+	cli.Output
+
+	Name    string        `arg:"" optional:"" help:"The ScalingPolicy; needed where there are several."`
+	Since   time.Duration `default:"24h" help:"How far back."`
+	Changes bool          `help:"Only decisions that changed the count."`
+	Limit   int           `default:"200" help:"At most so many rows, the newest."`
+	Replay  time.Time     `placeholder:"TIME" help:"Make the decision of that time (RFC 3339) again, from the nearest snapshot, and compare."`
+}
+
+// decisionRow is one row of the history, ticks without change folded.
+type decisionRow struct {
+	Policy    string    `json:"policy"`
+	Time      time.Time `json:"time"`
+	LastTime  time.Time `json:"lastTime"`
+	Count     int       `json:"count"`
+	Current   int       `json:"current"`
+	Desired   int       `json:"desired"`
+	LimitedBy string    `json:"limitedBy,omitempty"`
+	Changed   bool      `json:"changed"`
+	Reason    string    `json:"reason"`
+}
+
+func (c historyCommand) Run(ctx context.Context, streams cli.Streams) error {
+	ctx, cancel := context.WithTimeout(ctx, verbBound)
+	defer cancel()
+	if c.Limit < 1 {
+		return cli.Usagef("--limit %d: ask for at least one row", c.Limit)
+	}
+	db, err := openExisting(ctx, c.Flags)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	name, err := whichPolicy(ctx, db, c.Name, false)
+	if err != nil {
+		return err
+	}
+	if !c.Replay.IsZero() {
+		return c.replay(ctx, streams, db, name)
+	}
+	decisions, err := db.Decisions(ctx, name, time.Now().Add(-c.Since), c.Limit)
+	if err != nil {
+		return err
+	}
+	shown, table := []decisionRow{}, [][]string{}
+	for _, d := range decisions {
+		if c.Changes && !d.Changed {
+			continue
+		}
+		shown = append(shown, decisionRow{d.Policy, d.Time, d.LastTime, d.Count, d.Current, d.Desired, d.LimitedBy, d.Changed, d.Reason})
+		table = append(table, []string{d.Time.Format(time.RFC3339), fmt.Sprint(d.Count), fmt.Sprintf("%d → %d", d.Current, d.Desired), dash(d.LimitedBy), d.Reason})
+	}
+	return c.Print(streams.Out, shown, []string{"TIME", "TICKS", "TASKS", "LIMITED BY", "REASON"}, table)
+}
+
+func (c historyCommand) replay(ctx context.Context, streams cli.Streams, db store.Store, name string) error {
+	got, err := reconcile.Replay(ctx, db, name, c.Replay)
+	if err != nil {
+		return err
+	}
+	rows := make([][]string, 0, len(got.Decision.Steps))
+	for _, step := range got.Decision.Steps {
+		rows = append(rows, []string{step.Rule, fmt.Sprintf("%d → %d", step.From, step.To), step.Reason})
+	}
+	if err := c.Print(streams.Out, got, []string{"STEP", "TASKS", "REASON"}, rows); err != nil {
+		return err
+	}
+	if !got.Same {
+		return fmt.Errorf("replayed %d decisions since %s, and came to another state than was recorded: the code differs from the one that decided, or a record is missing",
+			got.Ticks, got.Snapshot.Format(time.RFC3339))
+	}
+	if c.Output.Output == "table" {
+		_, _ = fmt.Fprintf(streams.Out, "\n%s: %d → %d tasks.\n%s\nReplayed %d decisions since the snapshot of %s (generation %d): the same states as recorded.\n",
+			got.Decision.Time.Format(time.RFC3339), got.Decision.Current, got.Decision.Desired, got.Decision.Reason,
+			got.Ticks, got.Snapshot.Format(time.RFC3339), got.Generation)
+	}
+	return nil
+}
+
+func oneLine(text string) string { return strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ") }
+
+func lines(text string) iter.Seq[string] {
+	return strings.SplitSeq(strings.TrimRight(text, "\n"), "\n")
+}
