@@ -60,8 +60,9 @@ type Metrics struct {
 	cw   cloudwatchAPI
 	live *depths
 
-	mu    sync.Mutex
-	cache map[string]*answer // by policy name
+	mu      sync.Mutex
+	cache   map[string]*answer       // by policy name
+	workers map[string]*workerAnswer // by policy name
 }
 
 // An answer is what CloudWatch last said of a policy's queues, and when it is
@@ -77,7 +78,7 @@ type answer struct {
 
 // NewMetrics observes through the two clients.
 func NewMetrics(cw cloudwatchAPI, sqs sqsAPI) *Metrics {
-	return &Metrics{cw: cw, live: newDepths(sqs), cache: map[string]*answer{}}
+	return &Metrics{cw: cw, live: newDepths(sqs), cache: map[string]*answer{}, workers: map[string]*workerAnswer{}}
 }
 
 // Observe gives what is known of p's queues at now, by queue name. A sample's
@@ -90,6 +91,7 @@ func NewMetrics(cw cloudwatchAPI, sqs sqsAPI) *Metrics {
 func (m *Metrics) Observe(ctx context.Context, p *config.ScalingPolicy, now time.Time) (map[string]scaling.Queue, error) {
 	names := queueNames(p)
 	queues, err := m.fromCloudWatch(ctx, p.Metadata.Name, names, now)
+	err = errors.Join(err, m.addReported(ctx, p.Metadata.Name, lastPart(p.Spec.Target.Service), names, now, queues))
 	if p.Spec.Metrics.Source == config.SourceCloudWatch {
 		return queues, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -36,12 +37,15 @@ func (e *AccessDeniedError) Unwrap() error { return e.Err }
 type Services struct {
 	client  *ecs.Client
 	timeout time.Duration
+
+	mu    sync.Mutex
+	stuck map[config.ServiceRef]*stuck // scale-ins that do not end
 }
 
 // NewServices returns Services whose calls, retries included, each end within
 // timeout.
 func NewServices(client *ecs.Client, timeout time.Duration) *Services {
-	return &Services{client: client, timeout: timeout}
+	return &Services{client: client, timeout: timeout, stuck: map[config.ServiceRef]*stuck{}}
 }
 
 // Describe returns the counts of tasks as ECS has them now.
@@ -55,7 +59,9 @@ func (s *Services) Describe(ctx context.Context, ref config.ServiceRef) (scaling
 	if err != nil {
 		return scaling.Service{}, fmt.Errorf("describe service %q in cluster %q: %w", ref.Service, ref.Cluster, typed("ecs:DescribeServices", err))
 	}
-	return counts(&out.Services[0]), nil
+	found := counts(&out.Services[0])
+	s.addProtected(ctx, ref, &found)
+	return found, nil
 }
 
 // SetDesired asks for tasks. It does not read first: the count that already

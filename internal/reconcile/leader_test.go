@@ -158,16 +158,16 @@ func TestWithoutTheDatabaseTheLastHolderGoesOnOutOnly(t *testing.T) {
 		if got := condition(t, p.loops["a"], Led); got.Status != Unknown {
 			t.Errorf("Leading %+v", got)
 		}
-		p.away(nil)
+		for _, name := range *by {
+			if name != "a" {
+				t.Errorf("%s took over without the database", name)
+			}
+		}
+		p.away(nil) // now it is anyone's, for the lease has lapsed
 		p.set(p.count(), 0)
 		time.Sleep(20 * time.Minute)
 		if got := p.count(); got != 1 {
 			t.Errorf("left at %d when the database was back and nothing waited", got)
-		}
-		for _, name := range *by {
-			if name != "a" {
-				t.Errorf("%s wrote", name)
-			}
 		}
 	})
 }
@@ -341,6 +341,15 @@ func TestASnapshotIsKeptOnceAnHour(t *testing.T) {
 		time.Sleep(2*time.Hour + time.Minute)
 		if len(p.snapshots) != 3 {
 			t.Errorf("%d snapshots in two hours, want 3", len(p.snapshots))
+		}
+	})
+}
+
+func TestParkedMessagesThatAreDueSoonWakeAService(t *testing.T) {
+	w := &world{desired: 1, due: 100_000}
+	during(t, w, time.Minute, func(loop *Loop) {
+		if got := loop.Views()[0].Observation.Queues["q"].Parked; got == nil || got.Value != 100_000 || len(w.writes) == 0 {
+			t.Errorf("parked %+v, writes %v", got, w.writes)
 		}
 	})
 }

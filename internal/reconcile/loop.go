@@ -53,6 +53,7 @@ type Memory interface {
 	SaveStatus(ctx context.Context, policy string, status []byte) error
 	Statuses(ctx context.Context) ([]store.PolicyStatus, error)
 	RetainStatuses(ctx context.Context, policies []string) error
+	CountDue(ctx context.Context, within time.Duration) (map[string]int, error)
 	PruneController(ctx context.Context, before time.Time, limit int) (int64, error)
 }
 

@@ -55,6 +55,7 @@ type world struct {
 	snapshots  []store.Snapshot
 	versions   []store.PolicyVersion
 	rival      bool
+	due        int // parked messages
 	rivalErr   error
 	lease      store.Leadership
 	leaseErr   error
@@ -142,6 +143,12 @@ func (w *world) Statuses(context.Context) ([]store.PolicyStatus, error) {
 		all = append(all, store.PolicyStatus{Policy: policy, Status: status})
 	}
 	return all, w.memoryErr
+}
+
+func (w *world) CountDue(context.Context, time.Duration) (map[string]int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return map[string]int{"q": w.due}, w.memoryErr
 }
 
 func (w *world) RetainStatuses(context.Context, []string) error { return w.memoryErr }

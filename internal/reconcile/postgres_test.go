@@ -160,10 +160,10 @@ func TestALoopOutlivesALossOfPostgresAndRecordsAgain(t *testing.T) {
 	leader.mu.Lock()
 	leader.deadline = time.Now() // as if the lease's time were over
 	leader.mu.Unlock()
-	w.set(3, 5000)
+	w.set(3, 100_000)
 	r.tick(t.Context())
 	if got := w.count(); got <= 3 {
-		t.Errorf("left at %d without the database", got)
+		t.Errorf("left at %d without the database: %s", got, loop.Views()[0].Decision.Reason)
 	}
 	if got := condition(t, loop, MemoryWritable); got.Status != False {
 		t.Errorf("HistoryWritable %+v", got)

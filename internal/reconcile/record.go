@@ -137,7 +137,7 @@ type Status struct {
 	MaxTasks           int                 `json:"maxTasks"`
 	Interval           time.Duration       `json:"interval"`
 	Objective          time.Duration       `json:"objective"` // the tightest maxAge of its queues
-	Holder             string              `json:"holder"` // the controller that wrote it
+	Holder             string              `json:"holder"`    // the controller that wrote it
 	Time               time.Time           `json:"time"`
 	ObservedGeneration int64               `json:"observedGeneration"`
 	Conditions         []Condition         `json:"conditions"`
@@ -151,7 +151,7 @@ func (r *runner) saveStatus(ctx context.Context) error {
 	status, err := json.Marshal(Status{
 		Target: v.Policy.Spec.Target, MinTasks: v.Policy.Spec.MinTasks, MaxTasks: v.Policy.Spec.MaxTasks, Interval: v.Policy.Spec.Interval,
 		Objective: objectiveOf(v.Policy),
-		Holder: r.options.Leader.self, Time: v.Observation.Time, ObservedGeneration: v.Policy.Metadata.Generation,
+		Holder:    r.options.Leader.self, Time: v.Observation.Time, ObservedGeneration: v.Policy.Metadata.Generation,
 		Conditions: v.Conditions, Observation: v.Observation, Decision: v.Decision, Pause: v.Pause,
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -30,6 +31,13 @@ func keep(t *testing.T) store.Store {
 	return db
 }
 
+// nextMillisecond parts two ticks: records have milliseconds.
+func nextMillisecond() {
+	for now := time.Now().Truncate(time.Millisecond); !time.Now().Truncate(time.Millisecond).After(now); {
+		runtime.Gosched()
+	}
+}
+
 func TestARecordedDecisionIsReplayedFromTheNearestSnapshot(t *testing.T) {
 	db, w := keep(t), &world{desired: 1}
 	leader := NewLeader(db, "a", logger)
@@ -37,12 +45,13 @@ func TestARecordedDecisionIsReplayedFromTheNearestSnapshot(t *testing.T) {
 	loop := New(Options{Services: w, Metrics: w, Memory: db, Leader: leader, Logger: logger})
 	loop.Apply([]*config.ScalingPolicy{policy(t)})
 	r := loop.runners["test"]
-	for _, waiting := range []float64{5000, 5000, 4800, 4800, 300, 0, 0, 0, 9000} {
+	for _, waiting := range []float64{5000, 5000, 200_000, 200_000, 300, 0, 0, 0, 900_000} {
 		w.set(w.count(), waiting)
 		w.writeErr = nil
-		if waiting == 4800 {
+		if waiting == 200_000 {
 			w.writeErr = errors.New("throttled") // its state is not taken
 		}
+		nextMillisecond()
 		r.tick(t.Context())
 	}
 	rows, err := db.Trail(t.Context(), "test", time.Time{}, time.Now(), 100)

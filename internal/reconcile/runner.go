@@ -219,14 +219,43 @@ func (r *runner) look(ctx context.Context, p *config.ScalingPolicy) (obs scaling
 		reading sync.WaitGroup
 		service scaling.Service
 	)
+	var parked map[string]*scaling.Sample
 	reading.Go(func() { service, serviceErr = r.options.Services.Describe(bounded, p.Spec.Target) })
+	reading.Go(func() { parked = r.parked(bounded, p) })
 	queues, queuesErr := r.options.Metrics.Observe(bounded, p, time.Now())
 	reading.Wait()
-	obs = scaling.Observation{Time: time.Now().Truncate(time.Millisecond), Queues: queues}
+	obs = scaling.Observation{Time: time.Now().Truncate(time.Millisecond), Queues: make(map[string]scaling.Queue, len(queues))}
+	for name, q := range queues {
+		q.Parked = parked[name]
+		obs.Queues[name] = q
+	}
 	if serviceErr == nil {
 		obs.Service = &service
 	}
 	return obs, serviceErr, queuesErr
+}
+
+// startLag is about what a task takes to start: messages that are due within
+// it need a task that starts now.
+const startLag = 2 * time.Minute
+
+// parked counts the messages in the store that are due soon. Unknown without
+// the database.
+func (r *runner) parked(ctx context.Context, p *config.ScalingPolicy) map[string]*scaling.Sample {
+	if r.options.Leader.Standing().Problem != "" {
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, memoryBound)
+	defer cancel()
+	due, err := r.options.Memory.CountDue(bounded, startLag)
+	if err != nil {
+		return nil
+	}
+	now, counts := time.Now(), make(map[string]*scaling.Sample, len(p.Spec.Queues))
+	for _, q := range p.Spec.Queues {
+		counts[q.Name] = &scaling.Sample{Value: float64(due[q.Name]), Time: now}
+	}
+	return counts
 }
 
 // observe looks, and says what could not be seen. rival is true when another
