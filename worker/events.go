@@ -16,6 +16,8 @@ import (
 type eventsCommand struct {
 	List listEventsCommand `cmd:"" default:"withargs" help:"List events, newest first."`
 	Show showEventCommand  `cmd:"" help:"Show one event and every attempt at it."`
+
+	Resolve resolveEventCommand `cmd:"" help:"Decide about an event that is in doubt."`
 }
 
 type listEventsCommand struct {
@@ -30,7 +32,7 @@ type listEventsCommand struct {
 }
 
 func (c listEventsCommand) Run(ctx context.Context, streams cli.Streams) error {
-	db, err := c.Open(ctx)
+	db, err := c.OpenExisting(ctx)
 	if err != nil {
 		return &cli.UsageError{Err: err}
 	}
@@ -123,7 +125,7 @@ type attemptRow struct {
 }
 
 func (c showEventCommand) Run(ctx context.Context, streams cli.Streams) error {
-	db, err := c.Open(ctx)
+	db, err := c.OpenExisting(ctx)
 	if err != nil {
 		return &cli.UsageError{Err: err}
 	}

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -45,6 +47,22 @@ func (f Flags) Open(ctx context.Context) (store.Store, error) {
 		return nil, fmt.Errorf("%w: %w", ErrSetting, err)
 	}
 	return db, nil
+}
+
+// OpenExisting is Open for those who look: an SQLite file that is not there is
+// an ErrSetting, and is not made.
+func (f Flags) OpenExisting(ctx context.Context) (store.Store, error) {
+	dsn, err := f.dsn()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSetting, err)
+	}
+	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok {
+		path = strings.TrimPrefix(path, "//")
+		if _, err := os.Stat(path); err != nil {
+			return nil, fmt.Errorf("%w: there is no database at %s: name the one that the worker uses (DATABASE_URL)", ErrSetting, path)
+		}
+	}
+	return f.Open(ctx)
 }
 
 // Ready opens the store and brings its schema up to date. A database that does

@@ -1,0 +1,247 @@
+// Package deadletter takes messages back from a dead-letter queue: those that
+// failed get another try, under their keys, and no other does.
+//
+// It imports the SQS client, message, parking and store. Start with
+// Redriver.Run.
+package deadletter
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/novaura/acs-operator/internal/message"
+	"github.com/novaura/acs-operator/internal/parking"
+	"github.com/novaura/acs-operator/internal/store"
+)
+
+const reasonAttribute = "acs_reason"
+
+// sqsAPI is what a Redriver needs of SQS.
+type sqsAPI interface {
+	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
+	DeleteMessage(context.Context, *sqs.DeleteMessageInput, ...func(*sqs.Options)) (*sqs.DeleteMessageOutput, error)
+	ChangeMessageVisibility(context.Context, *sqs.ChangeMessageVisibilityInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityOutput, error)
+	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+	GetQueueUrl(context.Context, *sqs.GetQueueUrlInput, ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
+}
+
+// Letter is one message of a dead-letter queue.
+type Letter struct {
+	ID     string // its idempotency key; the SQS id where it cannot be understood
+	Reason string // why its worker put it there; empty: SQS did, for its many receives
+
+	invalid error // why it cannot be understood
+	message types.Message
+	body    string
+}
+
+// Verdict is what becomes of a letter.
+type Verdict struct {
+	Letter
+
+	Redriven bool
+	Why      string // it is not, in words for people
+}
+
+// Redriver moves letters from DeadLetters to Queue.
+type Redriver struct {
+	Store       store.Messages
+	SQS         sqsAPI
+	Channel     message.Channel
+	Queue       string // URL
+	DeadLetters string // URL; see Find
+	By          string // who says so, for the history
+	DryRun      bool
+	// Match selects letters; nil: all.
+	Match func(Letter) bool
+	// Resolves allows what is in doubt, on a person's word that it was not
+	// sent.
+	Resolves bool
+	// Wait is called before each move, for a rate; nil: no wait.
+	Wait func(context.Context) error
+}
+
+// Find returns the URL of the dead-letter queue that a queue names.
+func Find(ctx context.Context, client sqsAPI, queue string) (string, error) {
+	out, err := client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &queue, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameRedrivePolicy},
+	})
+	if err != nil {
+		return "", fmt.Errorf("read the redrive policy of %s: %w", queue, err)
+	}
+	var policy struct {
+		Target string `json:"deadLetterTargetArn"`
+	}
+	if text := out.Attributes[string(types.QueueAttributeNameRedrivePolicy)]; text != "" {
+		if err := json.Unmarshal([]byte(text), &policy); err != nil {
+			return "", fmt.Errorf("read the redrive policy of %s: %w", queue, err)
+		}
+	}
+	target, err := arn.Parse(policy.Target)
+	if err != nil {
+		return "", fmt.Errorf("the queue %s names no dead-letter queue", queue)
+	}
+	found, err := client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &target.Resource, QueueOwnerAWSAccountId: &target.AccountID})
+	if err != nil {
+		return "", fmt.Errorf("find the dead-letter queue of %s: %w", queue, err)
+	}
+	return aws.ToString(found.QueueUrl), nil
+}
+
+// hidden is how long a letter is kept from others while this works; what is
+// left is shown again at the end.
+const hidden = 5 * time.Minute
+
+// Run looks at every letter once, and tells what becomes of each. It ends with
+// the first receive that finds nothing new.
+func (r *Redriver) Run(ctx context.Context, tell func(Verdict)) error {
+	var left []types.Message
+	defer func() { r.show(context.WithoutCancel(ctx), left) }()
+	for seen := map[string]bool{}; ; {
+		out, err := r.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+			QueueUrl: &r.DeadLetters, MaxNumberOfMessages: 10, WaitTimeSeconds: 1, VisibilityTimeout: int32(hidden.Seconds()),
+			MessageAttributeNames:       []string{"All"},
+			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameMessageGroupId},
+		})
+		if err != nil {
+			return fmt.Errorf("receive from %s: %w", r.DeadLetters, err)
+		}
+		fresh := 0
+		for _, m := range out.Messages {
+			if seen[aws.ToString(m.MessageId)] {
+				continue
+			}
+			fresh++
+			seen[aws.ToString(m.MessageId)] = true
+			verdict, err := r.judge(ctx, r.read(m))
+			if !verdict.Redriven || r.DryRun {
+				left = append(left, m)
+			}
+			if err != nil {
+				return err
+			}
+			tell(verdict)
+		}
+		if fresh == 0 {
+			return nil
+		}
+	}
+}
+
+func (r *Redriver) read(m types.Message) Letter {
+	text := func(name string) string { return aws.ToString(m.MessageAttributes[name].StringValue) }
+	letter := Letter{ID: aws.ToString(m.MessageId), Reason: text(reasonAttribute), message: m, body: aws.ToString(m.Body)}
+	parsed, err := message.Parse([]byte(letter.body), text(parking.Key), letter.ID, r.Channel)
+	if err != nil {
+		letter.invalid = err
+		return letter
+	}
+	letter.ID = parsed.ID
+	return letter
+}
+
+// judge decides about one letter, and moves it.
+func (r *Redriver) judge(ctx context.Context, letter Letter) (Verdict, error) {
+	verdict := Verdict{Letter: letter}
+	switch {
+	case r.Match != nil && !r.Match(letter):
+		verdict.Why = "not selected"
+		return verdict, nil
+	case letter.invalid != nil:
+		verdict.Why = "it would not be understood again: " + letter.invalid.Error()
+		return verdict, nil
+	}
+	rows, err := r.Store.Events(ctx, store.Filter{ID: letter.ID, Limit: 1})
+	if err != nil {
+		return verdict, err
+	}
+	var row store.Event // a message that no worker has come to claim has none
+	if len(rows) > 0 {
+		row = rows[0]
+	}
+	if verdict.Why = r.objection(row); verdict.Why != "" {
+		return verdict, nil
+	}
+	if r.DryRun {
+		verdict.Redriven = true
+		return verdict, nil
+	}
+	if r.Wait != nil {
+		if err := r.Wait(ctx); err != nil {
+			return verdict, err
+		}
+	}
+	return r.move(ctx, row, verdict)
+}
+
+// objection is why a message with this row must not be tried again.
+func (r *Redriver) objection(row store.Event) string {
+	switch row.Status {
+	case "", store.New, store.Scheduled, store.Processing: // its next claim finds out what is to be done
+		return ""
+	case store.Failed:
+		if row.SentAt.IsZero() {
+			return ""
+		}
+		return "the provider had it, and reported that it failed"
+	case store.InDoubt:
+		if r.Resolves {
+			return ""
+		}
+		return "nobody knows whether it was sent: worker events resolve " + row.ID
+	case store.Sent, store.Delivered, store.Undelivered, store.Suppressed, store.Expired, store.Received:
+		return "it is settled: " + string(row.Status)
+	}
+	return "it has the status " + string(row.Status)
+}
+
+// move reopens the row, sends the message with its key and deletes the letter,
+// in this order: whatever ends it between two steps, the letter is still there
+// and may be redriven again.
+func (r *Redriver) move(ctx context.Context, row store.Event, verdict Verdict) (Verdict, error) {
+	if row.Status.Settled() {
+		err := r.Store.Resolve(ctx, store.Resolution{ID: row.ID, From: row.Status, By: r.By, Reason: "tried again after " + row.ErrorCode})
+		if errors.Is(err, store.ErrLost) {
+			verdict.Why = "it has changed meanwhile"
+			return verdict, nil
+		}
+		if err != nil {
+			return verdict, err
+		}
+	}
+	m := verdict.message
+	in := &sqs.SendMessageInput{QueueUrl: &r.Queue, MessageBody: m.Body, MessageAttributes: map[string]types.MessageAttributeValue{
+		parking.Key: {DataType: aws.String("String"), StringValue: aws.String(verdict.ID)},
+	}}
+	if group := m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]; group != "" {
+		in.MessageGroupId = aws.String(group)
+	}
+	if _, err := r.SQS.SendMessage(ctx, in); err != nil {
+		return verdict, fmt.Errorf("send %s to %s: %w", verdict.ID, r.Queue, err)
+	}
+	verdict.Redriven = true
+	if _, err := r.SQS.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &r.DeadLetters, ReceiptHandle: m.ReceiptHandle}); err != nil {
+		return verdict, fmt.Errorf("delete the dead letter of %s, which is on its queue again: %w", verdict.ID, err)
+	}
+	return verdict, nil
+}
+
+// show makes what is left visible again; what cannot be comes back by itself.
+func (r *Redriver) show(ctx context.Context, left []types.Message) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for _, m := range left {
+		_, _ = r.SQS.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
+			QueueUrl: &r.DeadLetters, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: 0,
+		})
+	}
+}

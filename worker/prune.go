@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/novaura/acs-operator/internal/cli"
+	"github.com/novaura/acs-operator/internal/redact"
+	"github.com/novaura/acs-operator/internal/store"
+	"github.com/novaura/acs-operator/internal/store/open"
+)
+
+// leastRows is how long a row must stay, for it is what keeps its message from
+// having a second effect: a queue may hold a message for 14 days, and its dead
+// letter 14 more.
+const leastRows = 28 * 24 * time.Hour
+
+// pruneCommand lets the history forget.
+type pruneCommand struct {
+	open.Flags
+	Retention time.Duration `env:"HISTORY_RETENTION" default:"2160h" help:"How long addresses and bodies of settled events are kept."`
+	Rows      time.Duration `env:"HISTORY_ROWS" default:"2880h" help:"How long the rows themselves are kept: 672h or more, since a queue may still deliver until then."`
+	Batch     int           `default:"500" help:"Rows in one statement."`
+	Pause     time.Duration `default:"100ms" help:"Between two statements."`
+}
+
+// Run works through the history once, in small batches.
+func (c pruneCommand) Run(ctx context.Context, streams cli.Streams) error {
+	switch {
+	case c.Rows < leastRows:
+		return cli.Usagef("--rows is %s; a row must stay for %s: until then its message may come again, and the row is what keeps it from being sent twice", c.Rows, leastRows)
+	case c.Retention <= 0 || c.Batch < 1:
+		return cli.Usagef("--retention and --batch are above 0")
+	}
+	db, err := c.OpenExisting(ctx)
+	if err != nil {
+		return &cli.UsageError{Err: err}
+	}
+	defer func() { _ = db.Close() }()
+	now := time.Now()
+	p := store.Pruning{Addresses: now.Add(-c.Retention), Rows: now.Add(-c.Rows), Limit: c.Batch}
+	var erased, deleted int
+	for {
+		done, err := db.Prune(ctx, p)
+		if err != nil {
+			return fmt.Errorf("prune, %d erased and %d deleted so far: %w", erased, deleted, err)
+		}
+		erased, deleted, p.From = erased+done.Erased, deleted+done.Deleted, done.Next
+		if done.Done {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(c.Pause):
+		}
+	}
+	_, err = fmt.Fprintf(streams.Out, "addresses of %d events erased, %d events deleted\n", erased, deleted)
+	return err
+}
+
+// forgetCommand erases a person.
+type forgetCommand struct {
+	open.Flags
+	Address redact.Personal `arg:"" help:"A telephone number (E.164), a mail address or a push token."`
+	Channel string          `enum:",sms,email,push" default:"" help:"Whose list they go on; told from the address when absent."`
+}
+
+// Run puts the address on the suppression list, as a hash, and then erases it
+// from the history: in this order, for nobody must be written to in between.
+func (c forgetCommand) Run(ctx context.Context, streams cli.Streams) error {
+	db, err := c.OpenExisting(ctx)
+	if err != nil {
+		return &cli.UsageError{Err: err}
+	}
+	defer func() { _ = db.Close() }()
+	channel := c.Channel
+	switch address := c.Address.Reveal(); {
+	case channel != "":
+	case strings.Contains(address, "@"):
+		channel = "email"
+	case strings.HasPrefix(address, "+"):
+		channel = "sms"
+	default:
+		channel = "push"
+	}
+	if err := db.Suppress(ctx, channel, c.Address, "forgotten"); err != nil {
+		return fmt.Errorf("forget: %w", err)
+	}
+	rows, err := db.Forget(ctx, c.Address)
+	if err != nil {
+		return fmt.Errorf("forget, suppressed already: %w", err)
+	}
+	_, err = fmt.Fprintf(streams.Out, "erased from %d events, and suppressed for %s\n", rows, channel)
+	return err
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	sandbox "github.com/novaura/acs-operator/internal/sandbox/sqs"
+	"github.com/novaura/acs-operator/internal/store"
+	"github.com/novaura/acs-operator/internal/store/open"
+)
+
+// desk is a queue with dead letters, and a history.
+type desk struct {
+	t           *testing.T
+	client      *sqs.Client
+	queue, dead string
+	db          store.Store
+	env         map[string]string
+}
+
+func newDesk(t *testing.T) *desk {
+	t.Helper()
+	server := httptest.NewServer(sandbox.New(sandbox.Options{}))
+	t.Cleanup(server.Close)
+	d := &desk{t: t, client: sqs.New(sqs.Options{
+		Region: "us-east-1", BaseEndpoint: aws.String(server.URL), Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
+	})}
+	create := func(name string, attributes map[string]string) string {
+		out, err := d.client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(name), Attributes: attributes})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *out.QueueUrl
+	}
+	d.dead = create("events-dlq", nil)
+	d.queue = create("events", map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:events-dlq","maxReceiveCount":5}`})
+	dsn := "sqlite:" + filepath.Join(t.TempDir(), "acs.db")
+	var err error
+	if d.db, err = open.Open(t.Context(), dsn); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.db.Close() })
+	if _, err := d.db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.env = map[string]string{
+		"DATABASE_URL": dsn, "SMS_QUEUE_URL": d.queue, "AWS_ENDPOINT_URL": server.URL, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
+	}
+	return d
+}
+
+// letter puts a dead letter, with the row that its worker left; an empty
+// status: none.
+func (d *desk) letter(id string, status store.Status, reason string) {
+	d.t.Helper()
+	if status != "" {
+		if _, err := d.db.Record(d.t.Context(), store.Event{ID: id, Channel: "sms", Type: "message_send", Status: status, ErrorCode: reason, PayloadHash: "h"}); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	in := &sqs.SendMessageInput{
+		QueueUrl: &d.dead, MessageBody: aws.String(`{"type":"message_send","to":"+14155550123","body":"Hello ` + id + `"}`),
+		MessageAttributes: map[string]types.MessageAttributeValue{"acs_id": {DataType: aws.String("String"), StringValue: &id}},
+	}
+	if reason != "" {
+		in.MessageAttributes["acs_reason"] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &reason}
+	}
+	if _, err := d.client.SendMessage(d.t.Context(), in); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// keys are those of the messages of a queue, which stay there.
+func (d *desk) keys(queue string) string {
+	d.t.Helper()
+	out, err := d.client.ReceiveMessage(d.t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &queue, MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"}})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	var keys []string
+	for _, m := range out.Messages {
+		keys = append(keys, *m.MessageAttributes["acs_id"].StringValue)
+		if _, err := d.client.ChangeMessageVisibility(d.t.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &queue, ReceiptHandle: m.ReceiptHandle}); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	return strings.Join(keys, " ")
+}
+
+func (d *desk) status(id string) store.Status {
+	d.t.Helper()
+	events, err := d.db.Events(d.t.Context(), store.Filter{ID: id})
+	if err != nil || len(events) != 1 {
+		d.t.Fatal(events, err)
+	}
+	return events[0].Status
+}
+
+func TestRedriveTriesAgainWhatFailedAndNothingElse(t *testing.T) {
+	d := newDesk(t)
+	d.letter("failed", store.Failed, "21211")
+	d.letter("failed-2", store.Failed, "not_accepted")
+	d.letter("sent", store.Sent, "")
+	d.letter("doubt", store.InDoubt, "in_doubt")
+	d.letter("unseen", "", "")
+	if code, out, errOut := worker(t, d.env, "redrive", "--dry-run", "--rate", "1000"); code != 0 || !strings.Contains(out, "would be redriven") || d.keys(d.queue) != "" {
+		t.Fatalf("dry run: exit code %d, %s%s", code, out, errOut)
+	}
+	if code, _, errOut := worker(t, d.env, "redrive", "--reason", "21211", "--rate", "1000"); code != 0 || d.keys(d.queue) != "failed" {
+		t.Fatalf("by reason: exit code %d, %s; on the queue: %s", code, errOut, d.keys(d.queue))
+	}
+	code, out, errOut := worker(t, d.env, "redrive", "--rate", "1000", "-o", "json")
+	var rows []verdictRow
+	if code != 0 || json.Unmarshal([]byte(out), &rows) != nil || len(rows) != 4 {
+		t.Fatalf("exit code %d: %s%s", code, out, errOut)
+	}
+	if got := d.keys(d.queue); got != "failed failed-2 unseen" {
+		t.Errorf("on the queue: %s", got)
+	}
+	if got := d.keys(d.dead); got != "sent doubt" && got != "doubt sent" {
+		t.Errorf("left: %s", got)
+	}
+	for id, want := range map[string]store.Status{"failed": store.New, "sent": store.Sent, "doubt": store.InDoubt} {
+		if got := d.status(id); got != want {
+			t.Errorf("%s is %s, want %s", id, got, want)
+		}
+	}
+}
+
+func TestAPersonDecidesWhatIsInDoubt(t *testing.T) {
+	for name, tc := range map[string]struct {
+		args []string
+		want store.Status
+		back string // on the queue
+	}{
+		"it was sent":                 {[]string{"--sent", "--provider-id", "SM7"}, store.Sent, ""},
+		"it was not, and is sent":     {[]string{"--not-sent"}, store.New, "doubt"},
+		"it was not, and has no copy": {[]string{"--not-sent", "--without-copy"}, store.New, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			d.letter("doubt", store.InDoubt, "in_doubt")
+			code, _, errOut := worker(t, d.env, append([]string{"events", "resolve", "doubt"}, tc.args...)...)
+			if code != 0 || d.status("doubt") != tc.want || d.keys(d.queue) != tc.back {
+				t.Errorf("exit code %d, %s; the event is %s, on the queue: %s", code, errOut, d.status("doubt"), d.keys(d.queue))
+			}
+			if code, _, errOut = worker(t, d.env, "events", "resolve", "doubt", "--sent"); code != 1 || !strings.Contains(errOut, "not in doubt") {
+				t.Errorf("a second word: exit code %d, %s", code, errOut)
+			}
+		})
+	}
+	t.Run("without a copy it says what to do, and changes nothing", func(t *testing.T) {
+		d := newDesk(t)
+		d.letter("doubt", store.InDoubt, "in_doubt")
+		if _, err := d.client.PurgeQueue(t.Context(), &sqs.PurgeQueueInput{QueueUrl: &d.dead}); err != nil {
+			t.Fatal(err)
+		}
+		code, _, errOut := worker(t, d.env, "events", "resolve", "doubt", "--not-sent")
+		if code != 1 || !strings.Contains(errOut, "--without-copy") || d.status("doubt") != store.InDoubt {
+			t.Errorf("exit code %d, %s; the event is %s", code, errOut, d.status("doubt"))
+		}
+	})
+}
+
+func TestAPersonIsForgottenAndOldEventsArePruned(t *testing.T) {
+	d := newDesk(t)
+	old := time.Now().Add(-100 * 24 * time.Hour)
+	for n := range 3 {
+		if _, err := d.db.Record(t.Context(), store.Event{ID: fmt.Sprint(n), Channel: "sms", Status: store.Sent, To: "+14155550123", CreatedAt: old}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, out, errOut := worker(t, d.env, "forget", "+14155550123"); code != 0 || !strings.Contains(out, "3 events") {
+		t.Errorf("forget: exit code %d, %s%s", code, out, errOut)
+	}
+	if reason, err := d.db.SuppressionReason(t.Context(), "sms", "+14155550123"); err != nil || reason != "forgotten" {
+		t.Errorf("suppressed for %q, error %v", reason, err)
+	}
+	if code, _, errOut := worker(t, d.env, "prune", "--rows", "24h"); code != 2 || !strings.Contains(errOut, "sent twice") {
+		t.Errorf("rows that a queue may still deliver: exit code %d, %s", code, errOut)
+	}
+	if code, out, errOut := worker(t, d.env, "prune", "--rows", "1000h", "--batch", "2", "--pause", "1ms"); code != 0 || !strings.Contains(out, "0 events erased") {
+		t.Errorf("prune: exit code %d, %s%s", code, out, errOut) // forgotten just now: touched
+	}
+}
+
+func TestLookingAtAHistoryThatIsNotThereMakesNone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "typo.db")
+	for _, verb := range [][]string{{"events"}, {"events", "show", "x"}, {"prune"}, {"forget", "+14155550123"}, {"redrive"}} {
+		code, _, errOut := worker(t, map[string]string{"DATABASE_URL": "sqlite:" + path}, verb...)
+		if code != 2 || !strings.Contains(errOut, "no database at "+path) {
+			t.Errorf("%v: exit code %d, %s", verb, code, errOut)
+		}
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("a file was made")
+	}
+}
