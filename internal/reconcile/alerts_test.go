@@ -1,0 +1,256 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/novaura/acs-operator/config"
+	"github.com/novaura/acs-operator/internal/alerting"
+	"github.com/novaura/acs-operator/internal/notify"
+	"github.com/novaura/acs-operator/internal/provider/twilio"
+	"github.com/novaura/acs-operator/internal/redact"
+	sandbox "github.com/novaura/acs-operator/internal/sandbox/twilio"
+	"github.com/novaura/acs-operator/internal/store"
+)
+
+const alertsYAML = policyYAML + `---
+apiVersion: acs.novaura.io/v1
+kind: AlertPolicy
+metadata: {name: alerts}
+spec:
+  groupWait: 30s
+  groupInterval: 5m
+  repeatInterval: 1h
+  receivers:
+    - {name: hook, webhook: {url: "https://hooks.example.com/"}}
+    - {name: oncall, sms: {to: ["+14155550100"]}}
+  rules:
+    - {alert: ManyWaiting, expr: queue.visible > 1000, for: 1m, keepFiringFor: 1m, severity: critical, receivers: [hook, oncall], message: "{{ .queue.name }}: {{ .queue.visible }} wait"}
+`
+
+// wire answers the requests of receivers within a bubble: a webhook that
+// remembers, and Twilio's stand-in.
+type wire struct {
+	twilio *sandbox.Server
+	began  time.Time
+
+	mu   sync.Mutex
+	hook []string // "1m30s firing: q: 5000 wait"
+	fail bool     // the webhook answers with 500
+	hang bool     // it never answers
+}
+
+func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Host != "hooks.example.com" {
+		answer := httptest.NewRecorder()
+		w.twilio.ServeHTTP(answer, r)
+		return answer.Result(), nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.hang {
+		w.mu.Unlock()
+		<-r.Context().Done()
+		w.mu.Lock()
+		return nil, r.Context().Err()
+	}
+	if w.fail {
+		return &http.Response{StatusCode: http.StatusInternalServerError, Body: http.NoBody}, nil
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	var told struct {
+		NotificationReason string
+		Alerts             []struct {
+			Status      string
+			Annotations map[string]string
+		}
+	}
+	if err := json.Unmarshal(body, &told); err != nil {
+		return nil, err
+	}
+	w.hook = append(w.hook, fmt.Sprintf("%s %s: %s, %s", time.Since(w.began).Round(time.Second), told.NotificationReason, told.Alerts[0].Status, told.Alerts[0].Annotations["summary"]))
+	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
+}
+
+func (w *wire) notifier(t *testing.T) *notify.Notifier {
+	t.Helper()
+	client, err := twilio.New(twilio.Config{AccountSID: "AC1", AuthToken: redact.Secret("t"), From: "+15005550006", HTTPClient: &http.Client{Transport: w}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return notify.New(notify.Options{SMS: client, Transport: w})
+}
+
+// orders are the silences that hold; nothing is held in doubt.
+type orders []store.Silence
+
+func (o orders) Silences(context.Context, time.Time) ([]store.Silence, error) { return o, nil }
+
+func (orders) Events(context.Context, store.Filter) ([]store.Event, error) { return nil, nil }
+
+// alerted runs a loop with alerts over the world for so long.
+func alerted(t *testing.T, w *world, net *wire, o Orders, length time.Duration, meanwhile func()) *Loop {
+	t.Helper()
+	policies, err := config.Parse(config.File{Name: "policy.yaml", Data: []byte(alertsYAML)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), length)
+	defer cancel()
+	leader := w.leader(ctx, "a")
+	var running sync.WaitGroup
+	running.Go(func() { leader.Run(ctx) })
+	running.Go(meanwhile)
+	loop := New(Options{Services: w, Metrics: w, Memory: w, Leader: leader, Logger: logger, Notifier: net.notifier(t), Orders: o})
+	loop.ApplyAlerts(policies.Alert)
+	loop.Apply(policies.Scaling)
+	loop.Run(ctx)
+	running.Wait()
+	return loop
+}
+
+func (w *world) wait(messages float64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waiting = messages
+}
+
+// One alert's life, as a webhook and a phone see it.
+func TestAnAlertIsPendingFiresIsRepeatedAndIsResolved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{desired: 1, states: map[string][]byte{}}
+		net := &wire{twilio: sandbox.New(sandbox.Options{}), began: time.Now()}
+		alerted(t, w, net, nil, 3*time.Hour, func() {
+			time.Sleep(time.Minute)
+			w.wait(5000)
+			time.Sleep(2 * time.Hour)
+			w.wait(0)
+		})
+		want := []string{
+			"2m30s first notification: firing, q: 5000 wait", "1h2m30s repeated: firing, q: 5000 wait",
+			"2h2m30s all resolved: resolved, q: 5000 wait",
+		}
+		if diff := cmp.Diff(want, net.hook); diff != "" {
+			t.Errorf("the webhook (-want +got):\n%s", diff)
+		}
+		var texts []string
+		for _, m := range net.twilio.Recent(10) {
+			texts = append(texts, strings.SplitN(m.Body, ":", 2)[0])
+		}
+		if diff := cmp.Diff([]string{"[RESOLVED] ManyWaiting", "[FIRING] ManyWaiting", "[FIRING] ManyWaiting"}, texts); diff != "" {
+			t.Errorf("the phone, newest first (-want +got):\n%s", diff)
+		}
+		if w.noticed("AlertFiring") == 0 || w.noticed("AlertResolved") == 0 {
+			t.Error("there is no event of it")
+		}
+	})
+}
+
+func TestARestartNeitherForgetsNorRepeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{desired: 1, waiting: 5000, states: map[string][]byte{}}
+		net := &wire{twilio: sandbox.New(sandbox.Options{}), began: time.Now()}
+		alerted(t, w, net, nil, 4*time.Minute, func() {})
+		time.Sleep(time.Minute)
+		alerted(t, w, net, nil, 20*time.Minute, func() { time.Sleep(5 * time.Minute); w.wait(0) })
+		want := []string{"1m30s first notification: firing, q: 5000 wait", "11m30s all resolved: resolved, q: 5000 wait"}
+		if diff := cmp.Diff(want, net.hook); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestAReceiverThatHangsHoldsUpNeitherTheLoopNorOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{desired: 1, waiting: 5000, states: map[string][]byte{}}
+		net := &wire{twilio: sandbox.New(sandbox.Options{}), began: time.Now(), hang: true}
+		loop := alerted(t, w, net, nil, 10*time.Minute, func() {})
+		if got := len(net.twilio.Recent(10)); got != 1 {
+			t.Errorf("the phone got %d texts, want 1", got)
+		}
+		if got := len(w.decisions); got < 40 {
+			t.Errorf("got %d ticks in ten minutes, want 40", got)
+		}
+		if c := condition(t, loop, Notifying); c.Status != False || !strings.Contains(c.Message, "hook") {
+			t.Errorf("got condition %+v", c)
+		}
+	})
+}
+
+func TestAReceiverThatFailsIsToldOnceItIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{desired: 1, waiting: 5000, states: map[string][]byte{}}
+		net := &wire{twilio: sandbox.New(sandbox.Options{}), began: time.Now(), fail: true}
+		loop := alerted(t, w, net, nil, 30*time.Minute, func() {
+			time.Sleep(20 * time.Minute)
+			net.mu.Lock()
+			defer net.mu.Unlock()
+			net.fail = false
+		})
+		if len(net.hook) != 1 || !strings.Contains(net.hook[0], "first notification") {
+			t.Errorf("got %q, want the first word once", net.hook)
+		}
+		if c := condition(t, loop, Notifying); c.Status != True {
+			t.Errorf("got condition %+v", c)
+		}
+	})
+}
+
+func TestASilenceIsKeptAndShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{desired: 1, waiting: 5000, states: map[string][]byte{}}
+		net := &wire{twilio: sandbox.New(sandbox.Options{}), began: time.Now()}
+		silence := store.Silence{
+			ID: "s1", Matchers: []byte(`[{"label":"alertname","op":"=","value":"ManyWaiting"}]`), StartsAt: time.Now().Add(-time.Hour), EndsAt: time.Now().Add(time.Hour),
+		}
+		loop := alerted(t, w, net, orders{silence}, 20*time.Minute, func() {})
+		if len(net.hook)+len(net.twilio.Recent(10)) != 0 {
+			t.Errorf("the webhook got %q, the phone %d texts", net.hook, len(net.twilio.Recent(10)))
+		}
+		shown := loop.Views()[0].Alerts[0]
+		if shown.State != alerting.Firing || !cmp.Equal(shown.SilencedBy, []string{"s1"}) {
+			t.Errorf("got %+v", shown)
+		}
+	})
+}
+
+func TestMetricsThatVanishNeverResolve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{desired: 1, waiting: 5000, states: map[string][]byte{}}
+		net := &wire{twilio: sandbox.New(sandbox.Options{}), began: time.Now()}
+		loop := alerted(t, w, net, nil, 30*time.Minute, func() {
+			time.Sleep(5 * time.Minute)
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.metricsErr = errors.New("CloudWatch is down")
+		})
+		if len(net.hook) != 1 {
+			t.Errorf("got %q, want the first word alone", net.hook)
+		}
+		states := map[string]alerting.Alert{}
+		for _, a := range loop.Views()[0].Alerts {
+			states[a.Alert] = a
+		}
+		if a := states["ManyWaiting"]; a.State != alerting.Firing || a.Unknown != "queue.visible is unknown" {
+			t.Errorf("got %+v", a)
+		}
+		if a := states["MetricsUnknown"]; a.State != alerting.Firing || a.AlertPolicy != config.BuiltIn {
+			t.Errorf("the built-in rule: got %+v", a)
+		}
+	})
+}
