@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/novaura/acs-operator/internal/version.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check vet lint chaos chaos-short fuzz vuln clean
+.PHONY: help run build test contract conformance check vet lint chaos chaos-short fuzz vuln clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,10 +17,16 @@ run: build ## The whole system on this machine, from built binaries
 build: ## The three binaries, static, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./controller ./worker ./local
 
-test: ## All tests, with the race detector
-	$(GO) test -race -timeout 10m ./...
+test: ## All tests but the contract, with the race detector
+	$(GO) test -race -timeout 10m $$($(GO) list ./... | grep -v /sandbox/conformance)
 
-check: build vet lint test chaos-short ## What must pass before a change lands
+contract: ## The stand-ins and the shipped programs against moto; prints the counts
+	$(GO) test -count=1 -timeout 10m -v ./internal/sandbox/conformance/...
+
+conformance: ## The contract, and fauxqs too (installed from npm)
+	CONFORMANCE_FAUXQS=1 $(GO) test -count=1 -timeout 15m -v ./internal/sandbox/conformance/...
+
+check: build vet lint test chaos-short contract ## What must pass before a change lands
 
 vet: ## go vet
 	$(GO) vet ./...

@@ -247,6 +247,9 @@ func (s *Server) serviceShape(v *service) serviceShape {
 		shape.PendingCount += one.PendingCount
 		shape.Deployments = append(shape.Deployments, one)
 	}
+	if v.deleted && shape.RunningCount > 0 {
+		shape.Status = "DRAINING"
+	}
 	return shape
 }
 
