@@ -33,7 +33,8 @@ func TestContractTheShippedProgramsWorkAgainstMoto(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Stop() })
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
+	// Far more than it takes: a busy machine is no failure.
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	c := connect(server.Endpoint)
 	if c.subnet, c.group, err = server.Network(ctx); err != nil {
