@@ -1,5 +1,5 @@
-// Command local is the whole system on one machine: an AWS endpoint and
-// Twilio's API as stand-ins, the shipped controller, and the shipped workers
+// Command local is the whole system on one machine: an AWS endpoint and the
+// providers' APIs as stand-ins, the shipped controller, and the shipped workers
 // as tasks of a local ECS. It needs no account and no other server.
 package main
 
@@ -24,10 +24,11 @@ func main() {
 // options is what one can choose of the local system.
 type options struct {
 	Listen       string        `env:"LOCAL_LISTEN" default:"127.0.0.1:8080" help:"Where the page is served."`
-	AWS          string        `name:"aws" env:"LOCAL_AWS" default:"127.0.0.1:4566" help:"Where the AWS endpoint, Twilio's API and the outbox are served."`
+	AWS          string        `name:"aws" env:"LOCAL_AWS" default:"127.0.0.1:4566" help:"Where the AWS endpoint, the providers' APIs and the outbox are served."`
 	Data         string        `env:"LOCAL_DATA" default:".local" type:"path" help:"The folder for the database, logs and binaries."`
 	Policy       string        `env:"CONTROLLER_POLICY" default:"config/scaling-policy.yaml,config/alert-policy.yaml" placeholder:"SOURCE" help:"The policies that the controller follows; edit them while it runs."`
 	Load         string        `env:"LOCAL_LOAD" enum:"none,steady,day,burst" default:"steady" help:"What arrives: none, steady, day (a day in 24 minutes), or burst (steady, and 5,000 at once every five minutes)."`
+	Channels     []string      `env:"LOCAL_CHANNELS" enum:"sms,email,push" default:"sms" help:"The channels that the load arrives on; most of it as texts."`
 	Rate         float64       `env:"LOCAL_RATE" default:"20" help:"Messages a second, in the mean."`
 	For          time.Duration `env:"LOCAL_FOR" placeholder:"DURATION" help:"Stop by itself after so long, and print a summary."`
 	Only         string        `enum:",aws" default:"" placeholder:"aws" help:"aws: serve the AWS endpoint alone, empty."`

@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/novaura/acs-operator/internal/message"
 )
 
 // The names that the terraform gives, here too.
@@ -21,6 +23,8 @@ const (
 	workerService = "novaura-acs-communication-processor-worker-service"
 	workerImage   = "novaura-acs-processor"
 	smsQueue      = "novaura-acs-sms-events"
+	emailQueue    = "novaura-acs-email-events"
+	pushQueue     = "novaura-acs-push-events"
 	// maxReceiveCount is well above the worker's tries and waits: the worker
 	// itself puts aside what can never succeed, with the reason; SQS's own
 	// redrive is for what keeps killing workers.
@@ -42,18 +46,37 @@ func awsConfig(endpoint string) aws.Config {
 	}
 }
 
+// A queue is a channel's: its name, the worker's variable for it and, once
+// provisioned, its URL.
+type queue struct {
+	channel        message.Channel
+	name, variable string
+	url            string
+}
+
+func channelQueues() []queue {
+	return []queue{
+		{channel: message.SMS, name: smsQueue, variable: "SMS_QUEUE_URL"},
+		{channel: message.Email, name: emailQueue, variable: "EMAIL_QUEUE_URL"},
+		{channel: message.Push, name: pushQueue, variable: "PUSH_QUEUE_URL"},
+	}
+}
+
 // provision makes what terraform makes of queues and services, over the wire
-// that real clients use. It returns the URL of the SMS queue.
-func provision(ctx context.Context, config aws.Config, workerEnv map[string]string, tasks int32) (string, error) {
-	queueURL, err := provisionQueue(ctx, sqs.NewFromConfig(config), smsQueue)
-	if err != nil {
-		return "", err
+// that real clients use. It returns the queues with their URLs.
+func provision(ctx context.Context, config aws.Config, workerEnv map[string]string, tasks int32) ([]queue, error) {
+	queues := channelQueues()
+	for i := range queues {
+		var err error
+		if queues[i].url, err = provisionQueue(ctx, sqs.NewFromConfig(config), queues[i].name); err != nil {
+			return nil, err
+		}
+		workerEnv[queues[i].variable] = queues[i].url
 	}
 	client := ecs.NewFromConfig(config)
 	if _, err := client.CreateCluster(ctx, &ecs.CreateClusterInput{ClusterName: aws.String(cluster)}); err != nil {
-		return "", fmt.Errorf("create cluster %s: %w", cluster, err)
+		return nil, fmt.Errorf("create cluster %s: %w", cluster, err)
 	}
-	workerEnv["SMS_QUEUE_URL"] = queueURL
 	definition, err := client.RegisterTaskDefinition(ctx, &ecs.RegisterTaskDefinitionInput{
 		Family:                  aws.String(workerImage),
 		RequiresCompatibilities: []ecstypes.Compatibility{ecstypes.CompatibilityFargate},
@@ -66,7 +89,7 @@ func provision(ctx context.Context, config aws.Config, workerEnv map[string]stri
 		}},
 	})
 	if err != nil {
-		return "", fmt.Errorf("register task definition %s: %w", workerImage, err)
+		return nil, fmt.Errorf("register task definition %s: %w", workerImage, err)
 	}
 	_, err = client.CreateService(ctx, &ecs.CreateServiceInput{
 		Cluster: aws.String(cluster), ServiceName: aws.String(workerService), DesiredCount: aws.Int32(tasks),
@@ -74,9 +97,9 @@ func provision(ctx context.Context, config aws.Config, workerEnv map[string]stri
 		NetworkConfiguration: &ecstypes.NetworkConfiguration{AwsvpcConfiguration: &ecstypes.AwsVpcConfiguration{Subnets: []string{"subnet-local"}, SecurityGroups: []string{"sg-local"}}},
 	})
 	if err != nil {
-		return "", fmt.Errorf("create service %s: %w", workerService, err)
+		return nil, fmt.Errorf("create service %s: %w", workerService, err)
 	}
-	return queueURL, nil
+	return queues, nil
 }
 
 // provisionQueue makes a queue and its dead-letter queue; one that a former

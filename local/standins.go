@@ -17,21 +17,21 @@ import (
 	"github.com/novaura/acs-operator/internal/sandbox"
 	"github.com/novaura/acs-operator/internal/sandbox/cloudwatch"
 	"github.com/novaura/acs-operator/internal/sandbox/ecs"
+	"github.com/novaura/acs-operator/internal/sandbox/ses"
 	"github.com/novaura/acs-operator/internal/sandbox/sqs"
-	"github.com/novaura/acs-operator/internal/sandbox/twilio"
 )
 
 // queuesFile keeps what waits on the queues between two runs.
 const queuesFile = "queues.json"
 
-// standIns are AWS and Twilio on one address.
+// standIns are AWS and the providers on one address.
 type standIns struct {
-	endpoint string
-	data     string
-	sqs      *sqs.Service
-	twilio   *twilio.Server
-	ecs      *ecs.Server
-	metrics  *cloudwatch.Server
+	endpoint   string
+	data       string
+	sqs        *sqs.Service
+	ecs        *ecs.Server
+	metrics    *cloudwatch.Server
+	*providers // nil with --only aws, but for SES
 
 	server    *http.Server
 	programs  *ecs.Programs
@@ -50,20 +50,25 @@ func startStandIns(ctx context.Context, o *options, programs binaries, taskLog i
 	}
 	s := &standIns{
 		endpoint: "http://" + listener.Addr().String(), data: o.Data,
-		sqs:    sqs.New(sqs.Options{Account: o.Account, Region: region}),
-		twilio: twilio.New(twilio.Options{AccountSID: twilioAccount, AuthToken: twilioToken, Latency: 150 * time.Millisecond}),
+		sqs: sqs.New(sqs.Options{Account: o.Account, Region: region}),
 	}
+	door := sandbox.New(o.Account, region, s.sqs)
+	door.SES = ses.New(ses.Options{Account: o.Account, Region: region})
 	if o.Only == "" {
 		if err := s.loadQueues(); err != nil {
 			return nil, errors.Join(err, listener.Close())
 		}
+		if s.providers, err = newProviders(ctx, s.endpoint, o.Account, s.sqs); err != nil {
+			return nil, errors.Join(err, listener.Close())
+		}
+		door.SES = s.ses
+		s.run(ctx, s.others.Go)
 	}
 	s.metrics = cloudwatch.New(cloudwatch.Options{Delay: o.MetricsDelay, Sample: s.sample, Usage: s.usage})
 	s.programs = ecs.NewPrograms(map[string]string{workerImage: programs.worker}, awsEnvironment(s.endpoint), s.logTo(taskLog))
 	s.ecs = ecs.New(ecs.Options{Account: o.Account, Region: region, Launcher: s.programs, StartLag: o.StartLag, Endpoint: s.endpoint})
-	door := sandbox.New(o.Account, region, s.sqs)
 	door.CloudWatch, door.ECS, door.Agent = s.metrics, s.ecs, s.ecs.Agent()
-	s.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: s.handler(door)}
+	s.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: s.handler(door), Protocols: protocols()}
 	s.others.Go(func() { serveHTTP(s.server, listener) })
 	s.others.Go(func() { _ = s.metrics.Run(ctx) })
 	ecsCtx, stopECS := context.WithCancel(context.WithoutCancel(ctx))
@@ -72,12 +77,21 @@ func startStandIns(ctx context.Context, o *options, programs binaries, taskLog i
 	return s, nil
 }
 
-// handler tells Twilio's paths from AWS's.
+// protocols are HTTP/1.1, and for APNs HTTP/2 without TLS.
+func protocols() *http.Protocols {
+	both := new(http.Protocols)
+	both.SetHTTP1(true)
+	both.SetUnencryptedHTTP2(true)
+	return both
+}
+
+// handler tells the providers' paths from AWS's.
 func (s *standIns) handler(aws http.Handler) http.Handler {
-	mux := http.NewServeMux()
-	for _, path := range []string{"/2010-04-01/", "/outbox", "/outbox.json", "/_sandbox/twilio", "/_sandbox/twilio/"} {
-		mux.Handle(path, s.twilio)
+	if s.providers == nil {
+		return aws
 	}
+	mux := http.NewServeMux()
+	s.routes(mux)
 	mux.Handle("/", aws)
 	return mux
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/novaura/acs-operator/internal/cli"
+	"github.com/novaura/acs-operator/internal/message"
 	"github.com/novaura/acs-operator/internal/store"
 	"github.com/novaura/acs-operator/internal/store/open"
 )
@@ -56,7 +58,7 @@ func runSystem(ctx context.Context, o *options, streams cli.Streams) (err error)
 	defer func() { err = errors.Join(err, s.stop(fall), s.saveQueues()) }()
 
 	database := "sqlite:" + filepath.Join(o.Data, "acs.db")
-	queueURL, err := provision(ctx, awsConfig(s.endpoint), workerEnvironment(database, s.endpoint), 1)
+	queues, err := provision(ctx, awsConfig(s.endpoint), s.workerEnvironment(database), 1)
 	if err != nil {
 		return err
 	}
@@ -66,9 +68,9 @@ func runSystem(ctx context.Context, o *options, streams cli.Streams) (err error)
 	if err != nil {
 		return err
 	}
-	greet(streams, o, s.endpoint, programs.worker)
+	greet(streams, o, s, programs.worker)
 
-	r, err := newReport(ctx, s, database, queueURL)
+	r, err := newReport(ctx, s, database, queues, o.Channels)
 	if err != nil {
 		return err
 	}
@@ -82,17 +84,20 @@ func runSystem(ctx context.Context, o *options, streams cli.Streams) (err error)
 }
 
 // newReport opens what the report reads from.
-func newReport(ctx context.Context, s *standIns, database, queueURL string) (*report, error) {
+func newReport(ctx context.Context, s *standIns, database string, queues []queue, loaded []string) (*report, error) {
 	r := &report{
-		twilio: s.twilio, queueURL: queueURL,
-		sqs: sqs.NewFromConfig(awsConfig(s.endpoint)), ecs: ecs.NewFromConfig(awsConfig(s.endpoint)),
+		providers: s.providers, queues: queues,
+		sqs: sqs.NewFromConfig(awsConfig(s.endpoint)), ecs: ecs.NewFromConfig(awsConfig(s.endpoint)), inherited: map[message.Channel]int64{},
 	}
-	r.load = &load{client: r.sqs, queue: queueURL}
-	inherited, err := depth(ctx, r.sqs, queueURL)
-	if err != nil {
-		return nil, fmt.Errorf("count what waits already: %w", err)
+	r.load = newLoad(r.sqs, s.providers, queues, loaded)
+	for _, q := range queues {
+		inherited, err := depth(ctx, r.sqs, q.url)
+		if err != nil {
+			return nil, fmt.Errorf("count what waits already: %w", err)
+		}
+		r.inherited[q.channel] = inherited
 	}
-	r.inherited = inherited
+	var err error
 	r.db, err = openStore(ctx, database)
 	return r, err
 }
@@ -120,11 +125,10 @@ func runUntilDone(ctx context.Context, o *options, r *report, ended chan error) 
 	}
 }
 
-func workerEnvironment(database, endpoint string) map[string]string {
-	return map[string]string{
-		"WORKER_TYPE": "all", "DATABASE_URL": database, "TWILIO_BASE_URL": endpoint, "WORKER_STOP_TIMEOUT": stopTimeout.String(),
-		"TWILIO_ACCOUNT_SID": twilioAccount, "TWILIO_AUTH_TOKEN": twilioToken, "TWILIO_FROM_NUMBER": senderNumber,
-	}
+func (s *standIns) workerEnvironment(database string) map[string]string {
+	env := maps.Clone(s.env)
+	env["WORKER_TYPE"], env["DATABASE_URL"], env["WORKER_STOP_TIMEOUT"] = "all", database, stopTimeout.String()
+	return env
 }
 
 func awsEnvironment(endpoint string) []string {
@@ -152,17 +156,18 @@ func metricsListen() string {
 	return "127.0.0.1:0"
 }
 
-func greet(streams cli.Streams, o *options, endpoint, worker string) {
+func greet(streams cli.Streams, o *options, s *standIns, worker string) {
 	_, _ = fmt.Fprintf(streams.Out, `
   page       http://%s
   outbox     %s/outbox        what people would have received
+  SMTP       %s         takes mails, and shows them in the outbox
   AWS        export AWS_ENDPOINT_URL=%s AWS_REGION=%s AWS_DEFAULT_REGION=%s AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
              aws --endpoint-url %s sqs list-queues      (the aws command needs the flag for sqs)
   policy     %s               edit it, and watch the controller follow
   history    DATABASE_URL=sqlite:%s %s events
   logs       %s
 
-`, o.Listen, endpoint, endpoint, region, region, endpoint, o.Policy, filepath.Join(o.Data, "acs.db"), worker, filepath.Join(o.Data, "logs"))
+`, o.Listen, s.endpoint, s.smtpURL(), s.endpoint, region, region, s.endpoint, o.Policy, filepath.Join(o.Data, "acs.db"), worker, filepath.Join(o.Data, "logs"))
 }
 
 // checkFree finds out before anything starts whether the page's port can be

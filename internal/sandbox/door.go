@@ -33,6 +33,7 @@ type AWS struct {
 	ECS, AutoScaling        http.Handler
 	Agent                   http.Handler // what ECS\'s containers ask, under /_ecs/
 	S3, SSM, SecretsManager http.Handler
+	SES                     http.Handler
 }
 
 // New is the door to every service that needs no more than an account and a
@@ -92,7 +93,7 @@ func (a AWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // handlers are by the names that services sign their requests with.
 func (a AWS) handlers() map[string]http.Handler {
 	return map[string]http.Handler{
-		"sqs": a.SQS, "sns": a.SNS, "monitoring": a.CloudWatch, "ecs": a.ECS, "application-autoscaling": a.AutoScaling,
+		"sqs": a.SQS, "sns": a.SNS, "ses": a.SES, "monitoring": a.CloudWatch, "ecs": a.ECS, "application-autoscaling": a.AutoScaling,
 		"s3": a.S3, "ssm": a.SSM, "secretsmanager": a.SecretsManager, "sts": http.HandlerFunc(a.callerIdentity),
 	}
 }
