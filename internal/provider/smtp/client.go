@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
@@ -123,7 +124,7 @@ func (c *Client) Send(ctx context.Context, m *message.Message) (provider.Receipt
 	if err != nil && !accepted(err) {
 		return provider.Receipt{}, classify(err, m)
 	}
-	return provider.Receipt{ID: composed.GetMessageID(), Status: "accepted"}, nil
+	return provider.Receipt{ID: strings.Trim(composed.GetMessageID(), "<>"), Status: "accepted"}, nil
 }
 
 // Find implements provider.Sender: a server cannot be asked.
