@@ -136,8 +136,8 @@ func (a *arrivalRate) lay(e *estimate, s rateSample, next *rateSample, told func
 		}
 		return
 	}
-	if off < 0 && next != nil && next.Rate > e.Rate+off/2 {
-		return // one low sample among others: a count that was wrong
+	if off < 0 && (next == nil || next.Rate > e.Rate+off/2) {
+		return // one low sample: a count that was wrong, until the next agrees
 	}
 	if e.since == 0 {
 		e.before, e.since = e.Rate, s.From

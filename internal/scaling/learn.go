@@ -15,6 +15,9 @@ const (
 	// sampleEvery is the shortest time that a live sample counts over: in less,
 	// the counts' error is larger than what arrives.
 	sampleEvery = 12.0 // seconds
+	// inFlightError is how far what is in flight is off as a sign of what
+	// arrives, as a part.
+	inFlightError = 0.15
 	// settled is when a minute's metrics are no longer waited for.
 	settled = 4 * time.Minute
 )
@@ -23,7 +26,7 @@ const (
 //
 // beside says whether another queue of the service was busy from..to.
 func (q *queueMemory) learn(spec *config.QueueSpec, o Queue, tasks *taskMemory, now stamp, beside func(from, to stamp) bool) {
-	newer := q.lookAt(o, tasks.runningNow())
+	newer := q.lookAt(o, tasks.runningNow(), q.perTask(spec))
 	live := now.sub(q.Depth.At) <= liveWithin.Seconds()
 	q.join(o)
 	if newer && live {
@@ -110,7 +113,11 @@ func (q *queueMemory) learnFlight(m minuteCounts) {
 	if q.Flight == 0 {
 		q.Flight = long
 	}
-	q.Flight += 0.2 * (long - q.Flight)
+	weight := 0.05 // longer ones may have waited in a busy task
+	if long < q.Flight {
+		weight = 0.5
+	}
+	q.Flight += weight * (long - q.Flight)
 }
 
 // noteDump remembers a dump, unless it is of no size that matters.
@@ -161,10 +168,10 @@ func (q *queueMemory) sample(spec *config.QueueSpec, tasks *taskMemory, from dep
 	switch {
 	case known && perTask > 0 && busy:
 	case known && jumped:
-	case q.Calm != 0 && q.Calm <= from.At && q.Flight > 0 && q.Depth.InFlight > 0:
+	case q.Calm != 0 && q.Calm <= from.At && q.Flight > 0 && q.Depth.InFlight > 0 && q.held(perTask, tasks.runningNow()) == 0:
 		inFlight := (q.Depth.InFlight + from.InFlight) / 2
 		told := inFlight / q.Flight
-		return rateSample{Rate: told, Variance: max(inFlight, 1)/(q.Flight*q.Flight) + 0.02*told*told}, true
+		return rateSample{Rate: told, Variance: max(inFlight, 1)/(q.Flight*q.Flight) + inFlightError*inFlightError*told*told}, true
 	default:
 		return rateSample{}, false
 	}

@@ -192,7 +192,7 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 	}
 	q.awake(&need, o, view, f)
 	q.push(&need, view, o, f)
-	need.Queue, need.Backlog, need.InFlight = spec.Name, view.waiting+view.inFlight, view.inFlight
+	need.Queue, need.Backlog, need.InFlight = spec.Name, view.waiting+view.inFlight-q.held(view.perTask, f.running), view.inFlight
 	need.Age, need.Arrival, need.ArrivalKnown = view.age, e.Rate, q.Arrival.known()
 	need.PerTask, need.Learned = view.perTask, view.learned
 	need.Known = o.Visible.fresh(now, after) != nil
@@ -212,11 +212,11 @@ func (q *queueMemory) weigh(view *outlook, e estimate, tasks *taskMemory, f flee
 	p := q.pastOf(tasks, view.now)
 	courses := q.courses(e, p, view.now, view.perTask)
 	needs := make([]verdict, scenarios)
-	parked := view.waiting - q.Depth.Visible
+	beside := view.waiting - q.Depth.Visible // parked, or held by busy tasks
 	mean := 0.0
 	for i, c := range courses {
 		o := *view
-		o.waiting, o.rate = c.waiting+parked, c.rate
+		o.waiting, o.rate = c.waiting+beside, c.rate
 		needs[i] = o.verdict(f)
 		mean += o.waiting / scenarios
 	}
@@ -232,6 +232,7 @@ func (q *queueMemory) outlook(spec *config.QueueSpec, o Queue, e estimate, f fle
 		inFlight: q.Depth.InFlight, waiting: min(q.Depth.Visible+valueOf(o.Parked), maxCount),
 	}
 	_, learned := q.Service.rate()
+	view.waiting += q.held(view.perTask, f.running)
 	if view.live(q) {
 		view.rate = max(view.rate*(1+q.Arrival.ahead(now, f.lag)), view.rate+q.climb(e, f.lag))
 	}
@@ -284,18 +285,23 @@ func (q *queueMemory) foresee(need *QueueNeed, o outlook, e estimate, f fleet) {
 // fleet that is never full never learns it.
 func (q *queueMemory) probe(need *QueueNeed, spec *config.QueueSpec, o outlook, f fleet) {
 	const (
-		calmFor = 120 // seconds
+		calmFor = 120 // seconds, before the first and after one that did no harm
 		every   = 900 // seconds, once a rate was learned
 	)
 	if spec.ThroughputPerTask != 0 || f.starting != 0 || f.count() < 2 || need.Need < f.count() ||
 		o.waiting > fewMessages || q.Calm == 0 || o.now.sub(q.Calm) < calmFor {
 		return
 	}
-	if q.Service.PerTask > 0 && min(o.now.sub(q.Probed), o.now.sub(q.Calm)) < every {
+	harmless := q.Probed != 0 && q.Calm <= q.Probed
+	wait, part := float64(every), 10
+	if harmless || q.Service.PerTask == 0 {
+		wait, part = calmFor, 5
+	}
+	if min(o.now.sub(q.Probed), o.now.sub(q.Calm)) < wait {
 		return
 	}
 	q.Probed = o.now
-	need.Need = f.count() - max(1, f.count()/10)
+	need.Need = f.count() - max(1, f.count()/part)
 	need.Why = fmt.Sprintf("calm, trying %s", taskCount(need.Need))
 }
 

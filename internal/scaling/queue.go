@@ -13,6 +13,8 @@ const (
 	liveWithin = 30 * time.Second
 	// countError is how far SQS's approximate counts are off, as a part.
 	countError = 0.02
+	// onTheWay is how long, in seconds, a message waits for a task that is free.
+	onTheWay = 1.0
 	// fewMessages is a depth that says nothing: SQS shows one or two
 	// messages on empty queues.
 	fewMessages = 10
@@ -74,7 +76,7 @@ func (q *queueMemory) forgetAfter(now stamp) {
 }
 
 // lookAt takes in the depth, when it is a newer one.
-func (q *queueMemory) lookAt(o Queue, running int) (newer bool) {
+func (q *queueMemory) lookAt(o Queue, running int, perTask float64) (newer bool) {
 	if o.Visible == nil || stampOf(o.Visible.Time) <= q.Depth.At {
 		return false
 	}
@@ -84,7 +86,7 @@ func (q *queueMemory) lookAt(o Queue, running int) (newer bool) {
 		q.Empty = seen.At
 	}
 	q.countZeros(o)
-	q.noticeBusy(running)
+	q.noticeBusy(running, q.held(perTask, running))
 	return true
 }
 
@@ -100,16 +102,17 @@ func (q *queueMemory) countZeros(o Queue) {
 }
 
 // noticeBusy remembers when the tasks had work waiting: more messages waited
-// than were being worked on.
-func (q *queueMemory) noticeBusy(running int) {
+// than are on their way to tasks that ask for them.
+func (q *queueMemory) noticeBusy(running int, held float64) {
 	seen := q.Depth
+	waiting := seen.Visible + held
 	switch {
-	case seen.Visible <= max(fewMessages, float64(running)/2):
+	case waiting <= max(fewMessages, float64(running)/2):
 		if q.Calm == 0 {
 			q.Calm = seen.At
 		}
 		return
-	case seen.Visible <= max(fewMessages, min(seen.InFlight, 10*float64(running))) || running == 0:
+	case waiting <= max(fewMessages, q.Arrival.Rate*onTheWay) || running == 0:
 		q.Calm = 0
 		return
 	}
@@ -131,6 +134,16 @@ func (q *queueMemory) busyThrough(from, to stamp) bool {
 func depthNoise(before, after depth) float64 {
 	a, b := countError*before.Visible, countError*after.Visible
 	return a*a + b*b + 4
+}
+
+// held is how many of the messages in flight wait in a task that is busy with
+// others: what is in flight beyond what a task works on at once.
+func (q *queueMemory) held(perTask float64, running int) float64 {
+	if q.Flight == 0 || perTask == 0 || running == 0 {
+		return 0
+	}
+	const spread = 1.2 // of what is worked on, by chance
+	return max(0, q.Depth.InFlight-spread*perTask*q.Flight*float64(running))
 }
 
 // perTask is the rate a task: told, learned, or the best lower bound.

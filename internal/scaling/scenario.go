@@ -10,7 +10,7 @@ const (
 	// numbers, when those are minutes late.
 	scenarios = 24
 	// percentile of their needs is what is asked for.
-	percentile = 0.93
+	percentile = 0.97
 	// scenarioSteps bounds the steps of one course.
 	scenarioSteps = 24
 )

@@ -122,7 +122,10 @@ type world struct {
 	noise     *rand.Rand // of the view
 	objective float64
 	waiting   []batch
-	backlog   float64 // messages waiting or in flight
+	backlog   float64   // messages that no task has begun
+	held      float64   // of those, the ones that a task has received
+	working   []float64 // messages begun, a second each, oldest first
+	worked    float64   // their sum
 	inFlight  float64
 	received  float64
 	pace      float64 // of this minute
@@ -155,15 +158,30 @@ func (w *world) pass(second int, arrived float64) {
 	if second%60 == 0 {
 		w.pace = max(0.2, 1+w.Service.Noise*w.random.NormFloat64())
 	}
-	served := w.serve(second, w.capacity(second))
-	before := w.inFlight
-	w.inFlight = min(w.backlog+served, served*w.Service.Handling+w.Service.Prefetch*float64(w.running))
-	w.received = max(0, served+w.inFlight-before)
+	// What a task begins is in flight until it is done; what it holds beside
+	// that is in flight too, and waits.
+	begun := w.serve(second, w.capacity(second))
+	done := begun
+	if handling := int(math.Round(w.Service.Handling)); handling > 0 {
+		w.working = append(w.working, begun)
+		w.worked += begun
+		done = 0
+		if len(w.working) > handling {
+			done = w.working[0]
+			w.working, w.worked = w.working[1:], w.worked-done
+		}
+	} else {
+		w.worked = begun * w.Service.Handling
+	}
+	before := w.held
+	w.held = min(w.backlog, w.Service.Prefetch*float64(w.running))
+	w.received = max(0, begun+w.held-before)
+	w.inFlight = max(0, w.worked) + w.held
 	w.result.Messages += arrived
 	count := w.running + len(w.starting)
 	w.result.TaskHours += float64(count) / 3600
 	w.result.Peak = max(w.result.Peak, count)
-	w.count(second, arrived, served)
+	w.count(second, arrived, done)
 }
 
 func (w *world) capacity(second int) float64 {
@@ -184,7 +202,7 @@ func (w *world) serve(second int, capacity float64) (served float64) {
 		taken := math.Min(oldest.count, capacity-served)
 		served += taken
 		oldest.count -= taken
-		w.leave(second-oldest.second, taken)
+		w.leave(second-oldest.second+int(math.Round(w.Service.Handling)), taken)
 		if oldest.count < 1e-9 {
 			w.waiting = w.waiting[1:]
 		}
@@ -236,7 +254,7 @@ func lateness(ages []float64, objective, messages float64) (late float64, marks 
 func (w *world) set(second, tasks int) {
 	count := w.running + len(w.starting)
 	defer func() {
-		w.result.Points = append(w.result.Points, Point{second, tasks, w.running, w.backlog, w.age(second)})
+		w.result.Points = append(w.result.Points, Point{second, tasks, w.running, w.backlog + w.worked, w.age(second)})
 	}()
 	if tasks == count {
 		return

@@ -48,7 +48,7 @@ func (w *world) count(second int, arrived, served float64) {
 	if (second+1)%60 != 0 {
 		return
 	}
-	s.sums[visible], s.sums[inFlight], s.sums[age] = max(0, w.backlog-w.inFlight), w.inFlight, w.age(second)
+	s.sums[visible], s.sums[inFlight], s.sums[age] = w.backlog-w.held, w.inFlight, w.age(second)
 	low, high := w.View.Delay[0], w.View.Delay[1]
 	latest := 0
 	for metric, value := range s.sums {
@@ -56,7 +56,7 @@ func (w *world) count(second int, arrived, served float64) {
 		if metric == visible {
 			latest = seen
 		}
-		if metric == age && w.backlog-w.inFlight < 0.5 {
+		if metric == age && w.backlog < 0.5 {
 			continue // SQS tells no age of an empty queue
 		}
 		s.readings[metric] = append(s.readings[metric], reading{second + 1, seen, value})
@@ -141,7 +141,7 @@ func (w *world) live(q *scaling.Queue, now time.Time) {
 	about := func(v float64) *scaling.Sample {
 		return &scaling.Sample{Value: math.Max(0, math.Round(v*(1+w.View.CountError*w.noise.NormFloat64()))), Time: now}
 	}
-	q.Visible, q.InFlight, q.Delayed = about(w.backlog-w.inFlight), about(w.inFlight), &scaling.Sample{Time: now}
+	q.Visible, q.InFlight, q.Delayed = about(w.backlog-w.held), about(w.inFlight), &scaling.Sample{Time: now}
 	if q.Visible.Value == 0 && w.noise.Float64() < w.View.Phantoms {
 		q.Visible.Value = float64(1 + w.noise.IntN(2))
 	}
