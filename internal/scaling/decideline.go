@@ -14,7 +14,9 @@ import (
 // DecideLines reads one observation a line and writes one decision a line, in
 // one Write each, until in ends. The only clock is the observation's. A line
 // that is not an observation is answered with {"error":"…"}; blank ones with
-// nothing. Lines may be of any length.
+// nothing. Lines may be of any length. A key that is nearly one that is known is
+// taken for a mistake, since what it says would be missing; other unknown keys
+// are left out, so that a newer producer may tell more.
 //
 // Each of then may add to a decision, and sees what was observed.
 //
@@ -54,6 +56,9 @@ func decideLine(p *config.ScalingPolicy, state State, line []byte, then []func(O
 		return refusal{"read observation: it is no JSON object"}, state
 	case obs.Time.IsZero():
 		return refusal{"read observation: it has no time"}, state
+	}
+	if problem := misspelt(line, p); problem != "" {
+		return refusal{"read observation: " + problem}, state
 	}
 	decision, next := Decide(p, obs, state, obs.Time)
 	for _, add := range then {

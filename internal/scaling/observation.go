@@ -66,9 +66,10 @@ type Observation struct {
 }
 
 // Normalize returns the observation with what cannot be true made unknown:
-// values that are negative or no number, counts whose period has not ended.
-// Samples without a time get the observation's, gauges from the future too;
-// counts without a period get CloudWatch's minute.
+// values that are negative or no number, counts whose period has not ended,
+// gauges from a future that two clocks cannot explain. Samples without a time
+// get the observation's, gauges from the next minute too: they are no fresher
+// than now. Counts without a period get CloudWatch's minute.
 func (o Observation) Normalize() Observation {
 	queues := make(map[string]Queue, len(o.Queues))
 	for name, q := range o.Queues {
@@ -99,9 +100,15 @@ func (s *Sample) plausible(now time.Time) *Sample {
 	return &sample
 }
 
+// clocksApart is how far two clocks that somebody looks after may differ.
+const clocksApart = time.Minute
+
 func (s *Sample) gauge(now time.Time) *Sample {
 	sample := s.plausible(now)
-	if sample != nil && sample.Time.After(now) {
+	if sample == nil || sample.Time.After(now.Add(clocksApart)) {
+		return nil
+	}
+	if sample.Time.After(now) {
 		sample.Time = now
 	}
 	return sample
