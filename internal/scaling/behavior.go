@@ -88,7 +88,7 @@ func (m *behaviorMemory) advise(b config.Behavior, now stamp, tasks int) {
 		}
 	}
 	slices.Reverse(kept)
-	m.Advice = newest(append(kept, advice{At: now, Tasks: tasks}))
+	m.Advice = newest(append(kept, advice{At: now, Tasks: tasks}), maxMemory)
 }
 
 // limit holds a change to what the rate policies of its direction allow, and

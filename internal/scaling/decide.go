@@ -88,10 +88,18 @@ func (d *deciding) holdBlind() {
 func (d *deciding) learn() {
 	tasks := &d.state.Tasks
 	tasks.observe(d.at, d.capacity())
+	newer := make([]bool, len(d.spec.Queues))
 	for i := range d.spec.Queues {
 		spec := &d.spec.Queues[i]
 		q := d.state.Queues[spec.Name]
-		q.learn(spec, d.obs.Queues[spec.Name], tasks, d.at, func(from, to stamp) bool { return d.busyBeside(spec.Name, from, to) })
+		newer[i] = q.see(spec, d.obs.Queues[spec.Name], tasks.runningNow(), d.at)
+		d.state.Queues[spec.Name] = q
+	}
+	for i := range d.spec.Queues {
+		spec := &d.spec.Queues[i]
+		q := d.state.Queues[spec.Name]
+		told := d.obs.Queues[spec.Name].ProviderLimited
+		q.learn(spec, tasks, d.at, newer[i], told != nil && *told, func(from, to stamp) bool { return d.busyBeside(spec.Name, from, to) })
 		d.state.Queues[spec.Name] = q
 	}
 	d.forgetQueues()

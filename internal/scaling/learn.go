@@ -22,17 +22,24 @@ const (
 	settled = 4 * time.Minute
 )
 
-// learn takes one observation of a queue into what is remembered of it.
-//
-// beside says whether another queue of the service was busy from..to.
-func (q *queueMemory) learn(spec *config.QueueSpec, o Queue, tasks *taskMemory, now stamp, beside func(from, to stamp) bool) {
-	newer := q.lookAt(o, tasks.runningNow(), q.perTask(spec))
-	live := now.sub(q.Depth.At) <= liveWithin.Seconds()
+// see takes one observation of a queue in, and says whether it tells a newer
+// depth.
+func (q *queueMemory) see(spec *config.QueueSpec, o Queue, running int, now stamp) (newer bool) {
+	newer = q.lookAt(o, running, q.perTask(spec))
 	q.join(o)
-	if newer && live {
+	if newer && q.live(now) {
 		q.noteFlight(q.Depth)
 	}
-	limited := o.ProviderLimited != nil && *o.ProviderLimited
+	return newer
+}
+
+// live says that the newest depth is of now.
+func (q *queueMemory) live(now stamp) bool { return now.sub(q.Depth.At) <= liveWithin.Seconds() }
+
+// learn learns from what was seen. newer says that the depth is; limited, that
+// the provider's limit sets the pace; beside, whether another queue of the
+// service was busy from..to.
+func (q *queueMemory) learn(spec *config.QueueSpec, tasks *taskMemory, now stamp, newer, limited bool, beside func(from, to stamp) bool) {
 	for i := range q.Minutes {
 		q.learnMinute(spec, &q.Minutes[i], tasks, now, limited, beside)
 	}
@@ -40,7 +47,7 @@ func (q *queueMemory) learn(spec *config.QueueSpec, o Queue, tasks *taskMemory, 
 		q.learnLive(spec, tasks)
 	}
 	q.Service.Helped.turn(now)
-	q.Calendar.turn(q.knownUntil(now, live), now)
+	q.Calendar.turn(q.knownUntil(now, q.live(now)), now)
 }
 
 // knownUntil is the time up to which arrivals are known.

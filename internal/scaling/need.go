@@ -205,7 +205,7 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 // weigh asks the rule: once of live numbers, and of late ones once for each
 // course that arrivals may have taken since.
 func (q *queueMemory) weigh(view *outlook, e estimate, tasks *taskMemory, f fleet) (int, string) {
-	if view.live(q) {
+	if q.live(view.now) {
 		v := view.verdict(f)
 		return v.tasks, v.say(*view, f)
 	}
@@ -233,7 +233,7 @@ func (q *queueMemory) outlook(spec *config.QueueSpec, o Queue, e estimate, f fle
 	}
 	_, learned := q.Service.rate()
 	view.waiting += q.held(view.perTask, f.running)
-	if view.live(q) {
+	if q.live(view.now) {
 		view.rate = max(view.rate*(1+q.Arrival.ahead(now, f.lag)), view.rate+q.climb(e, f.lag))
 	}
 	came := max(q.Calendar.last(), e.since, q.Came)
@@ -244,9 +244,6 @@ func (q *queueMemory) outlook(spec *config.QueueSpec, o Queue, e estimate, f fle
 	}
 	return view
 }
-
-// live says that the depth is of now.
-func (o outlook) live(q *queueMemory) bool { return o.now.sub(q.Depth.At) <= liveWithin.Seconds() }
 
 // climb is as the arrivals' own, but for dumps: those are no ramps.
 func (q *queueMemory) climb(e estimate, seconds float64) float64 {
@@ -263,7 +260,7 @@ func (q *queueMemory) climb(e estimate, seconds float64) float64 {
 func (q *queueMemory) foresee(need *QueueNeed, o outlook, e estimate, f fleet) {
 	ahead := stamp((f.longest + f.interval) * 1000)
 	holds := f.interval + oneSample
-	if !o.live(q) { // nothing shows for minutes whether it came
+	if !q.live(o.now) { // nothing shows for minutes whether it came
 		holds = f.interval + o.objective
 	}
 	due, found := q.Calendar.due(o.now-stamp(holds*1000), o.now+ahead)

@@ -11,8 +11,11 @@ import (
 // stateVersion is the layout of State that this code writes and reads.
 const stateVersion = 2
 
-// maxMemory bounds each list in a State, so that it stays a few KiB.
-const maxMemory = 48
+// maxMemory and maxRuns bound the lists in a State, so that it stays a few KiB.
+const (
+	maxMemory = 96 // what behavior remembers
+	maxRuns   = 48 // changes of the running count
+)
 
 // stamp is a point in time in Unix milliseconds: short in JSON, and free of
 // the time zones and monotonic readings that make equal times differ.
@@ -89,10 +92,10 @@ func (s *State) turnTo(now stamp) {
 	s.Time = now
 }
 
-// newest keeps the last maxMemory items of a list.
-func newest[T any](items []T) []T {
-	if len(items) > maxMemory {
-		return slices.Clone(items[len(items)-maxMemory:])
+// newest keeps the last so many items of a list.
+func newest[T any](items []T, most int) []T {
+	if len(items) > most {
+		return slices.Clone(items[len(items)-most:])
 	}
 	return items
 }

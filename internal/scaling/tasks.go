@@ -74,7 +74,7 @@ func (m *taskMemory) observe(now stamp, s Service) {
 // ask notes tasks asked for, or no longer.
 func (m *taskMemory) ask(now stamp, desired int) {
 	if desired > m.Desired {
-		m.Starts = newest(append(m.Starts, runningSince{At: now, Tasks: desired - m.Desired}))
+		m.Starts = newest(append(m.Starts, runningSince{At: now, Tasks: desired - m.Desired}), maxRuns)
 	}
 	for less := m.Desired - desired; less > 0 && len(m.Starts) > 0; {
 		last := &m.Starts[len(m.Starts)-1]
@@ -110,7 +110,7 @@ func (m *taskMemory) land(now stamp, s Service) {
 	}
 	m.Lags = m.Lags[max(0, len(m.Lags)-maxLags):]
 	between := m.Seen + (now-m.Seen)/2 // somewhere between two looks
-	m.Running = newest(append(m.Running, runningSince{At: between, Tasks: s.Running}))
+	m.Running = newest(append(m.Running, runningSince{At: between, Tasks: s.Running}), maxRuns)
 	for len(m.Running) > 1 && !m.Running[1].At.within(taskHistory, now) {
 		m.Running = m.Running[1:]
 	}
