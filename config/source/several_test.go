@@ -34,7 +34,8 @@ func TestSeveralSourcesAreReadAsOne(t *testing.T) {
 		t.Error("the watch ended")
 	}
 	cancel()
-	for range changed { //nolint:revive // it is closed soon
+	for range changed { // it is closed soon
+		continue
 	}
 	for _, bad := range []string{"a,", ",a", "a,ftp://b"} {
 		if _, err := source.Open(bad); err == nil {

@@ -84,7 +84,10 @@ func (n *Notifier) Send(ctx context.Context, receiver config.Receiver, what aler
 	if err == nil {
 		return nil
 	}
-	return asError(receiver.Name, errors.Join(last)) // the cause, not that the time ran out
+	if last == nil { // not even tried
+		last = err
+	}
+	return asError(receiver.Name, last) // the cause, not that the time ran out
 }
 
 func pace() backoff.BackOff {
