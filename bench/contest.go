@@ -59,7 +59,7 @@ var contestants = []contestant{
 	{"worker", 100, (*stage).worker},
 	{"bare", 100, func(s *stage, schema string) *exec.Cmd { return s.self("bare", schema) }},
 	{"floor", 100, func(s *stage, schema string) *exec.Cmd { return s.self("floor", schema) }},
-	{"sqs-consumer", 25, (*stage).peer},
+	{"sqs-consumer", 50, (*stage).peer},
 }
 
 func contest(ctx context.Context, o options) (err error) {

@@ -33,7 +33,7 @@ type runCommand struct {
 	serviceFlags
 	WorkerType  string        `env:"WORKER_TYPE" default:"all" help:"Which channels: all, or a comma list of sms, email, push."`
 	SMSQueueURL string        `env:"SMS_QUEUE_URL" name:"sms-queue-url" help:"The queue of texts."`
-	Concurrency int           `env:"WORKER_CONCURRENCY" default:"10" help:"Messages of one queue worked on at once."`
+	Concurrency int           `env:"WORKER_CONCURRENCY" default:"0" help:"Messages of one queue worked on at once; 0: as many as pay, found by trying."`
 	StopTimeout time.Duration `env:"WORKER_STOP_TIMEOUT" default:"30s" help:"From SIGTERM to SIGKILL: the task definition's stopTimeout."`
 	UntilEmpty  bool          `help:"Stop when the queues are empty."`
 	timing

@@ -31,7 +31,8 @@ type Options struct {
 	// DeadLetterURL is where dead letters go; empty: the queue's
 	// RedrivePolicy names it.
 	DeadLetterURL string
-	// Slots is how many jobs run at once; default 10.
+	// Slots is how many jobs run at once; 0: as many as pay, found by trying
+	// (slots.go).
 	Slots int
 	// VisibilityTimeout is the window that each receive and heartbeat asks
 	// for, in whole seconds; default 60 s, at least 1 s.
@@ -58,7 +59,6 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	const longestPoll, shortestPoll = 20 * time.Second, time.Second
-	o.Slots = max(cmp.Or(o.Slots, 10), 1)
 	o.VisibilityTimeout = max(cmp.Or(o.VisibilityTimeout, time.Minute), time.Second)
 	o.MaxHold = cmp.Or(o.MaxHold, 5*time.Minute)
 	o.StopTimeout = cmp.Or(o.StopTimeout, 25*time.Second)
@@ -84,6 +84,7 @@ type Consumer struct {
 	changed     chan struct{}    // closed and replaced when what await watches may have changed
 	held        map[string]*held // by message id, or by handle when on its way back
 	busy        int              // slots that a receive reserved or a job uses
+	slots       slots
 	pausedUntil time.Time
 	gated       bool   // Ready is to be asked before the next receive
 	deadLetters string // the discovered dead-letter queue's URL
@@ -109,6 +110,7 @@ func New(o Options) *Consumer {
 		demand:  make(chan struct{}, o.pollers()),
 		changed: make(chan struct{}),
 		held:    map[string]*held{},
+		slots:   newSlots(o.Slots),
 	}
 	c.deletes, c.visibility = &batcher{send: c.deleteBatch}, &batcher{send: c.changeVisibilityBatch}
 	return c
@@ -131,6 +133,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	var services, pollers sync.WaitGroup
 	services.Go(func() { c.heartbeat(background) })
 	services.Go(func() { c.summarise(background) })
+	services.Go(func() { c.adapt(background) })
 	services.Go(func() { c.followLimit(background) })
 	pollers.Go(func() { c.poll(true, stopReceiving) })
 	for range c.pollers() - 1 {

@@ -37,7 +37,7 @@ func TestADeadLetterIsDeletedOnlyOnceItsCopyIsAccepted(t *testing.T) {
 		"no room for the reason":                   {policy: redrive, reason: "r", send: fails(1, apiError("InvalidParameterValue")), url: "https://queue/123456789012/events-dlq", want: map[string]string{"acs_id": "key"}},
 		"no room for the key":                      {policy: redrive, reason: "r", send: fails(2, apiError("InvalidParameterValue")), url: "https://queue/123456789012/events-dlq", want: map[string]string{}},
 		"no room for the body":                     {policy: redrive, send: fails(3, apiError("InvalidParameterValue")), stays: true, says: "it stays"},
-		"the policy cannot be read":                {attributes: fails(1, errors.New("reset")), stays: true, says: "find the dead-letter queue"},
+		"the policy cannot be read":                {attributes: fails(2, errors.New("reset")), stays: true, says: "find the dead-letter queue"},
 		"a policy that is none":                    {policy: `{"deadLetterTargetArn":"x"}`, stays: true, says: "redrive policy's target"},
 		"no dead-letter queue: its row has reason": {reason: "no channel", says: "no dead-letter queue"},
 	} {

@@ -20,7 +20,7 @@ func TestPitfall16NothingIsReceivedWhileTheDatabaseIsDown(t *testing.T) {
 			}
 			return Outcome{}
 		}
-		start(t, f, Options{Handler: each(work), Ready: func(context.Context) error {
+		start(t, f, Options{Slots: 10, Handler: each(work), Ready: func(context.Context) error {
 			asked.Add(1)
 			if down.Load() {
 				return errors.New("no database")

@@ -62,6 +62,7 @@ func (c *Consumer) hold(m types.Message, now time.Time) *held {
 		ctx, cancel := context.WithCancelCause(deadline)
 		h.ctx, h.cancel = ctx, func(cause error) { cancel(cause); release() }
 		c.held[r.MessageID] = h
+		c.slots.heldSize += len(h.Body)
 	}
 	h.handle, h.handleAt, h.renewedAt, h.leaseEnd = r.ReceiptHandle, now, now, now.Add(c.VisibilityTimeout)
 	h.lost = false

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ const (
 
 // pollers is how many receives may be parked at once: one for ten slots.
 func (o Options) pollers() int {
-	return min((o.Slots+batchSize-1)/batchSize, mostPollers)
+	return min((cmp.Or(o.Slots, mostSlots)+batchSize-1)/batchSize, mostPollers)
 }
 
 // poll receives until receiving ends. The first poller always polls, the
@@ -98,12 +99,15 @@ func (c *Consumer) reserve() int {
 }
 
 func (c *Consumer) awaitSlots() bool {
-	if !c.await(c.phases.receiving, func() bool { return c.free() > 0 }) {
+	if !c.await(c.phases.receiving, func() bool {
+		c.slots.starved = c.slots.starved || c.free() <= 0
+		return c.free() > 0
+	}) {
 		return false
 	}
 	enough, cancel := context.WithTimeout(c.phases.receiving, linger)
 	defer cancel()
-	c.await(enough, func() bool { return c.free() >= min(batchSize, c.Slots) })
+	c.await(enough, func() bool { return c.free() >= min(batchSize, c.slots.now) })
 	return c.phases.receiving.Err() == nil
 }
 
@@ -146,7 +150,10 @@ func (c *Consumer) askReady() {
 // free is how many more jobs can start. Settlements that SQS is slow to take,
 // and stuck jobs, may pile up to twice the slots. Call it with mu held.
 func (c *Consumer) free() int {
-	return min(c.Slots-c.busy, 3*c.Slots-len(c.held))
+	if c.slots.heldSize > mostHeld {
+		return 0
+	}
+	return min(c.slots.now-c.busy, 3*c.slots.now-len(c.held))
 }
 
 // receive asks for up to n messages. Its context outlives receiving, for an

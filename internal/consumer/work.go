@@ -81,6 +81,8 @@ func retryLater(h *held) Outcome {
 func (c *Consumer) conclude(h *held, o Outcome) {
 	c.mu.Lock()
 	h.ended = true
+	c.slots.ended++
+	c.slots.paused = c.slots.paused || o.Pause > 0
 	c.freeSlot(h)
 	if o.Failed {
 		c.stats.Failed++
@@ -120,6 +122,7 @@ func (c *Consumer) forget(h *held, handle string) bool {
 		return false
 	}
 	delete(c.held, h.key)
+	c.slots.heldSize -= len(h.Body)
 	c.announce()
 	return true
 }
