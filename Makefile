@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/novaura/acs-operator/internal/version.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test contract conformance check vet lint chaos chaos-short fuzz vuln clean
+.PHONY: help run build test contract conformance check vet lint chaos chaos-short fuzz bench vuln clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ fuzz: ## Each fuzz target for half a minute
 	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime 30s $$package || exit 1; \
 	  done; \
 	done
+
+bench: ## The worker beside its peer (npm's sqs-consumer), a bare lifecycle and a bare receive loop
+	$(GO) run ./bench
+	$(GO) run ./bench -only worker -latency 150ms -rounds 1 -messages 60000
 
 vuln: ## Known vulnerabilities in what is used (asks the vulnerability database)
 	$(TOOL) govulncheck ./...

@@ -26,7 +26,7 @@ import (
 
 type options struct {
 	messages, rounds int
-	only, profile    string
+	only             string
 	latency          time.Duration
 }
 
@@ -45,7 +45,7 @@ type stage struct {
 type figure struct {
 	perCPU, rate float64 // messages a CPU-second, messages/s
 	rss          int64   // KiB, the peak
-	calls        float64 // SQS requests a message; 0: not counted
+
 }
 
 // contestant is how one is started, with its environment on top of the shared.
@@ -97,10 +97,6 @@ func setUp(ctx context.Context, o options) (s *stage, stop func() error, err err
 		for _, end := range slices.Backward(ends) {
 			errs = append(errs, end())
 		}
-		if os.Getenv("KEEP") != "" {
-			fmt.Println(s.folder)
-			return errors.Join(errs...)
-		}
 		return errors.Join(append(errs, os.RemoveAll(s.folder))...)
 	}
 	for _, step := range []func(context.Context) (func() error, error){s.build, s.installPeer, s.startPostgres, s.startProvider, s.startQueues} {
@@ -134,7 +130,7 @@ func (s *stage) installPeer(ctx context.Context) (func() error, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the peer (run this in the checkout): %w", err)
 		}
-		if err := os.WriteFile(filepath.Join(s.folder, name), data, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(s.folder, name), data, 0o600); err != nil { //nolint:gosec // the folder is our own
 			return nil, err
 		}
 	}

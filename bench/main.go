@@ -38,7 +38,6 @@ func run(ctx context.Context) error {
 	messages := flag.Int("messages", 20000, "messages for each contestant")
 	rounds := flag.Int("rounds", 3, "rounds; the median counts")
 	only := flag.String("only", "", "one contestant alone")
-	profile := flag.String("cpuprofile", "", "where the worker writes its CPU profile")
 	latency := flag.Duration("latency", 0, "the provider's latency")
 	flag.Parse()
 	switch *role {
@@ -49,5 +48,5 @@ func run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Minute)
 	defer cancel()
-	return contest(ctx, options{messages: *messages, rounds: *rounds, only: *only, profile: *profile, latency: *latency})
+	return contest(ctx, options{messages: *messages, rounds: *rounds, only: *only, latency: *latency})
 }

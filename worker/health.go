@@ -49,8 +49,8 @@ func (s *services) live(ctx context.Context) error {
 	answered := make(chan error, 1)
 	go func() {
 		for _, c := range s.consumers {
-			if stuck := c.Stats().StuckNow; stuck >= s.slots {
-				answered <- fmt.Errorf("%d jobs of %s ignore that their time is over", stuck, c.Queue.Name)
+			if now := c.Stats(); now.StuckNow >= now.Slots {
+				answered <- fmt.Errorf("%d jobs of %s ignore that their time is over", now.StuckNow, c.Queue.Name)
 				return
 			}
 		}

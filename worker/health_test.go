@@ -27,7 +27,7 @@ func TestADeadDatabaseMakesAWorkerUnreadyAndNoReasonToKillIt(t *testing.T) {
 	address := listener.Addr().String()
 	_ = listener.Close()
 	beside := &services{
-		serviceFlags: serviceFlags{HealthListen: address}, db: dead{}, slots: 1, logger: slog.New(slog.DiscardHandler),
+		serviceFlags: serviceFlags{HealthListen: address}, db: dead{}, logger: slog.New(slog.DiscardHandler),
 		consumers: []*consumer.Consumer{consumer.New(consumer.Options{})},
 	}
 	ctx, cancel := context.WithCancel(t.Context())

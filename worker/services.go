@@ -36,7 +36,6 @@ type services struct {
 	sqs       *sqs.Client
 	queues    []consumer.Queue
 	consumers []*consumer.Consumer
-	slots     int
 	out       io.Writer
 	logger    *slog.Logger
 }
@@ -115,9 +114,8 @@ func cmpOr(text, otherwise string) string {
 // twice then, but the next worker must ask the provider first.
 func checkStop(logger *slog.Logger, stopTimeout, providerTimeout time.Duration) {
 	const margin = 5 * time.Second
-	drain := drainOf(stopTimeout)
-	poll := min(drain/3, 20*time.Second)
-	if need := poll + providerTimeout + margin; need > stopTimeout {
+	need := (providerTimeout + margin) * 8 / 5 // jobs have three quarters of the drain, which has five sixths of it
+	if need > stopTimeout {
 		logger.Info("a stop may cut a slow send short, which then waits to be resolved; a longer stopTimeout avoids it",
 			"variable", "WORKER_STOP_TIMEOUT", "is", stopTimeout.String(), "enough", need.String())
 	}

@@ -41,7 +41,8 @@ type Options struct {
 	// Its job's context ends at nine tenths of it.
 	MaxHold time.Duration
 	// WaitTime is how long a poll is parked at SQS, in whole seconds; default
-	// and at most 20 s, at most StopTimeout/3, at least 1 s.
+	// and at most 20 s (three requests a minute of an idle queue), where a
+	// drain can outlast such a poll; else StopTimeout/3, at least 1 s.
 	WaitTime time.Duration
 	// StopTimeout bounds the drain; default 25 s, for ECS kills after 30.
 	StopTimeout time.Duration
@@ -57,12 +58,24 @@ type Options struct {
 	UntilEmpty bool
 }
 
+// The drain's steps in percent of StopTimeout: see doc.go.
+const (
+	soft    = 75  // the jobs' contexts end
+	polls   = 85  // a poll that is still parked is aborted
+	hard    = 90  // what still runs is stuck
+	percent = 100 // all of it
+)
+
 func (o Options) withDefaults() Options {
 	const longestPoll, shortestPoll = 20 * time.Second, time.Second
 	o.VisibilityTimeout = max(cmp.Or(o.VisibilityTimeout, time.Minute), time.Second)
 	o.MaxHold = cmp.Or(o.MaxHold, 5*time.Minute)
 	o.StopTimeout = cmp.Or(o.StopTimeout, 25*time.Second)
-	o.WaitTime = max(min(cmp.Or(o.WaitTime, longestPoll), longestPoll, o.StopTimeout/3), shortestPoll)
+	atMost := longestPoll
+	if o.StopTimeout*polls/percent < longestPoll+time.Second {
+		atMost = o.StopTimeout / 3
+	}
+	o.WaitTime = max(min(cmp.Or(o.WaitTime, atMost), atMost), shortestPoll)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -98,7 +111,8 @@ type Consumer struct {
 //nolint:containedctx // they are the consumer's own life, not a request's
 type phases struct {
 	receiving context.Context // no receive is issued after it
-	jobs      context.Context // parent of the jobs' contexts and of parked polls
+	jobs      context.Context // parent of the jobs' contexts
+	polls     context.Context // bounds the polls that are parked
 	settling  context.Context // bounds every call that settles a message
 }
 
@@ -125,9 +139,11 @@ func (c *Consumer) Run(ctx context.Context) error {
 	lasting := context.WithoutCancel(ctx)
 	jobs, endJobs := context.WithCancelCause(lasting)
 	defer endJobs(errStopping)
+	parked, endPolls := context.WithCancel(lasting)
+	defer endPolls()
 	settling, endSettling := context.WithCancel(lasting)
 	defer endSettling()
-	c.phases = phases{receiving: receiving, jobs: jobs, settling: settling}
+	c.phases = phases{receiving: receiving, jobs: jobs, polls: parked, settling: settling}
 
 	background, endBackground := context.WithCancel(lasting)
 	var services, pollers sync.WaitGroup
@@ -141,7 +157,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	}
 
 	<-receiving.Done()
-	c.drain(&pollers, endJobs, endSettling)
+	c.drain(&pollers, endJobs, endPolls, endSettling)
 	endBackground()
 	services.Wait()
 	c.mu.Lock()
@@ -150,11 +166,11 @@ func (c *Consumer) Run(ctx context.Context) error {
 }
 
 // drain is the sequence that doc.go draws.
-func (c *Consumer) drain(pollers *sync.WaitGroup, endJobs context.CancelCauseFunc, endSettling context.CancelFunc) {
-	const soft, hard = 75, 90 // percent
-	defer time.AfterFunc(c.StopTimeout*soft/100, func() { endJobs(errStopping) }).Stop()
+func (c *Consumer) drain(pollers *sync.WaitGroup, endJobs context.CancelCauseFunc, endPolls, endSettling context.CancelFunc) {
+	defer time.AfterFunc(c.StopTimeout*polls/percent, endPolls).Stop()
+	defer time.AfterFunc(c.StopTimeout*soft/percent, func() { endJobs(errStopping) }).Stop()
 	defer time.AfterFunc(c.StopTimeout, endSettling).Stop()
-	jobsEnd, cancel := context.WithTimeout(c.phases.settling, c.StopTimeout*hard/100)
+	jobsEnd, cancel := context.WithTimeout(c.phases.settling, c.StopTimeout*hard/percent)
 	defer cancel()
 
 	pollers.Wait()

@@ -26,9 +26,10 @@
 //
 //	  0 %  no further receive is issued. The parked poll ends by itself: an
 //	       aborted one can leave messages with nobody until their visibility
-//	       ends, hence WaitTime ≤ StopTimeout/3. What it brings is handed back
+//	       ends, hence WaitTime fits into the drain. What it brings is handed back
 //	       with visibility 0. Jobs go on, their messages' heartbeats too.
-//	 75 %  the jobs' contexts end (and a poll that is still parked).
+//	 75 %  the jobs' contexts end.
+//	 85 %  a poll that is still parked is aborted.
 //	 90 %  a job that still runs is reported as stuck and left to the
 //	       visibility timeout: nobody knows whether it had its effect.
 //	100 %  the last call to the queue ends; Run returns.

@@ -49,8 +49,8 @@ func TestADrainLetsTheParkedPollEndAndHandsBackWhatItBrings(t *testing.T) {
 		pass(3 * time.Second)
 		f.put("late")
 		<-c.done
-		if got := f.of("receive"); len(got) != 1 || got[0].wait != 10 || got[0].got != 1 {
-			t.Errorf("receives %+v, want the one parked for a third of the budget", got)
+		if got := f.of("receive"); len(got) != 1 || got[0].wait != 20 || got[0].got != 1 {
+			t.Errorf("receives %+v, want the one, parked for as long as the budget allows", got)
 		}
 		if in := f.visibleIn("late"); in > 0 || ran.Load() != 0 || c.Stats().HandedBack != 1 {
 			t.Errorf("visible in %v, ran %d, got %+v; want it handed back", in, ran.Load(), c.Stats())

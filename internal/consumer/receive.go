@@ -159,7 +159,7 @@ func (c *Consumer) free() int {
 // receive asks for up to n messages. Its context outlives receiving, for an
 // aborted poll can leave messages with nobody (aws-sdk-go-v2 issue 2068).
 func (c *Consumer) receive(n int, wait time.Duration) ([]types.Message, error) {
-	ctx, cancel := context.WithTimeout(c.phases.jobs, wait+callTimeout)
+	ctx, cancel := context.WithTimeout(c.phases.polls, wait+callTimeout)
 	defer cancel()
 	out, err := c.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:            &c.Queue.URL,

@@ -24,6 +24,7 @@ type Stats struct {
 	Limited int // outcomes that have Limited
 
 	InFlight      int           // held now
+	Slots         int           // jobs that may run at once now
 	StuckNow      int           // of the stuck jobs, those that still run
 	OldestWaiting time.Duration // since the oldest of these was sent; 0: none is held
 }
@@ -34,7 +35,7 @@ func (c *Consumer) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.stats
-	s.InFlight = len(c.held)
+	s.InFlight, s.Slots = len(c.held), c.slots.now
 	for _, h := range c.held {
 		if h.stuck && !h.ended {
 			s.StuckNow++
