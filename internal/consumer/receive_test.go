@@ -199,3 +199,17 @@ func retryOnce(after time.Duration) each {
 		return Outcome{}
 	}
 }
+
+func TestAPausedQueueHoldsUpNoOther(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		paused, other := newFake(bodies(20)...), newFake()
+		start(t, paused, Options{Handler: takes(0, Outcome{Action: HandBack, Pause: time.Hour})})
+		start(t, other, Options{Handler: takes(0, Outcome{})})
+		pass(time.Minute)
+		other.put("m")
+		pass(time.Second)
+		if left := other.left(); len(left) != 0 {
+			t.Errorf("%v wait behind another queue's pause", left)
+		}
+	})
+}
