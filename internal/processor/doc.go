@@ -17,11 +17,12 @@
 //	Conflict   records the second content under the SQS id      unchanged   dead-letter: id_reuse
 //	Granted    the rules, then one call of the provider         see below
 //	Doubtful   asks the provider first
-//	             it has the message                             sent        delete
+//	             it has the message, and no other event's       sent        delete
+//	             it may be the answer that another waits for    processing  retry in seconds
 //	             it has not                                     as Granted
 //	             it has not, MaxAttempts times                  failed      dead-letter
 //	             no answer                                      processing  retry after the lease
-//	             no answer, too often, or cannot be asked       in_doubt    dead-letter
+//	             no answer, too often, or cannot be asked       in_doubt    dead-letter; or as Granted (Options.Resend)
 //
 //	rules      recipient suppressed                             suppressed  delete
 //	           expired                                          expired     delete
@@ -36,6 +37,10 @@
 //	           Transient                                        scheduled   retry, ever later
 //	           Transient for the MaxAttempts-th time            failed      dead-letter
 //	           InDoubt                                          processing  retry after the lease
+//
+// What would be retried after more than Options.ParkAfter, or whose receives
+// are nearly spent, is parked: its row keeps it, and its queue forgets it
+// (park.go).
 //
 // Where the store does not answer, nothing is sent and nothing deleted. Where
 // it does not take a settlement, the row's lease lapses, and the next claim is
