@@ -176,6 +176,7 @@ func (w *world) result(ctx context.Context) (r result, err error) {
 			r.examples = append(r.examples, fmt.Sprintf("%q was accepted %d times for %v", what.body, accepted, slices.Sorted(maps.Keys(events))))
 		}
 	}
+	r.lost = max(0, r.lost-r.open) // what still waits is late, not lost
 	return r, nil
 }
 

@@ -150,19 +150,19 @@ func newProxy(ctx context.Context, socket string) (*proxy, error) {
 		return nil, err
 	}
 	p := &proxy{listener: listener, socket: socket, lines: map[net.Conn]bool{}}
-	go p.accept()
+	go p.accept(context.WithoutCancel(ctx))
 	return p, nil
 }
 
 func (p *proxy) address() string { return p.listener.Addr().String() }
 
-func (p *proxy) accept() {
+func (p *proxy) accept(ctx context.Context) {
 	for {
 		client, err := p.listener.Accept()
 		if err != nil {
 			return
 		}
-		server, err := (&net.Dialer{}).DialContext(context.Background(), "unix", p.socket)
+		server, err := (&net.Dialer{}).DialContext(ctx, "unix", p.socket)
 		if err != nil {
 			_ = client.Close()
 			continue

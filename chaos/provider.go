@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -117,9 +118,7 @@ func (u *unreliable) createForm(w http.ResponseWriter, r *http.Request, form url
 		u.accepted[text{form.Get("To"), form.Get("Body")}]++
 		u.mu.Unlock()
 	}
-	for name, values := range answer.Header() {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), answer.Header())
 	w.WriteHeader(answer.Code)
 	_, _ = w.Write(answer.Body.Bytes())
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -128,10 +129,5 @@ func (c redriveCommand) selects(letter deadletter.Letter) bool {
 
 // among reports whether one is in list; an empty list has all.
 func among(list []string, one string) bool {
-	for _, wanted := range list {
-		if wanted == one {
-			return true
-		}
-	}
-	return len(list) == 0
+	return len(list) == 0 || slices.Contains(list, one)
 }

@@ -39,7 +39,7 @@ type Letter struct {
 	ID     string // its idempotency key; the SQS id where it cannot be understood
 	Reason string // why its worker put it there; empty: SQS did, for its many receives
 
-	invalid error // why it cannot be understood
+	invalid string // why it cannot be understood
 	message types.Message
 	body    string
 }
@@ -142,10 +142,10 @@ func (r *Redriver) read(m types.Message) Letter {
 	letter := Letter{ID: aws.ToString(m.MessageId), Reason: text(reasonAttribute), message: m, body: aws.ToString(m.Body)}
 	parsed, err := message.Parse([]byte(letter.body), text(parking.Key), letter.ID, r.Channel)
 	if err != nil {
-		letter.invalid = err
-		return letter
+		letter.invalid = err.Error()
+	} else {
+		letter.ID = parsed.ID
 	}
-	letter.ID = parsed.ID
 	return letter
 }
 
@@ -156,8 +156,8 @@ func (r *Redriver) judge(ctx context.Context, letter Letter) (Verdict, error) {
 	case r.Match != nil && !r.Match(letter):
 		verdict.Why = "not selected"
 		return verdict, nil
-	case letter.invalid != nil:
-		verdict.Why = "it would not be understood again: " + letter.invalid.Error()
+	case letter.invalid != "":
+		verdict.Why = "it would not be understood again: " + letter.invalid
 		return verdict, nil
 	}
 	rows, err := r.Store.Events(ctx, store.Filter{ID: letter.ID, Limit: 1})
@@ -210,11 +210,11 @@ func (r *Redriver) objection(row store.Event) string {
 func (r *Redriver) move(ctx context.Context, row store.Event, verdict Verdict) (Verdict, error) {
 	if row.Status.Settled() {
 		err := r.Store.Resolve(ctx, store.Resolution{ID: row.ID, From: row.Status, By: r.By, Reason: "tried again after " + row.ErrorCode})
-		if errors.Is(err, store.ErrLost) {
+		switch {
+		case errors.Is(err, store.ErrLost):
 			verdict.Why = "it has changed meanwhile"
 			return verdict, nil
-		}
-		if err != nil {
+		case err != nil:
 			return verdict, err
 		}
 	}

@@ -216,7 +216,6 @@ func carry(ctx context.Context, tx *sql.Tx, at time.Time, one store.Settlement) 
 
 // settledElsewhere reports whether another event has a provider's id.
 func settledElsewhere(ctx context.Context, tx *sql.Tx, provider, providerID, eventID string) (found bool, err error) {
-	//nolint:gosec // placeholders alone are joined in
 	query := `SELECT EXISTS (SELECT 1 FROM communication_events WHERE provider_id = ? AND provider_id <> '' AND provider = ?
 		AND id <> ? AND status IN (` + marks(len(store.Reportable())) + `))`
 	err = tx.QueryRowContext(ctx, query, with(store.Reportable(), providerID, provider, eventID)...).Scan(&found)

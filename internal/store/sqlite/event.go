@@ -70,6 +70,7 @@ func (s *Store) UpdateStatus(ctx context.Context, u store.StatusUpdate) error {
 			sentAt = now
 		}
 		for _, id := range known {
+			//nolint:gosec // placeholders alone are joined in
 			query := `UPDATE communication_events SET status = ?, error_code = ?, sent_at = coalesce(sent_at, ?), updated_at = ?,
 				provider_id = ?, provider = CASE WHEN provider = '' THEN ? ELSE provider END,
 				payload = NULL, payload_group = '', due_at = NULL
@@ -90,7 +91,6 @@ func (s *Store) UpdateStatus(ctx context.Context, u store.StatusUpdate) error {
 // reported are the ids of the events that a report is about: those of its
 // provider id, and the one that it names, where no other provider id is known.
 func reported(ctx context.Context, tx *sql.Tx, u store.StatusUpdate, now string) (ids []string, err error) {
-	//nolint:gosec // placeholders alone are joined in
 	query := `SELECT id FROM communication_events
 		WHERE provider_id = ? AND provider_id <> '' AND status IN (` + marks(len(store.Reportable())) + `)
 			OR id = ? AND provider_id IN ('', ?) AND (status = 'processing' AND lease_until <= ?

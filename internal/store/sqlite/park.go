@@ -38,7 +38,6 @@ func (s *Store) LeaseDue(ctx context.Context, queues []string, lease time.Durati
 	}
 	err = s.write(ctx, func(tx *sql.Tx) error {
 		now := s.now().Truncate(time.Millisecond)
-		//nolint:gosec // placeholders alone are joined in
 		query := `UPDATE communication_events SET due_at = ? WHERE id IN (
 			SELECT id FROM communication_events WHERE due_at <= ? AND ` + carriable + `
 				AND queue IN (` + marks(len(queues)) + `) ORDER BY due_at LIMIT ?)

@@ -71,6 +71,12 @@ func parking(t *testing.T, open Open) {
 		}
 		r.want("worker-2", "m", store.Granted)
 	})
+	parkedDoubts(t, open)
+	copies(t, open)
+}
+
+func parkedDoubts(t *testing.T, open Open) {
+	ctx := context.Background()
 	t.Run("a doubt that is parked stays a doubt", func(t *testing.T) {
 		r := enter(t, open)
 		r.park("m", store.Processing, time.Second)
@@ -91,6 +97,10 @@ func parking(t *testing.T, open Open) {
 		}
 		r.want("worker-2", "m", store.Doubtful)
 	})
+}
+
+func copies(t *testing.T, open Open) {
+	ctx := context.Background()
 	t.Run("whoever owns a message, anyone may park a copy, which waits for the claim's end", func(t *testing.T) {
 		r := enter(t, open)
 		e := r.want("worker-1", "m", store.Granted)
@@ -178,6 +188,11 @@ func doubts(t *testing.T, open Open) {
 			t.Error("a lapsed claim is a rival")
 		}
 	})
+	namedReports(t, open)
+}
+
+func namedReports(t *testing.T, open Open) {
+	ctx := context.Background()
 	t.Run("a report that names our id settles what is in doubt or was abandoned, not what is worked on or has another message", func(t *testing.T) {
 		r := enter(t, open)
 		report := func(id, sid string) error {
