@@ -33,10 +33,10 @@ type unreliable struct {
 // text is what a recipient sees.
 type text struct{ to, body string }
 
-func newUnreliable(seed uint64) *unreliable {
+func newUnreliable(seed uint64, messages int) *unreliable {
 	return &unreliable{
-		twilio:   twilio.New(twilio.Options{AccountSID: twilioAccount, AuthToken: twilioToken}),
-		random:   rand.New(rand.NewPCG(seed, 1)), //nolint:gosec // faults need no secrecy
+		twilio:   twilio.New(twilio.Options{AccountSID: twilioAccount, AuthToken: twilioToken, Keep: 4 * messages}), // to forget one would be to deny it
+		random:   rand.New(rand.NewPCG(seed, 1)),                                                                    //nolint:gosec // faults need no secrecy
 		accepted: map[text]int{}, faults: map[string]int{},
 	}
 }

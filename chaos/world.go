@@ -58,7 +58,7 @@ type world struct {
 }
 
 func (c command) build(ctx context.Context) (w *world, err error) {
-	w = &world{command: c, provider: newUnreliable(c.Seed), sent: &sent{events: map[text]map[string]bool{}}}
+	w = &world{command: c, provider: newUnreliable(c.Seed, c.Messages), sent: &sent{events: map[text]map[string]bool{}}}
 	defer func() {
 		if err != nil {
 			w.close()

@@ -10,6 +10,7 @@
 package twilio
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
@@ -34,6 +35,8 @@ type Options struct {
 	AccountSID, AuthToken string
 	// Latency is the first Behavior's: how long each request waits.
 	Latency time.Duration
+	// Keep is how many messages are remembered, the newest; 0: 50,000.
+	Keep int
 	// OnStatus is told the form of each status callback of each message, in
 	// order, as if every message named a StatusCallback that leads there. It is
 	// called while Run runs. nil: only the URLs that messages name are called.
@@ -79,7 +82,7 @@ type Stats struct {
 // New returns a Server that behaves well, with the latency of o.
 func New(o Options) *Server {
 	s := &Server{
-		options: o, mux: http.NewServeMux(), memory: newMemory(50_000, 1_000_000, time.Now),
+		options: o, mux: http.NewServeMux(), memory: newMemory(cmp.Or(o.Keep, 50_000), 1_000_000, time.Now),
 		control: behavior.New(Behavior{Latency: o.Latency}), later: later.New(mostCallbacks),
 	}
 	s.mux.HandleFunc("POST "+apiRoot+"{account}/Messages.json", s.api(http.StatusCreated, s.create))
