@@ -54,5 +54,34 @@ bench: ## The worker beside its peer (npm's sqs-consumer), a bare lifecycle and 
 vuln: ## Known vulnerabilities in what is used (asks the vulnerability database)
 	$(TOOL) govulncheck ./...
 
+# buildah, podman and docker take the same file; BUILDER names one.
+BUILDER   ?= docker
+REGISTRY  ?= localhost
+PLATFORMS ?= linux/amd64,linux/arm64
+COMMIT     = $(shell git rev-parse HEAD)
+
+images: ## Both images for both architectures; REGISTRY=… PUSH=--push sends them
+	for program in worker controller; do \
+	  case $$program in worker) image=novaura-acs-processor;; *) image=novaura-acs-controller;; esac; \
+	  SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BUILDER) buildx build --platform $(PLATFORMS) $(PUSH) --provenance=false \
+	    --build-arg SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) \
+	    --tag $(REGISTRY)/$$image:$(VERSION) --file Dockerfile.$$program . || exit 1; \
+	done
+
+images-check: ## Build both images twice without an engine, and look inside (root, buildah)
+	$(GO) run ./internal/check/images
+
+sbom: ## What the two programs are made of, as CycloneDX in sbom/
+	@mkdir -p sbom
+	for program in worker controller; do \
+	  $(GO) run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 app -json -licenses -packages -main $$program -output sbom/$$program.cdx.json . || exit 1; \
+	done
+
+terraform-check: ## Apply terraform/ to a stand-in, run against it, upgrade, destroy (terraform, moto)
+	$(GO) run ./internal/check/terraform
+
+iam-proof: ## Hold the planned policies against the calls that are really made (terraform, moto)
+	$(GO) run ./internal/check/iamproof
+
 clean: ## Remove what was built, and the local system's data
-	rm -rf bin .local
+	rm -rf bin .local sbom

@@ -39,7 +39,7 @@ locals {
     for name, service in var.worker_services : name => merge(
       local.common_environment,
       { for channel in local.worker_channels[name] : "${upper(channel)}_QUEUE_URL" => aws_sqs_queue.events[channel].url },
-      { for secret, arn in local.worker_secrets : "${secret}_ARN" => arn },
+      { for secret, arn in local.worker_secrets : "${secret}_ARN" => join(":", slice(split(":", arn), 0, 7)) },
       {
         WORKER_TYPE               = service.worker_type
         WORKER_SERVICE            = local.worker_service_names[name]
@@ -55,7 +55,7 @@ locals {
   }
   controller_environment = merge(
     local.common_environment,
-    { for secret, arn in local.controller_secrets : "${secret}_ARN" => arn },
+    { for secret, arn in local.controller_secrets : "${secret}_ARN" => join(":", slice(split(":", arn), 0, 7)) },
     { CONTROLLER_POLICY = local.policy_source },
     var.controller_environment,
   )

@@ -157,7 +157,7 @@ variable "vpc_cidr" {
 }
 
 variable "vpc_endpoints" {
-  description = "Interface endpoints for SQS, ECR, logs, secrets, metrics, ECS and SSM, so that nothing but calls to providers takes the NAT gateway. Cheaper than NAT only from some hundreds of GB a month: docs/deploy.md has the sum."
+  description = "Interface endpoints for SQS, ECR, logs, secrets, metrics, ECS and SSM, so that nothing but calls to providers takes the NAT gateway. They save money from about 3 TB a month on: docs/deploy.md has the sum."
   type        = bool
   default     = false
 }

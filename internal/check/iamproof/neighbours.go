@@ -1,0 +1,63 @@
+package main
+
+import "github.com/novaura/acs-operator/internal/check/harness"
+
+// neighbours are calls that lie near those that are made and must be denied.
+func neighbours() []call {
+	var (
+		worker      = arn("ecs", "service/"+harness.Cluster+"/"+harness.WorkerService)
+		controller  = arn("ecs", "service/"+harness.Cluster+"/"+harness.ControllerService)
+		sms         = arn("sqs", harness.SMSQueue)
+		deadLetters = arn("sqs", harness.SMSQueue+"-dlq")
+		secret      = arn("secretsmanager", "secret:novaura/")
+	)
+	return []call{
+		{"worker", "sqs:PurgeQueue", sms},
+		{"worker", "sqs:DeleteQueue", sms},
+		{"worker", "sqs:SetQueueAttributes", sms},
+		{"worker", "sqs:AddPermission", sms},
+		{"worker", "sqs:ReceiveMessage", arn("sqs", "orders")},
+		{"worker", "sqs:SendMessage", arn("sqs", "orders")},
+		{"worker", "sqs:SendMessage", "arn:aws:sqs:us-east-1:999999999999:" + harness.SMSQueue},
+		{"worker", "sqs:ReceiveMessage", "arn:aws:sqs:eu-west-1:" + harness.Account + ":" + harness.SMSQueue},
+		{"worker", "secretsmanager:GetSecretValue", secret + "stripe-AbC123"},
+		{"worker", "secretsmanager:GetSecretValue", secret + "twilio-admin-AbC123"},
+		{"worker", "secretsmanager:PutSecretValue", secret + "twilio-AbC123"},
+		{"worker", "ecs:UpdateService", worker},
+		{"worker", "ecs:UpdateTaskProtection", arn("ecs", "task/other-cluster/0123456789abcdef")},
+		{"worker", "ses:SendEmail", arn("ses", "identity/example.com")},
+		{"worker", "iam:PassRole", "arn:aws:iam::" + harness.Account + ":role/novaura-acs-worker-task"},
+		{"controller", "ecs:UpdateService", controller},
+		{"controller", "ecs:UpdateService", arn("ecs", "service/"+harness.Cluster+"/shop")},
+		{"controller", "ecs:UpdateService", arn("ecs", "service/other-cluster/"+harness.WorkerService)},
+		{"controller", "ecs:DeleteService", worker},
+		{"controller", "ecs:RunTask", arn("ecs", "task-definition/novaura-acs-processor:1")},
+		{"controller", "ecs:RegisterTaskDefinition", "*"},
+		{"controller", "ecs:ExecuteCommand", arn("ecs", "task/"+harness.Cluster+"/0123456789abcdef")},
+		{"controller", "iam:PassRole", "arn:aws:iam::" + harness.Account + ":role/novaura-acs-worker-task"},
+		{"controller", "sqs:ReceiveMessage", sms},
+		{"controller", "sqs:SendMessage", sms},
+		{"controller", "sqs:PurgeQueue", deadLetters},
+		{"controller", "sqs:GetQueueAttributes", arn("sqs", "orders")},
+		{"controller", "cloudwatch:PutMetricData", "*"},
+		{"controller", "cloudwatch:DeleteAlarms", "*"},
+		{"controller", "ssm:PutParameter", arn("ssm", "parameter"+harness.PolicyParameter)},
+		{"controller", "ssm:GetParameter", arn("ssm", "parameter/novaura-acs/other")},
+		{"controller", "secretsmanager:GetSecretValue", secret + "stripe-AbC123"},
+		{"controller", "application-autoscaling:RegisterScalableTarget", "*"},
+	}
+}
+
+// onOurBehalf are permissions that no call of our programs shows, each with the
+// page that says who uses it.
+var onOurBehalf = map[string]string{
+	"ecs:GetTaskProtection":                   "ECS's agent, for the worker: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection-endpoint.html",
+	"ecs:UpdateTaskProtection":                "ECS's agent, for the worker: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection-endpoint.html",
+	"ecr:GetAuthorizationToken":               "ECS, to start a task: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html",
+	"ecr:BatchCheckLayerAvailability":         "ECS, to start a task: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html",
+	"ecr:BatchGetImage":                       "ECS, to start a task: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html",
+	"ecr:GetDownloadUrlForLayer":              "ECS, to start a task: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html",
+	"logs:CreateLogStream":                    "the awslogs driver: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html",
+	"logs:PutLogEvents":                       "the awslogs driver: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html",
+	"execution/secretsmanager:GetSecretValue": "ECS, to start a task: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html",
+}
