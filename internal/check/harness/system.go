@@ -34,6 +34,10 @@ type System struct {
 	Controller []string
 }
 
+// special are the texts beside Messages: one for later, hidden meanwhile, and
+// one for much later, parked meanwhile.
+const special = 2
+
 // A Result is what became of a run.
 type Result struct {
 	Texts       int // as Twilio's stand-in accepted them
@@ -140,7 +144,12 @@ func (s System) clients() clients {
 }
 
 func (c clients) fill(ctx context.Context, queue string, count int) error {
-	bodies := []string{"this is no message"}
+	soon, later := time.Now().Add(10*time.Second), time.Now().Add(75*time.Second)
+	bodies := []string{
+		"this is no message", // put aside
+		fmt.Sprintf(`{"id":"check-soon","channel":"sms","type":"message_send","to":"+14155559998","body":"Soon","not_before":%q}`, soon.Format(time.RFC3339)),    // hidden until then
+		fmt.Sprintf(`{"id":"check-later","channel":"sms","type":"message_send","to":"+14155559999","body":"Later","not_before":%q}`, later.Format(time.RFC3339)), // parked
+	}
 	for i := range count {
 		bodies = append(bodies, fmt.Sprintf(`{"id":"check-%05d","channel":"sms","type":"message_send","to":"+1415555%04d","body":"Hello %d"}`, i, i, i))
 	}
@@ -177,7 +186,7 @@ func (c clients) look(ctx context.Context, s System, result *Result) (bool, erro
 	if _, err := fmt.Sscan(strings.TrimSpace(dead.Attributes["ApproximateNumberOfMessages"]), &result.Dead); err != nil {
 		return false, fmt.Errorf("read the depth of the dead-letter queue: %w", err)
 	}
-	return result.Texts >= s.Messages && result.Desired > 1 && result.Dead == 1, nil
+	return result.Texts >= s.Messages+special && result.Desired > 1 && result.Dead == 1, nil
 }
 
 // CreateService registers a task definition and creates the worker service
