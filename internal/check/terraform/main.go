@@ -28,7 +28,7 @@ import (
 )
 
 // keptState is the state of an earlier version, as moto had it.
-const keptState = "terraform/testdata/earlier.tfstate.json"
+const keptState = "terraform/testdata/earlier-state.json"
 
 // keep are the types that hold messages, history or running tasks: an upgrade
 // never replaces or deletes one.
@@ -94,7 +94,7 @@ func check(ctx context.Context, out io.Writer, keepState string) error {
 		{"apply from empty", c.apply}, {"second plan", c.secondPlan}, {"keep the state", func() (string, error) { return c.keepState(keepState) }},
 		{"the programs against it", func() (string, error) { return c.endToEnd(endpoint) }},
 		{"plan after the run", c.secondPlan},
-		{"destroy", c.destroy}, {"upgrade from " + filepath.Base(keptState), c.upgrade},
+		{"destroy", c.destroy}, {"upgrade of a kept state", c.upgrade},
 	}
 	for _, step := range steps {
 		began := time.Now()
