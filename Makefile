@@ -71,10 +71,10 @@ images: ## Both images for both architectures; REGISTRY=… PUSH=--push sends th
 images-check: ## Build both images twice without an engine, and look inside (root, buildah)
 	$(GO) run ./internal/check/images
 
-sbom: ## What the two programs are made of, as CycloneDX in sbom/
+sbom: build ## What the two programs are made of, as CycloneDX in sbom/
 	@mkdir -p sbom
 	for program in worker controller; do \
-	  $(GO) run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 app -json -licenses -packages -main $$program -output sbom/$$program.cdx.json . || exit 1; \
+	  $(GO) run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 bin -json -version $(VERSION) -output sbom/$$program.cdx.json bin/$$program || exit 1; \
 	done
 
 terraform-check: ## Apply terraform/ to a stand-in, run against it, upgrade, destroy (terraform, moto)

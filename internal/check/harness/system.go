@@ -213,8 +213,9 @@ func CreateService(ctx context.Context, client *ecs.Client) error {
 	return nil
 }
 
-// CheckPolicy writes the policies that the checks run with: a task is said to
-// do so little that a few hundred messages need more than one.
+// CheckPolicy writes the policies that the checks run with. Its schedule always
+// holds and wants more tasks than the service is created with, so that the
+// count moves whatever the stand-in tells of rates and ages.
 func CheckPolicy(folder string) (string, error) {
 	path := filepath.Join(folder, "check-policy.yaml")
 	return path, os.WriteFile(path, []byte(`apiVersion: acs.novaura.io/v1
@@ -234,5 +235,7 @@ spec:
       maxAge: 30s
       throughputPerTask: 2
       deadLetterQueue: novaura-acs-sms-events-dlq
+  schedules:
+    - {name: always, cron: "* * * * *", timeZone: UTC, duration: 1h, minTasks: 3, maxTasks: 10}
 `), 0o600)
 }
