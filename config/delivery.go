@@ -8,6 +8,11 @@ type DeliveryPolicy struct {
 	Spec     DeliverySpec `json:"spec"     jsonschema:"required" yaml:"spec"`
 }
 
+// DefaultDeliveryPolicy is what holds where nobody wrote one.
+func DefaultDeliveryPolicy() *DeliveryPolicy {
+	return &DeliveryPolicy{Metadata: Metadata{Name: "default"}, Spec: defaultDeliverySpec()}
+}
+
 // DeliverySpec is what the operator wants.
 type DeliverySpec struct {
 	Channels Channels `json:"channels" yaml:"channels"`
@@ -22,6 +27,17 @@ type Channels struct {
 	SMS   ChannelSpec `json:"sms"   yaml:"sms"`
 	Email ChannelSpec `json:"email" yaml:"email"`
 	Push  ChannelSpec `json:"push"  yaml:"push"`
+}
+
+// Of is the rules of the channel of that name: sms, email or push.
+func (c Channels) Of(name string) ChannelSpec {
+	switch name {
+	case "email":
+		return c.Email
+	case "push":
+		return c.Push
+	}
+	return c.SMS
 }
 
 // ChannelSpec is the rules of one channel.

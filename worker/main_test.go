@@ -15,7 +15,7 @@ import (
 // worker calls the worker as a shell would, with a clean environment.
 func worker(t *testing.T, env map[string]string, args ...string) (code int, out, errOut string) {
 	t.Helper()
-	for _, name := range []string{"WORKER_TYPE", "SMS_QUEUE_URL", "DATABASE_URL", "DB_HOST", "DB_NAME", "DB_USER", "AWS_REGION", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_FROM_NUMBER"} {
+	for _, name := range []string{"WORKER_TYPE", "SMS_QUEUE_URL", "DATABASE_URL", "DB_HOST", "DB_NAME", "DB_USER", "AWS_REGION", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_FROM_NUMBER", "TWILIO_CREDENTIALS", "TWILIO_CREDENTIALS_ARN", "EMAIL_QUEUE_URL", "PUSH_QUEUE_URL", "EMAIL_PROVIDER", "SMTP_URL", "FCM_CREDENTIALS", "WORKER_POLICY", "DB_PASSWORD_ARN"} {
 		t.Setenv(name, "")
 	}
 	for name, value := range env {
@@ -38,6 +38,11 @@ func TestAMissingSettingIsOneLineThatNamesTheVariable(t *testing.T) {
 		"a channel that is none":                {env: map[string]string{"WORKER_TYPE": "fax"}, args: []string{"run"}, want: `WORKER_TYPE is "fax"`},
 		"a FIFO queue":                          {args: []string{"run", "--sms-queue-url", queue + ".fifo"}, want: "FIFO"},
 		"a channel named, and no sender for it": {args: []string{"run", "--worker-type", "sms", "--sms-queue-url", queue}, want: "TWILIO_ACCOUNT_SID is not set"},
+		"a mail channel named, and no queue":    {args: []string{"run", "--worker-type", "sms,email", "--sms-queue-url", queue}, want: "EMAIL_QUEUE_URL is not set"},
+		"a mail channel named, and no sender":   {args: []string{"run", "--worker-type", "all,email", "--email-queue-url", queue}, want: "EMAIL_PROVIDER is not set"},
+		"SMTP without a server":                 {env: map[string]string{"EMAIL_PROVIDER": "smtp"}, args: []string{"run", "--worker-type", "email", "--email-queue-url", queue}, want: "SMTP_URL is not set"},
+		"pushes named, and no sender":           {args: []string{"run", "--worker-type", "push", "--push-queue-url", queue}, want: "FCM_CREDENTIALS"},
+		"a FIFO queue among others":             {args: []string{"run", "--email-queue-url", queue + ", " + queue + ".fifo"}, want: "EMAIL_QUEUE_URL names a FIFO queue"},
 		"no region":                             {args: []string{"run", "--sms-queue-url", queue}, want: "AWS_REGION is not set"},
 		"no database":                           {env: map[string]string{"AWS_REGION": "us-east-1"}, args: []string{"run", "--sms-queue-url", queue}, want: "DATABASE_URL is not set"},
 		"half a database":                       {env: map[string]string{"AWS_REGION": "us-east-1", "DB_HOST": "db"}, args: []string{"run", "--sms-queue-url", queue}, want: "DB_NAME is not set"},

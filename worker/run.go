@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -18,9 +17,6 @@ import (
 	"github.com/novaura/acs-operator/internal/consumer"
 	"github.com/novaura/acs-operator/internal/message"
 	"github.com/novaura/acs-operator/internal/processor"
-	"github.com/novaura/acs-operator/internal/provider"
-	"github.com/novaura/acs-operator/internal/provider/twilio"
-	"github.com/novaura/acs-operator/internal/redact"
 	"github.com/novaura/acs-operator/internal/store"
 	"github.com/novaura/acs-operator/internal/store/open"
 	"github.com/novaura/acs-operator/internal/version"
@@ -29,25 +25,15 @@ import (
 // runCommand processes the queues.
 type runCommand struct {
 	open.Flags
-	twilioFlags
+	channelFlags
+	senderFlags
+	workerPolicyFlag
 	serviceFlags
-	WorkerType  string        `env:"WORKER_TYPE" default:"all" help:"Which channels: all, or a comma list of sms, email, push."`
-	SMSQueueURL string        `env:"SMS_QUEUE_URL" name:"sms-queue-url" help:"The queue of texts."`
 	Concurrency int           `env:"WORKER_CONCURRENCY" default:"0" help:"Messages of one queue worked on at once; 0: as many as pay, found by trying."`
 	StopTimeout time.Duration `env:"WORKER_STOP_TIMEOUT" default:"30s" help:"From SIGTERM to SIGKILL: the task definition's stopTimeout."`
 	UntilEmpty  bool          `help:"Stop when the queues are empty."`
 	timing
 	KeepBodies bool `env:"HISTORY_BODIES" name:"history-bodies" help:"Keep the bodies of what is sent in the history; otherwise only their hashes are kept."`
-}
-
-// twilioFlags are the settings of texts.
-type twilioFlags struct {
-	AccountSID          string        `env:"TWILIO_ACCOUNT_SID" name:"twilio-account-sid" help:"Twilio's account."`
-	AuthToken           redact.Secret `env:"TWILIO_AUTH_TOKEN" name:"twilio-auth-token" help:"Its token."`
-	FromNumber          string        `env:"TWILIO_FROM_NUMBER" name:"twilio-from-number" help:"The sender of messages that name none."`
-	MessagingServiceSID string        `env:"TWILIO_MESSAGING_SERVICE_SID" name:"twilio-messaging-service-sid" help:"Or a messaging service, which picks the sender."`
-	BaseURL             string        `env:"TWILIO_BASE_URL" name:"twilio-base-url" default:"https://api.twilio.com" help:"Where Twilio's API is."`
-	StatusCallbackURL   string        `env:"TWILIO_STATUS_CALLBACK_URL" name:"twilio-status-callback-url" help:"Where Twilio reports deliveries; our own id goes in its query as acs_id, which settles what is in doubt."`
 }
 
 // timing bounds one send: a provider call is shorter than half a lease, so
@@ -61,17 +47,28 @@ type timing struct {
 
 func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 	logger := cli.NewLogger(streams.Err)
-	queues, err := c.queues()
+	queues, named, err := c.queues()
 	if err != nil {
 		return err
 	}
-	senders, err := c.senders(logger)
-	if err != nil {
+	if err := c.checkNamed(named); err != nil {
 		return err
 	}
 	aws, err := awsclient.Load(ctx)
 	if err != nil {
 		return usage(err)
+	}
+	on := map[message.Channel]bool{}
+	for _, queue := range queues {
+		on[message.Channel(queue.Channel)] = true
+	}
+	senders, err := c.senders(ctx, aws, on, c.ProviderTimeout, logger)
+	if err != nil {
+		return err
+	}
+	rules, err := c.follow(ctx, logger)
+	if err != nil {
+		return err
 	}
 	db, err := c.Ready(ctx, logger)
 	if err != nil {
@@ -79,7 +76,7 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 	}
 	defer func() { _ = db.Close() }()
 	handler := processor.New(processor.Options{
-		Store: claims(store.Grouped(db)), Senders: senders, Owner: owner(), Lease: c.Lease, ProviderTimeout: c.ProviderTimeout, Logger: logger,
+		Store: claims(store.Grouped(db)), Senders: senders, Rules: rules, Owner: owner(), Lease: c.Lease, ProviderTimeout: c.ProviderTimeout, Logger: logger,
 		ProviderSettles: c.ProviderSettles,
 		KeepBodies:      c.KeepBodies,
 	})
@@ -118,69 +115,6 @@ func (c runCommand) consume(ctx context.Context, handler consumer.Handler, besid
 	stop()
 	beside.logger.Info("worker stopped")
 	return errors.Join(errs...)
-}
-
-// queues are those of the channels that are on: a queue URL is set, and
-// WORKER_TYPE names the channel.
-func (c runCommand) queues() ([]consumer.Queue, error) {
-	wanted := map[string]bool{}
-	for name := range strings.SplitSeq(c.WorkerType, ",") {
-		name = strings.TrimSpace(name)
-		switch name {
-		case "all", string(message.SMS):
-			wanted[name] = true
-		case string(message.Email), string(message.Push):
-			return nil, cli.Usagef("WORKER_TYPE names %s, which this version does not send yet; it sends sms", name)
-		default:
-			return nil, cli.Usagef("WORKER_TYPE is %q; write all, or a comma list of sms, email and push", c.WorkerType)
-		}
-	}
-	if c.SMSQueueURL == "" {
-		return nil, cli.Usagef("SMS_QUEUE_URL is not set: name the queue to process")
-	}
-	if strings.HasSuffix(c.SMSQueueURL, ".fifo") {
-		return nil, cli.Usagef("SMS_QUEUE_URL names a FIFO queue: use a standard one, since a failed message of a FIFO queue holds back its whole group")
-	}
-	name := c.SMSQueueURL[strings.LastIndexByte(c.SMSQueueURL, '/')+1:]
-	return []consumer.Queue{{Name: name, URL: c.SMSQueueURL, Channel: string(message.SMS)}}, nil
-}
-
-// senders are those that are configured. A channel without one still records
-// what comes in; only one that WORKER_TYPE names must have it.
-func (c runCommand) senders(logger *slog.Logger) (map[message.Channel]provider.Sender, error) {
-	senders := map[message.Channel]provider.Sender{}
-	missing := c.missing()
-	if missing == "" {
-		client, err := twilio.New(twilio.Config{
-			AccountSID: c.AccountSID, AuthToken: c.AuthToken, From: c.FromNumber,
-			MessagingServiceSID: c.MessagingServiceSID, BaseURL: c.BaseURL, Timeout: c.ProviderTimeout,
-			StatusCallbackURL: c.StatusCallbackURL,
-		})
-		if err != nil {
-			return nil, &cli.UsageError{Err: err}
-		}
-		senders[message.SMS] = client
-		return senders, nil
-	}
-	if strings.Contains(c.WorkerType, string(message.SMS)) {
-		return nil, cli.Usagef("%s is not set, and WORKER_TYPE names sms: texts cannot be sent without it", missing)
-	}
-	logger.Warn("texts are not sent, only recorded", "channel", message.SMS, "condition", "SenderConfigured=False", "variable", missing)
-	return senders, nil
-}
-
-// missing names the first variable that sending needs and that is not set.
-func (f twilioFlags) missing() string {
-	switch {
-	case f.AccountSID == "":
-		return "TWILIO_ACCOUNT_SID"
-	case f.AuthToken == "":
-		return "TWILIO_AUTH_TOKEN"
-	case f.FromNumber == "" && f.MessagingServiceSID == "":
-		return "TWILIO_FROM_NUMBER or TWILIO_MESSAGING_SERVICE_SID"
-	default:
-		return ""
-	}
 }
 
 // usage tells a setting that is wrong from a database that does not answer.

@@ -18,6 +18,9 @@ const clockSlack = 2 * time.Minute
 // have sent. Until there is an answer the row stays processing: to release it
 // would be to forget the doubt.
 func (s *send) resolve(ctx context.Context) consumer.Outcome {
+	if len(s.m.Tokens) > 0 { // each device has a doubt of its own
+		return s.pushTokens(ctx)
+	}
 	since, doubts, err := s.doubts(ctx)
 	if err != nil {
 		return s.unsettled(ctx, err)
@@ -32,7 +35,7 @@ func (s *send) resolve(ctx context.Context) consumer.Outcome {
 	switch {
 	case err != nil:
 		return s.unsettled(ctx, err)
-	case !found && doubts >= s.MaxAttempts:
+	case !found && doubts >= s.maxAttempts():
 		return s.fail(ctx, &provider.Error{
 			Provider: s.sender.Name(), Class: provider.Transient, Code: "not_accepted",
 			Message: "no try was answered, and the provider has the message from none",
@@ -63,7 +66,7 @@ func (s *send) rival(ctx context.Context, receipt provider.Receipt) (bool, error
 	bounded, cancel := context.WithTimeout(ctx, s.StoreTimeout)
 	defer cancel()
 	return s.Store.Rival(bounded, store.Rivalry{
-		EventID: s.m.ID, Channel: string(s.m.Channel), To: s.m.To, Before: before,
+		EventID: s.m.ID, Channel: string(s.m.Channel), To: recipient(s.m), Before: before,
 	})
 }
 
@@ -147,7 +150,7 @@ func (s *send) unanswered(ctx context.Context, err error, doubts int) consumer.O
 	}
 	s.log.WarnContext(ctx, failed, "reason", "in_doubt", "lookups", doubts, "error", err)
 	cannot := errors.Is(err, provider.ErrNoLookup)
-	if (cannot || doubts >= s.MaxLookups) && s.Resend(s.m) {
+	if (cannot || doubts >= s.MaxLookups) && doubts < s.maxAttempts() && s.Resend(s.m) {
 		s.log.WarnContext(ctx, "sent again, though the provider may have it", "policy", "resend")
 		return s.deliver(ctx)
 	}

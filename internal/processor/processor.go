@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"time"
 
+	"github.com/novaura/acs-operator/config"
 	"github.com/novaura/acs-operator/internal/consumer"
 	"github.com/novaura/acs-operator/internal/message"
 	"github.com/novaura/acs-operator/internal/provider"
@@ -25,7 +27,7 @@ type Limiter interface {
 type Options struct {
 	Store    store.Messages
 	Senders  map[message.Channel]provider.Sender
-	Limiters map[message.Channel]Limiter // none: unlimited
+	Limiters map[message.Channel]Limiter // none: the rate that Rules say, shared by all workers
 	Owner    string                      // unique among all workers that ever were
 	// Lease is how long a claim holds: 60 s. It is raised to twice the longer
 	// of ProviderTimeout and ProviderSettles where it is shorter.
@@ -41,9 +43,11 @@ type Options struct {
 	// ParkAfter is the longest wait that a message spends on its queue; what
 	// waits longer is parked in its row: 1 min.
 	ParkAfter time.Duration
+	// Rules are what the DeliveryPolicy says, now, of a channel; nil: its
+	// defaults, with MaxAttempts. It is called for each message.
+	Rules func(message.Channel) config.ChannelSpec
 	// Resend says whether a message is sent again that a provider cannot be
-	// asked about; otherwise it is held for a person. nil: pushes are, for
-	// their collapse id folds a second one.
+	// asked about; otherwise it is held for a person. nil: as Rules say.
 	Resend func(*message.Message) bool
 	// KeepBodies keeps bodies in the history (HISTORY_BODIES); otherwise their
 	// hashes are.
@@ -62,8 +66,11 @@ func (o Options) withDefaults() Options {
 	o.MaxAttempts = cmp.Or(o.MaxAttempts, 8)
 	o.MaxLookups = cmp.Or(o.MaxLookups, 10)
 	o.ParkAfter = cmp.Or(o.ParkAfter, time.Minute)
+	if o.Rules == nil {
+		o.Rules = defaultRules(o.MaxAttempts)
+	}
 	if o.Resend == nil {
-		o.Resend = func(m *message.Message) bool { return m.Channel == message.Push }
+		o.Resend = resends(o.Rules)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -82,7 +89,32 @@ type Processor struct{ Options }
 var _ consumer.Handler = (*Processor)(nil)
 
 // New makes a Processor.
-func New(o Options) *Processor { return &Processor{o.withDefaults()} }
+func New(o Options) *Processor {
+	o = o.withDefaults()
+	limiters := map[message.Channel]Limiter{}
+	for _, channel := range []message.Channel{message.SMS, message.Email, message.Push} {
+		limiters[channel] = &sharedRate{
+			store: o.Store, channel: channel, timeout: o.StoreTimeout,
+			perSecond: func() float64 { return o.Rules(channel).RateLimit },
+		}
+	}
+	maps.Copy(limiters, o.Limiters)
+	o.Limiters = limiters
+	return &Processor{o}
+}
+
+// router is a Sender that has others deliver, by the message.
+type router interface {
+	Route(m *message.Message) provider.Sender // nil: none is configured
+}
+
+// senderOf is who delivers a message; nil: nobody is configured.
+func (p *Processor) senderOf(m *message.Message) provider.Sender {
+	if routes, ok := p.Senders[m.Channel].(router); ok {
+		return routes.Route(m)
+	}
+	return p.Senders[m.Channel]
+}
 
 // Prepare implements consumer.Handler: it parses the batch and claims all of
 // its sends in one statement.
@@ -100,10 +132,10 @@ func (p *Processor) Prepare(ctx context.Context, batch []consumer.Received) []co
 			jobs[i] = one.receive
 		case m.Type == message.Status:
 			jobs[i] = one.report
-		case p.Senders[m.Channel] == nil:
+		case p.senderOf(m) == nil:
 			jobs[i] = one.withoutSender
 		default:
-			s := &send{item: one, sender: p.Senders[m.Channel]}
+			s := &send{item: one, sender: p.senderOf(m)}
 			sends, places, jobs[i] = append(sends, s), append(places, i), s.run
 		}
 	}

@@ -65,7 +65,13 @@ const (
 
 // report applies a delivery report, and records it.
 func (i *item) report(ctx context.Context) consumer.Outcome {
-	if status, ok := providerStatuses[i.m.ProviderStatus]; ok {
+	if known, err := i.known(ctx); err != nil {
+		return i.storeDown(ctx, "read", err)
+	} else if known != nil {
+		i.log.DebugContext(ctx, "recorded before")
+		return consumer.Outcome{Action: consumer.Delete}
+	}
+	if status, ok := i.reported(); ok {
 		err := i.update(ctx, status)
 		if errors.Is(err, store.ErrNotFound) && i.received.ReceiveCount <= earlyReports && !i.received.LastReceives() {
 			return consumer.Outcome{Action: consumer.Retry, After: earlyReportGap + i.jitter(earlyReportGap), Reason: "early_report"}
@@ -73,6 +79,9 @@ func (i *item) report(ctx context.Context) consumer.Outcome {
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return i.storeDown(ctx, "update", err)
 		}
+	}
+	if err := i.feedback(ctx); err != nil {
+		return i.storeDown(ctx, "suppress", err)
 	}
 	event := i.event(store.Received)
 	event.ErrorCode, event.SettledReason = i.m.ProviderCode, "reported "+i.m.ProviderStatus
@@ -87,9 +96,23 @@ func (i *item) update(ctx context.Context, status store.Status) error {
 			return err
 		}
 	}
+	if about, err := i.concerns(bounded); err != nil || !about {
+		return err
+	}
 	return i.Store.UpdateStatus(bounded, store.StatusUpdate{
-		ProviderID: i.m.ProviderID, Status: status, ErrorCode: i.m.ProviderCode, EventID: i.m.EventID, Provider: i.reporter(),
+		CameBack: i.m.Channel == message.Email && status == store.Undelivered, ProviderID: i.m.ProviderID, Status: status, ErrorCode: i.m.ProviderCode, EventID: i.m.EventID, Provider: i.reporter(),
 	})
+}
+
+// reported is what the report makes of the event; false: it says no more than
+// that the message is out.
+func (i *item) reported() (store.Status, bool) {
+	statuses := providerStatuses
+	if i.m.Channel == message.Email {
+		statuses = mailStatuses
+	}
+	status, ok := statuses[i.m.ProviderStatus]
+	return status, ok
 }
 
 // reporter is whose report this is: the channel's sender's.

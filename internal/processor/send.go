@@ -8,6 +8,7 @@ import (
 	"github.com/novaura/acs-operator/internal/consumer"
 	"github.com/novaura/acs-operator/internal/message"
 	"github.com/novaura/acs-operator/internal/provider"
+	"github.com/novaura/acs-operator/internal/redact"
 	"github.com/novaura/acs-operator/internal/store"
 )
 
@@ -22,7 +23,7 @@ type send struct {
 
 func (s *send) claim() store.Claim {
 	c := store.Claim{
-		ID: s.m.ID, Channel: string(s.m.Channel), Type: string(s.m.Type), From: s.m.From, To: s.m.To,
+		ID: s.m.ID, Channel: string(s.m.Channel), Type: string(s.m.Type), From: s.m.From, To: recipient(s.m),
 		Queue: s.received.Queue.Name, SQSMessageID: s.received.MessageID, PayloadHash: s.m.Hash,
 		BodyHash: s.m.BodyHash(), Template: s.m.Template, Priority: string(s.m.Priority), EnqueuedAt: s.received.SentAt,
 	}
@@ -78,20 +79,25 @@ func (s *send) done(ctx context.Context) consumer.Outcome {
 	return consumer.Outcome{Action: consumer.Delete}
 }
 
+// recipient is whom a message goes to, as history and the suppression list
+// know them. A push's devices have rows of their own.
+func recipient(m *message.Message) redact.Personal {
+	switch {
+	case m.Channel == message.Email:
+		return message.Bare(m.To)
+	case m.Topic != "":
+		return redact.Personal("/topics/" + m.Topic)
+	}
+	return m.To
+}
+
 // deliver applies the rules and calls the provider; nothing is with it yet.
 func (s *send) deliver(ctx context.Context) consumer.Outcome {
-	now := s.Now()
-	switch {
-	case s.result.Suppressed != "":
-		return s.end(ctx, store.Settlement{
-			Status: store.Suppressed, ErrorCode: "suppressed", Reason: "the recipient is suppressed: " + s.result.Suppressed,
-		}, consumer.Outcome{Action: consumer.Delete, Reason: "suppressed"})
-	case !s.m.ExpiresAt.IsZero() && !s.m.ExpiresAt.After(now):
-		return s.end(ctx, store.Settlement{
-			Status: store.Expired, ErrorCode: "expired", Reason: "expired at " + s.m.ExpiresAt.UTC().Format(time.RFC3339),
-		}, consumer.Outcome{Action: consumer.Delete, Reason: "expired"})
-	case s.m.NotBefore.After(now):
-		return s.release(ctx, "not_before", s.m.NotBefore.Sub(now))
+	if len(s.m.Tokens) > 0 {
+		return s.pushTokens(ctx)
+	}
+	if held := s.held(ctx); held != nil {
+		return *held
 	}
 	if err := s.turn(ctx); err != nil && ctx.Err() == nil {
 		return s.release(ctx, rateLimited, time.Second+s.jitter(2*time.Second))
@@ -103,6 +109,33 @@ func (s *send) deliver(ctx context.Context) consumer.Outcome {
 		return s.release(ctx, "lease_too_short", s.jitter(2*time.Second))
 	}
 	return s.call(ctx)
+}
+
+// expired says that a message came too late.
+func (s *send) expired() bool { return !s.m.ExpiresAt.IsZero() && !s.m.ExpiresAt.After(s.Now()) }
+
+// held is what becomes of a message that is not sent now; nil: it is.
+func (s *send) held(ctx context.Context) *consumer.Outcome {
+	now := s.Now()
+	quiet := s.quietUntil(now)
+	var outcome consumer.Outcome
+	switch {
+	case s.result.Suppressed != "":
+		outcome = s.end(ctx, store.Settlement{
+			Status: store.Suppressed, ErrorCode: "suppressed", Reason: "the recipient is suppressed: " + s.result.Suppressed,
+		}, consumer.Outcome{Action: consumer.Delete, Reason: "suppressed"})
+	case s.expired():
+		outcome = s.end(ctx, store.Settlement{
+			Status: store.Expired, ErrorCode: "expired", Reason: "expired at " + s.m.ExpiresAt.UTC().Format(time.RFC3339),
+		}, consumer.Outcome{Action: consumer.Delete, Reason: "expired"})
+	case s.m.NotBefore.After(now):
+		outcome = s.release(ctx, "not_before", s.m.NotBefore.Sub(now))
+	case quiet.After(now):
+		outcome = s.release(ctx, "quiet_hours", quiet.Sub(now))
+	default:
+		return nil
+	}
+	return &outcome
 }
 
 // latestCall is when a call may begin at the latest: see doc.go.
@@ -196,7 +229,7 @@ func (s *send) fail(ctx context.Context, err *provider.Error) consumer.Outcome {
 func (s *send) suppress(ctx context.Context, err *provider.Error) consumer.Outcome {
 	why := s.sender.Name() + " " + reason(err.Code, "refused the recipient")
 	if err := s.keep(ctx, func(ctx context.Context) error {
-		return s.Store.Suppress(ctx, string(s.m.Channel), s.m.To, why)
+		return s.Store.Suppress(ctx, string(s.m.Channel), recipient(s.m), why)
 	}); err != nil {
 		return s.unsettled(ctx, err)
 	}
@@ -215,7 +248,7 @@ func (s *send) hand(ctx context.Context, err *provider.Error) consumer.Outcome {
 
 func (s *send) again(ctx context.Context, err *provider.Error) consumer.Outcome {
 	tries := 1 + s.triesBefore(ctx)
-	if tries >= s.MaxAttempts {
+	if tries >= s.maxAttempts() {
 		return s.fail(ctx, err)
 	}
 	return s.back(ctx, s.spent(store.Scheduled, err), consumer.Outcome{

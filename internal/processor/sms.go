@@ -8,8 +8,8 @@ import (
 // settings are the variables that a channel's sender needs.
 var settings = map[message.Channel]string{
 	message.SMS:   "TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and TWILIO_FROM_NUMBER or TWILIO_MESSAGING_SERVICE_SID",
-	message.Email: "EMAIL_PROVIDER",
-	message.Push:  "FCM_CREDENTIALS",
+	message.Email: "EMAIL_PROVIDER and, for smtp, SMTP_URL",
+	message.Push:  "FCM_CREDENTIALS, APNS_KEY or VAPID_PRIVATE_KEY",
 }
 
 // providerStatuses are Twilio's words for where a text stands. Those that are

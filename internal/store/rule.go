@@ -58,7 +58,11 @@ func (u StatusUpdate) Replaces() ([]Status, error) {
 	case Sent:
 		return []Status{Processing, InDoubt}, nil
 	case Delivered, Undelivered, Failed:
-		return []Status{Processing, InDoubt, Sent}, nil
+		lower := []Status{Processing, InDoubt, Sent}
+		if u.CameBack && u.Status == Undelivered {
+			lower = append(lower, Delivered)
+		}
+		return lower, nil
 	}
 	return nil, fmt.Errorf("update status: %q is no delivery report", u.Status)
 }

@@ -196,6 +196,9 @@ type StatusUpdate struct {
 	// of.
 	EventID  string
 	Provider string // with EventID: who reports
+	// CameBack lets Undelivered replace Delivered: a server took the mail, and
+	// returned it later.
+	CameBack bool
 }
 
 // Messages is the worker's side. Every method may be called from many
@@ -240,6 +243,9 @@ type Messages interface {
 
 	Parking
 	Upkeep
+	Tokens
+	Turns
+	Bounces
 }
 
 // Decision is one row of controller_decisions. Equal decisions in a row fold

@@ -14,6 +14,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/novaura/acs-operator/internal/redact"
+	"github.com/novaura/acs-operator/internal/secret"
 	"github.com/novaura/acs-operator/internal/store"
 )
 
@@ -31,6 +32,7 @@ type Flags struct {
 	DBName      string        `env:"DB_NAME" name:"db-name" help:"The database's name."`
 	DBUser      string        `env:"DB_USER" name:"db-user" help:"The user."`
 	DBPassword  redact.Secret `env:"DB_PASSWORD" name:"db-password" help:"The password."`
+	DBPassARN   string        `env:"DB_PASSWORD_ARN" name:"db-password-arn" placeholder:"ARN" help:"Or the secret of Secrets Manager that holds it, plain or as JSON's password; read again when it is refused."`
 	DBSSLMode   string        `env:"DB_SSLMODE" name:"db-sslmode" default:"require" help:"As libpq's sslmode."`
 	DBSchema    string        `env:"DB_SCHEMA" name:"db-schema" help:"The schema of our tables."`
 }
@@ -42,7 +44,15 @@ func (f Flags) Open(ctx context.Context) (store.Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSetting, err)
 	}
-	db, err := Open(ctx, dsn, WithSchema(f.DBSchema))
+	options := []Option{WithSchema(f.DBSchema)}
+	if f.DBPassARN != "" {
+		kept, err := secret.Open(ctx, f.DBPassARN)
+		if err != nil {
+			return nil, fmt.Errorf("%w: DB_PASSWORD_ARN: %w", ErrSetting, err)
+		}
+		options = append(options, WithPassword(password{kept}))
+	}
+	db, err := Open(ctx, dsn, options...)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSetting, err)
 	}
@@ -109,4 +119,20 @@ func (f Flags) dsn() (string, error) {
 		Host: net.JoinHostPort(f.DBHost, f.DBPort), Path: "/" + f.DBName, RawQuery: url.Values{"sslmode": {f.DBSSLMode}}.Encode(),
 	}
 	return dsn.String(), nil
+}
+
+// password is the database's, in Secrets Manager.
+type password struct{ *secret.Secret }
+
+// Get implements postgres.Password.
+func (p password) Get(ctx context.Context) (redact.Secret, error) {
+	value, err := p.Secret.Get(ctx)
+	if err != nil {
+		return "", err
+	}
+	text := value.Field("password", "db_")
+	if text == "" {
+		return "", errors.New("DB_PASSWORD_ARN: the secret is JSON, and has no password")
+	}
+	return text, nil
 }

@@ -21,6 +21,7 @@ type options struct {
 	schema   string
 	maxConns int32
 	now      func() time.Time
+	password postgres.Password
 }
 
 // WithSchema names the schema of the tables (DB_SCHEMA); empty: public. SQLite
@@ -29,6 +30,11 @@ func WithSchema(schema string) Option { return func(o *options) { o.schema = sch
 
 // WithMaxConns bounds PostgreSQL's pool; 0: 4.
 func WithMaxConns(n int32) Option { return func(o *options) { o.maxConns = n } }
+
+// WithPassword has PostgreSQL's password come from where it may change.
+func WithPassword(password postgres.Password) Option {
+	return func(o *options) { o.password = password }
+}
 
 // WithNow sets the clock, for tests; otherwise PostgreSQL uses its own and
 // SQLite the process's.
@@ -57,7 +63,7 @@ func Open(ctx context.Context, dsn string, opts ...Option) (store.Store, error) 
 		}
 		return s, nil
 	case scheme == "postgres" || scheme == "postgresql":
-		s, err := postgres.Open(ctx, dsn, postgres.Options{Schema: o.schema, MaxConns: o.maxConns, Now: o.now})
+		s, err := postgres.Open(ctx, dsn, postgres.Options{Schema: o.schema, MaxConns: o.maxConns, Now: o.now, Password: o.password})
 		if err != nil {
 			return nil, err
 		}

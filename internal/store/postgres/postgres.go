@@ -29,6 +29,9 @@ type Options struct {
 	Schema string
 	// MaxConns bounds the pool; 0: 4. Forty workers share one server.
 	MaxConns int32
+	// Password is asked for the password of each new connection, and told when
+	// the server refused it; nil: the connection string's serves.
+	Password Password
 	// Now replaces the database's clock, for tests; nil: now() of each
 	// statement, so that leases do not depend on the workers' clocks.
 	Now func() time.Time
@@ -74,6 +77,14 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	}
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.ConnConfig.StatementCacheCapacity, config.ConnConfig.DescriptionCacheCapacity = 0, 0
+	if opts.Password != nil {
+		config.BeforeConnect = func(ctx context.Context, conn *pgx.ConnConfig) error {
+			password, err := opts.Password.Get(ctx)
+			conn.Password = password.Reveal()
+			return err
+		}
+		config.ConnConfig.Tracer = refusals{opts.Password}
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open postgres: %w", err)

@@ -1,0 +1,336 @@
+package processor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/novaura/acs-operator/internal/consumer"
+	"github.com/novaura/acs-operator/internal/provider"
+	"github.com/novaura/acs-operator/internal/redact"
+	"github.com/novaura/acs-operator/internal/store"
+)
+
+// tokensAtOnce is how many devices of one push are written to at once, and so
+// how many a crash can leave in doubt.
+const tokensAtOnce = 20
+
+// The outcomes of a device that are statuses of an event too.
+const (
+	tokenSent       = string(store.Sent)
+	tokenFailed     = string(store.Failed)
+	tokenSuppressed = string(store.Suppressed)
+	tokenInDoubt    = string(store.InDoubt)
+)
+
+// pushRun is one claim's work on a push's devices.
+type pushRun struct {
+	*send
+
+	pending []redact.Personal // the devices to write to
+
+	mu         sync.Mutex
+	known      map[string]store.Token // by hash, of earlier claims and of this one
+	stop       *provider.Error        // why no further device is written to in this claim
+	refusal    *provider.Error        // the last refusal
+	unresolved bool                   // an answer is missing: its provider may be at work still
+	unwritten  error                  // an answer that the store did not take
+}
+
+// pushTokens writes to each device that is not settled yet. A device's own row
+// is claimed before its call and settled right after it; the event's settlement
+// sums them up.
+func (s *send) pushTokens(ctx context.Context) consumer.Outcome {
+	run := &pushRun{send: s, known: map[string]store.Token{}}
+	if err := run.load(ctx); err != nil {
+		return s.unsettled(ctx, err)
+	}
+	if s.expired() && run.count(tokenSent) > 0 {
+		run.pending = nil // too late for the rest
+	} else if held := s.held(ctx); held != nil {
+		return *held
+	}
+	for chunk := range slices.Chunk(run.pending, tokensAtOnce) {
+		if ctx.Err() != nil || run.stop != nil || run.unwritten != nil {
+			break
+		}
+		if err := run.chunk(ctx, chunk); err != nil {
+			return s.unsettled(ctx, err)
+		}
+	}
+	return run.conclude(ctx)
+}
+
+// load reads what became of the devices before, and which of them are dead.
+func (r *pushRun) load(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, r.StoreTimeout)
+	defer cancel()
+	before, err := r.Store.Tokens(bounded, r.m.ID)
+	if err != nil {
+		return err
+	}
+	for _, token := range before {
+		r.known[token.Hash] = token
+	}
+	dead, err := r.Store.SuppressedAmong(bounded, string(r.m.Channel), r.m.Tokens)
+	if err != nil {
+		return err
+	}
+	reopened, err := r.reopened(bounded)
+	if err != nil {
+		return err
+	}
+	for _, token := range r.m.Tokens {
+		hash := store.TokenHash(token)
+		known := r.known[hash]
+		switch {
+		case known.Outcome == tokenSent:
+		case dead[token] != "":
+			r.known[hash] = store.Token{Hash: hash, Outcome: tokenSuppressed, ErrorCode: "suppressed", Error: dead[token]}
+		case r.settled(known, reopened):
+		default:
+			r.pending = append(r.pending, token)
+		}
+	}
+	return nil
+}
+
+// settled says that a device is done with. One whose answer is missing is
+// written to again where the policy says so, for its collapse id folds a
+// second push; what failed or is held, when a person reopened the event since.
+func (r *pushRun) settled(known store.Token, reopened time.Time) bool {
+	switch known.Outcome {
+	case tokenFailed, tokenSuppressed, tokenInDoubt:
+		return !known.FinishedAt.Before(reopened)
+	case "":
+		if known.Tries == 0 || known.Tries < r.maxAttempts() && r.Resend(r.m) {
+			return false
+		}
+		known.Outcome, known.ErrorCode = tokenInDoubt, "in_doubt"
+		r.known[known.Hash] = known
+		return true
+	}
+	return false
+}
+
+// reopened is when a person last had the event tried again; zero: never.
+func (r *pushRun) reopened(ctx context.Context) (at time.Time, err error) {
+	if len(r.known) == 0 {
+		return at, nil
+	}
+	attempts, err := r.Store.Attempts(ctx, r.m.ID)
+	for _, attempt := range attempts {
+		if attempt.Outcome == store.Reopened {
+			at = attempt.StartedAt.Add(time.Millisecond) // what was settled at that moment was settled before
+		}
+	}
+	return at, err
+}
+
+// chunk claims some devices and writes to all of them at once.
+func (r *pushRun) chunk(ctx context.Context, tokens []redact.Personal) error {
+	if err := r.prolong(ctx); err != nil {
+		return err
+	}
+	for range tokens {
+		if err := r.turn(ctx); err != nil {
+			r.stop = &provider.Error{Provider: r.sender.Name(), Class: provider.Throttled, Code: "rate_limit", Message: "over the rate"}
+			return nil
+		}
+	}
+	if !r.Now().Before(r.latestCall()) {
+		r.stop = &provider.Error{Provider: r.sender.Name(), Class: provider.Throttled, Code: "lease_too_short"}
+		return nil
+	}
+	hashes := make([]string, len(tokens))
+	for i, token := range tokens {
+		hashes[i] = store.TokenHash(token)
+	}
+	claim := store.TokenClaim{EventID: r.m.ID, Owner: r.Owner, Attempt: r.result.Event.Attempts}
+	bounded, cancel := context.WithTimeout(ctx, r.StoreTimeout)
+	defer cancel()
+	if err := r.Store.ClaimTokens(bounded, claim, hashes); err != nil {
+		return err
+	}
+	var calls sync.WaitGroup
+	for i, token := range tokens {
+		calls.Go(func() { r.one(ctx, token, hashes[i]) })
+	}
+	calls.Wait()
+	return nil
+}
+
+// prolong renews the event's lease once half of the time for calls is over.
+func (r *pushRun) prolong(ctx context.Context) error {
+	if r.Now().Before(r.latestCall().Add(-(r.Lease - max(r.ProviderTimeout, r.ProviderSettles)) / 2)) {
+		return nil
+	}
+	began := r.Now()
+	bounded, cancel := context.WithTimeout(ctx, r.StoreTimeout)
+	defer cancel()
+	lost, err := r.Store.Extend(bounded, r.Owner, r.Lease, []store.Lease{{ID: r.m.ID, Attempt: r.result.Event.Attempts}})
+	switch {
+	case err != nil:
+		return err
+	case len(lost) > 0:
+		return store.ErrLost
+	}
+	r.leaseEnd = began.Add(r.Lease)
+	return nil
+}
+
+// one writes to one device and records the answer.
+func (r *pushRun) one(ctx context.Context, token redact.Personal, hash string) {
+	m := *r.m
+	m.Tokens = []redact.Personal{token}
+	bounded, cancel := context.WithTimeout(ctx, r.ProviderTimeout)
+	receipt, err := r.sender.Send(bounded, &m)
+	cancel()
+	settled := store.Token{Hash: hash, Provider: r.sender.Name()}
+	if err == nil {
+		settled.Outcome, settled.ProviderID = tokenSent, receipt.ID
+	} else if !r.refusedToken(ctx, token, provider.AsError(err), &settled) {
+		return // the row says that an answer is missing
+	}
+	err = r.keep(ctx, func(ctx context.Context) error {
+		return r.Store.SettleTokens(ctx, r.m.ID, []store.Token{settled})
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	settled.Tries = r.known[hash].Tries + 1
+	if settled.Unspent {
+		settled.Tries--
+	}
+	r.known[hash], r.unwritten = settled, cmp.Or(r.unwritten, err)
+}
+
+// refusedToken says what a refusal makes of the device; false: nobody knows
+// whether it was accepted.
+func (r *pushRun) refusedToken(ctx context.Context, token redact.Personal, err *provider.Error, settled *store.Token) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	settled.Outcome, settled.ErrorCode, settled.Error = store.Released, reason(err.Code, err.Class.String()), err.Error()
+	r.refusal = err
+	switch err.Class {
+	case provider.InDoubt:
+		r.unresolved = true
+		if !r.Resend(r.m) {
+			settled.Outcome, settled.ErrorCode = tokenInDoubt, "in_doubt"
+			return true
+		}
+		return false
+	case provider.Permanent:
+		settled.Outcome = tokenFailed
+	case provider.Suppress:
+		settled.Outcome = tokenSuppressed
+		why := r.sender.Name() + " " + settled.ErrorCode
+		if keepErr := r.keep(ctx, func(ctx context.Context) error {
+			return r.Store.Suppress(ctx, string(r.m.Channel), token, why)
+		}); keepErr != nil {
+			r.unwritten = keepErr
+		}
+	case provider.Config, provider.Throttled:
+		settled.Unspent, r.stop = true, err
+	case provider.Transient:
+		if ctx.Err() != nil {
+			settled.Unspent = true // our own end of the call
+		} else if r.known[settled.Hash].Tries+1 >= r.maxAttempts() {
+			settled.Outcome = tokenFailed
+		} else {
+			r.stop = err // what is away for one is away for the next
+		}
+	}
+	return true
+}
+
+// count is how many devices have an outcome.
+func (r *pushRun) count(outcome string) (n int) {
+	for _, token := range r.m.Tokens {
+		if known, ok := r.known[store.TokenHash(token)]; ok && known.Outcome == outcome {
+			n++
+		}
+	}
+	return n
+}
+
+// conclude settles the event by its devices, or hands it back for those that
+// are left.
+func (r *pushRun) conclude(ctx context.Context) consumer.Outcome {
+	sent, failed, dead, doubt := r.count(tokenSent), r.count(tokenFailed), r.count(tokenSuppressed), r.count(tokenInDoubt)
+	left := len(r.m.Tokens) - sent - failed - dead - doubt
+	switch {
+	case r.unwritten != nil:
+		return r.unsettled(ctx, r.unwritten)
+	case left > 0 && r.unresolved:
+		return r.afterLease(ctx, "in_doubt")
+	case left > 0 && ctx.Err() != nil:
+		return r.drained(ctx)
+	case left > 0 && !r.lastTry(ctx, sent):
+		return r.refused(ctx, r.whyLeft())
+	}
+	counts := counted(len(r.m.Tokens), []string{"accepted", "dead", "refused", "in doubt", "given up"}, sent, dead, failed, doubt, left)
+	switch {
+	case sent > 0:
+		return r.sent(ctx, store.Settlement{ProviderID: r.firstID(), Reason: counts}, "tokens", len(r.m.Tokens), "accepted", sent, "dead", dead, "refused", failed, "doubtful", doubt)
+	case doubt > 0:
+		return r.holdTokens(ctx, counts)
+	}
+	refusal := cmp.Or(r.refusal, &provider.Error{Provider: r.sender.Name(), Class: provider.Suppress, Code: "suppressed", Message: "no token is left"})
+	settlement := r.spent(store.Failed, refusal)
+	settlement.Reason = counts
+	return r.endFailed(ctx, settlement, refusal)
+}
+
+// lastTry says that the devices which are left are given up: it is too late for
+// them, or the message has been tried as often as it may be.
+func (r *pushRun) lastTry(ctx context.Context, sent int) bool {
+	if r.expired() && sent > 0 {
+		return true
+	}
+	return r.whyLeft().Class == provider.Transient && 1+r.triesBefore(ctx) >= r.maxAttempts()
+}
+
+// whyLeft is the refusal that hands the event back.
+func (r *pushRun) whyLeft() *provider.Error {
+	return cmp.Or(r.stop, r.refusal, &provider.Error{Provider: r.sender.Name(), Class: provider.Transient, Code: "tokens_left"})
+}
+
+func (r *pushRun) endFailed(ctx context.Context, settlement store.Settlement, refusal *provider.Error) consumer.Outcome {
+	r.log.WarnContext(ctx, failed, "reason", refusal.Class.String(), "code", refusal.Code, "error", refusal)
+	return r.end(ctx, settlement, consumer.Outcome{
+		Action: consumer.DeadLetter, Failed: true, Key: r.m.ID, Reason: settlement.ErrorCode,
+	})
+}
+
+func (r *pushRun) holdTokens(ctx context.Context, counts string) consumer.Outcome {
+	settlement := r.spent(store.InDoubt, provider.AsError(errors.New("an answer is missing")))
+	settlement.ErrorCode, settlement.Reason = "in_doubt", counts+": held for a person"
+	return r.end(ctx, settlement, consumer.Outcome{Action: consumer.DeadLetter, Failed: true, Key: r.m.ID, Reason: "in_doubt"})
+}
+
+// firstID is the provider's id of the first device that was accepted, in the
+// message's order.
+func (r *pushRun) firstID() string {
+	for _, token := range r.m.Tokens {
+		if known := r.known[store.TokenHash(token)]; known.Outcome == tokenSent {
+			return known.ProviderID
+		}
+	}
+	return ""
+}
+
+// counted says in words what became of the devices.
+func counted(all int, words []string, counts ...int) string {
+	var parts []string
+	for i, word := range words {
+		if counts[i] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", counts[i], word))
+		}
+	}
+	return fmt.Sprintf("of %d tokens %s", all, strings.Join(parts, ", "))
+}

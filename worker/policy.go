@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/novaura/acs-operator/config"
+	"github.com/novaura/acs-operator/config/source"
+	"github.com/novaura/acs-operator/internal/cli"
+	"github.com/novaura/acs-operator/internal/message"
+)
+
+// workerPolicyFlag is where the DeliveryPolicy is.
+type workerPolicyFlag struct {
+	Policy string `env:"WORKER_POLICY" placeholder:"SOURCE" help:"Where the DeliveryPolicy is: a file, a folder, s3://BUCKET/KEY or ssm:///NAME; none: its defaults."`
+}
+
+// rules are what the DeliveryPolicy says of a channel now.
+type rules func(message.Channel) config.ChannelSpec
+
+// follow reads the DeliveryPolicy, and follows its changes until ctx ends. A
+// first version that is wrong is an error; a later one leaves what runs.
+func (f workerPolicyFlag) follow(ctx context.Context, logger *slog.Logger) (rules, error) {
+	current := &atomic.Pointer[config.DeliveryPolicy]{}
+	current.Store(config.DefaultDeliveryPolicy())
+	of := func(channel message.Channel) config.ChannelSpec {
+		return current.Load().Spec.Channels.Of(string(channel))
+	}
+	if f.Policy == "" {
+		return of, nil
+	}
+	src, err := source.Open(f.Policy)
+	if err != nil {
+		return nil, &cli.UsageError{Err: err}
+	}
+	var first error
+	var started atomic.Bool
+	source.Follow(ctx, src, func(update source.Update) {
+		policy, err := deliveryOf(update)
+		if !started.Load() {
+			first = err
+		}
+		switch {
+		case err == nil:
+			current.Store(policy)
+			logger.InfoContext(ctx, "delivery policy accepted", "policy", policy.Metadata.Name,
+				"generation", policy.Metadata.Generation, "condition", "PolicyAccepted=True", "source", f.Policy)
+		case started.Load():
+			logger.ErrorContext(ctx, "delivery policy refused, the running one stays", "policy", current.Load().Metadata.Name,
+				"condition", "PolicyAccepted=False", "source", f.Policy, "error", err)
+		}
+	})
+	started.Store(true)
+	if first != nil {
+		return nil, cli.Usagef("the policy of WORKER_POLICY is not valid:\n%w", first)
+	}
+	return of, nil
+}
+
+// deliveryOf is the one DeliveryPolicy of a source.
+func deliveryOf(update source.Update) (*config.DeliveryPolicy, error) {
+	if update.Err != nil {
+		return nil, update.Err
+	}
+	if n := len(update.Policies.Delivery); n != 1 {
+		return nil, fmt.Errorf("the source holds %d DeliveryPolicies; the worker follows exactly one", n)
+	}
+	return update.Policies.Delivery[0], nil
+}
