@@ -41,9 +41,9 @@ func Open(spec string) (Source, error) {
 	case spec == "":
 		return nil, fmt.Errorf("open policy source: it is empty; name a file or a folder")
 	case isURL && (scheme == "s3" || scheme == "ssm"):
-		return nil, fmt.Errorf("open policy source %q: %s:// comes later in this version; name a file or a folder", spec, scheme)
+		return openRemote(spec)
 	case isURL:
-		return nil, fmt.Errorf("open policy source %q: %s:// is not known; name a file or a folder", spec, scheme)
+		return nil, fmt.Errorf("open policy source %q: %s:// is not known; name a file, a folder, s3://BUCKET/KEY or ssm:///NAME", spec, scheme)
 	}
 	return local{path: spec}, nil
 }

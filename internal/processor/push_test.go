@@ -1,0 +1,231 @@
+package processor
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/novaura/acs-operator/config"
+	"github.com/novaura/acs-operator/internal/consumer"
+	"github.com/novaura/acs-operator/internal/message"
+	"github.com/novaura/acs-operator/internal/provider"
+	"github.com/novaura/acs-operator/internal/store"
+)
+
+func pushing(o *Options) { o.Senders[message.Push] = o.Senders[message.SMS] }
+
+// push is a push to n devices with id "a".
+func push(n int) consumer.Received {
+	tokens := make([]string, n)
+	for i := range tokens {
+		tokens[i] = fmt.Sprintf(`"t%d"`, i)
+	}
+	r := received(`{"id":"a","type":"message_send","body":"Hello","tokens":[` + strings.Join(tokens, ",") + `]}`)
+	r.Queue = consumer.Queue{Name: "push-events", Channel: "push"}
+	return r
+}
+
+func devices(b *bench) map[string]int {
+	b.t.Helper()
+	tokens, err := b.store.Tokens(b.t.Context(), "a")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	outcomes := map[string]int{}
+	for _, token := range tokens {
+		outcomes[token.Outcome]++
+	}
+	return outcomes
+}
+
+func TestAPushGoesToEachDeviceOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, pushing)
+	b.want(b.handle(push(45)), consumer.Delete, store.Sent, 45)
+	b.want(b.handle(push(45)), consumer.Delete, store.Sent, 45)
+	if got := devices(b); got[tokenSent] != 45 {
+		t.Errorf("got %v", got)
+	}
+	if why := b.event("a").SettledReason; why != "of 45 tokens 45 accepted" {
+		t.Errorf("got %q", why)
+	}
+}
+
+func TestADeadTokenIsSkippedNextTimeAndOneThatIsAcceptedMakesThePushSent(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, pushing)
+	b.sender.next = []func(*fakeSender, *message.Message) error{refuses(provider.Suppress, "UNREGISTERED", false)}
+	b.want(b.handle(push(2)), consumer.Delete, store.Sent, 2)
+	if why := b.event("a").SettledReason; why != "of 2 tokens 1 accepted, 1 dead" {
+		t.Errorf("got %q", why)
+	}
+	again := push(2)
+	again.Body = strings.Replace(again.Body, `"id":"a"`, `"id":"b"`, 1)
+	if got := b.handle(again); got.Action != consumer.Delete || b.sender.sends != 3 {
+		t.Errorf("got %+v after %d sends, want the dead token skipped", got, b.sender.sends)
+	}
+}
+
+func TestAPushThatNobodyTookIsFailed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, pushing)
+	b.sender.next = []func(*fakeSender, *message.Message) error{
+		refuses(provider.Suppress, "UNREGISTERED", false), refuses(provider.Permanent, "400", false),
+	}
+	b.want(b.handle(push(2)), consumer.DeadLetter, store.Failed, 2)
+	if why := b.event("a").SettledReason; why != "of 2 tokens 1 dead, 1 refused" {
+		t.Errorf("got %q", why)
+	}
+}
+
+func TestACrashBetweenDevicesRepeatsNoneThatWasAccepted(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, pushing)
+	b.sender.next = []func(*fakeSender, *message.Message) error{nil, refuses(provider.InDoubt, "", true)}
+	b.sender.next[0] = func(*fakeSender, *message.Message) error { return nil }
+	b.want(b.handle(push(3)), consumer.Retry, store.Processing, 3)
+	if got := devices(b); got[tokenSent] != 2 || got[""] != 1 {
+		t.Fatalf("got %v", got)
+	}
+	b.clock.turn(lapse)
+	b.want(b.handle(push(3)), consumer.Delete, store.Sent, 4) // the one in doubt, whose collapse id folds it
+	if got := devices(b); got[tokenSent] != 3 {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestAPushInDoubtIsHeldWhereThePolicySaysSo(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, pushing, func(o *Options) { o.Resend = func(*message.Message) bool { return false } })
+	b.sender.next = []func(*fakeSender, *message.Message) error{refuses(provider.InDoubt, "", false)}
+	b.want(b.handle(push(1)), consumer.DeadLetter, store.InDoubt, 1)
+}
+
+func TestWhatIsLeftOfAPushComesAgain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, pushing, func(o *Options) { o.MaxAttempts = 2 })
+	b.sender.next = []func(*fakeSender, *message.Message) error{refuses(provider.Transient, "503", false)}
+	b.want(b.handle(push(3)), consumer.Retry, store.Scheduled, 3)
+	b.want(b.handle(push(3)), consumer.Delete, store.Sent, 4)
+	if got := devices(b); got[tokenSent] != 3 {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestAPushWhoseLastTryFailsForSomeIsSentWithCounts(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, pushing, func(o *Options) { o.MaxAttempts = 1 })
+	b.sender.next = []func(*fakeSender, *message.Message) error{refuses(provider.Transient, "503", false)}
+	b.want(b.handle(push(3)), consumer.Delete, store.Sent, 3)
+	if why := b.event("a").SettledReason; why != "of 3 tokens 2 accepted, 1 refused" {
+		t.Errorf("got %q", why)
+	}
+}
+
+// mail is a send with id "a".
+func mail(body string) consumer.Received {
+	r := received(body)
+	r.Queue = consumer.Queue{Name: "email-events", Channel: "email"}
+	return r
+}
+
+const aMail = `{"id":"a","type":"message_send","to":"Alice <alice@example.com>","subject":"S","body":"Hello"}`
+
+func mailing(o *Options) { o.Senders[message.Email] = o.Senders[message.SMS] }
+
+func notice(kind, detail string) consumer.Received {
+	r := mail(`{"eventType":"` + kind + `","mail":{"messageId":"SM1","timestamp":"T","tags":{"acs_id":["a"]}},` + detail + `}`)
+	r.MessageID = "sqs-" + kind + detail
+	return r
+}
+
+func TestWhatSESTellsBecomesOfTheMailAndItsAddress(t *testing.T) {
+	t.Parallel()
+	delivery := notice("Delivery", `"delivery":{"recipients":["alice@example.com"],"timestamp":"1"}`)
+	bounce := notice("Bounce", `"bounce":{"bounceType":"Permanent","bounceSubType":"General","feedbackId":"1","bouncedRecipients":[{"emailAddress":"Alice@Example.com"}]}`)
+	copyBounce := notice("Bounce", `"bounce":{"bounceType":"Permanent","bounceSubType":"General","feedbackId":"1","bouncedRecipients":[{"emailAddress":"cc@example.com"}]}`)
+	for name, tc := range map[string]struct {
+		reports    []consumer.Received
+		status     store.Status
+		suppressed bool
+	}{
+		"a delivery":                     {[]consumer.Received{delivery}, store.Delivered, false},
+		"a bounce for good":              {[]consumer.Received{bounce}, store.Undelivered, true},
+		"a delivery and then a bounce":   {[]consumer.Received{delivery, bounce}, store.Undelivered, true},
+		"a bounce and then a delivery":   {[]consumer.Received{bounce, delivery}, store.Undelivered, true},
+		"the bounce of one with a copy":  {[]consumer.Received{delivery, copyBounce}, store.Delivered, false},
+		"a complaint":                    {[]consumer.Received{notice("Complaint", `"complaint":{"feedbackId":"1","complaintFeedbackType":"abuse","complainedRecipients":[{"emailAddress":"alice@example.com"}]}`)}, store.Delivered, true},
+		"a complaint that is taken back": {[]consumer.Received{notice("Complaint", `"complaint":{"feedbackId":"1","complaintFeedbackType":"not-spam","complainedRecipients":[{"emailAddress":"alice@example.com"}]}`)}, store.Delivered, false},
+		"an open":                        {[]consumer.Received{notice("Open", `"open":{"timestamp":"1"}`)}, store.Sent, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, mailing)
+			b.want(b.handle(mail(aMail)), consumer.Delete, store.Sent, 1)
+			for _, report := range tc.reports {
+				if got := b.handle(report); got.Action != consumer.Delete {
+					t.Fatalf("the report: %+v", got)
+				}
+			}
+			reason, err := b.store.SuppressionReason(t.Context(), "email", "alice@example.com")
+			if got := b.event("a").Status; err != nil || got != tc.status || (reason != "") != tc.suppressed {
+				t.Errorf("got %s, suppressed %q, %v", got, reason, err)
+			}
+		})
+	}
+}
+
+func TestAMailInDoubtIsResolvedByItsEvent(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, mailing)
+	b.sender.findError = provider.ErrNoLookup
+	b.sender.next = []func(*fakeSender, *message.Message) error{refuses(provider.InDoubt, "", true)}
+	b.want(b.handle(mail(aMail)), consumer.Retry, store.Processing, 1)
+	b.clock.turn(lapse)
+	b.want(b.handle(mail(aMail)), consumer.DeadLetter, store.InDoubt, 1)
+	b.handle(notice("Send", `"send":{}`))
+	if event := b.event("a"); event.Status != store.Sent || event.ProviderID != "SM1" {
+		t.Errorf("got %+v", event)
+	}
+}
+
+func TestTheFifthSoftBounceInARowSuppresses(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, mailing)
+	b.handle(mail(aMail))
+	for i := range 6 {
+		reason, _ := b.store.SuppressionReason(t.Context(), "email", "alice@example.com")
+		if (reason != "") != (i > 4) {
+			t.Fatalf("after %d bounces: suppressed %q", i, reason)
+		}
+		report := notice("Bounce", fmt.Sprintf(`"bounce":{"bounceType":"Transient","bounceSubType":"MailboxFull","feedbackId":"%d","bouncedRecipients":[{"emailAddress":"alice@example.com"}]}`, i))
+		b.handle(report)
+		b.handle(report) // SNS repeats itself
+	}
+}
+
+func TestQuietHoursAreTheRecipients(t *testing.T) {
+	t.Parallel()
+	quiet := &config.QuietHours{From: "21:00", To: "08:00", AppliesTo: []string{"marketing"}}
+	at := func(hour, minute int) time.Time { return time.Date(2026, 1, 5, hour, minute, 0, 0, time.UTC) }
+	for name, tc := range map[string]struct {
+		m    message.Message
+		now  time.Time
+		want time.Time // zero: not quiet
+	}{
+		"a number's region":                {message.Message{Channel: message.SMS, To: "+14155550123"}, at(6, 0), at(16, 0)},
+		"by day":                           {message.Message{Channel: message.SMS, To: "+14155550123"}, at(20, 0), time.Time{}},
+		"the first minute":                 {message.Message{Channel: message.SMS, To: "+442071838750"}, at(21, 0), at(32, 0)},
+		"the last minute is not":           {message.Message{Channel: message.SMS, To: "+442071838750"}, at(8, 0), time.Time{}},
+		"several zones: while any is":      {message.Message{Channel: message.SMS, To: "+77012345678"}, at(15, 30), time.Time{}},
+		"a freephone number of everywhere": {message.Message{Channel: message.SMS, To: "+80012345678"}, at(12, 0), time.Time{}},
+		"a zone that the message names":    {message.Message{Channel: message.Email, Metadata: map[string]string{"time_zone": "Asia/Tokyo"}}, at(14, 0), at(23, 0)},
+		"one that it names in data":        {message.Message{Channel: message.Push, Data: map[string]any{"time_zone": "Asia/Tokyo"}}, at(14, 0), at(23, 0)},
+		"a zone that is none is UTC":       {message.Message{Channel: message.Email, Metadata: map[string]string{"time_zone": "Mars"}}, at(7, 0), at(8, 0)},
+	} {
+		if got := quietEnd(quiet, zonesOf(&tc.m), tc.now); !got.Equal(tc.want) {
+			t.Errorf("%s: got %v, want %v", name, got, tc.want)
+		}
+	}
+}
