@@ -54,7 +54,7 @@ bench: ## The worker beside its peer (npm's sqs-consumer), a bare lifecycle and 
 vuln: ## Known vulnerabilities in what is used (asks the vulnerability database)
 	$(TOOL) govulncheck ./...
 
-# buildah, podman and docker take the same file; BUILDER names one.
+# BUILDER is what has buildx; buildah takes the same files (images-check).
 BUILDER   ?= docker
 REGISTRY  ?= localhost
 PLATFORMS ?= linux/amd64,linux/arm64

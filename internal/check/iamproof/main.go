@@ -290,7 +290,7 @@ func unused(policies rolePolicies, made []call) []unusedPermission {
 				if used {
 					continue
 				}
-				reason := onOurBehalf[action]
+				reason := cmp.Or(onOurBehalf[principal+"/"+action], onOurBehalf[action])
 				if strings.HasSuffix(principal, "-execution") {
 					reason = cmp.Or(onOurBehalf["execution/"+action], reason)
 				}

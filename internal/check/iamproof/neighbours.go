@@ -51,13 +51,15 @@ func neighbours() []call {
 // onOurBehalf are permissions that no call of our programs shows, each with the
 // page that says who uses it.
 var onOurBehalf = map[string]string{
-	"ecs:GetTaskProtection":                   "ECS's agent, for the worker: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection-endpoint.html",
-	"ecs:UpdateTaskProtection":                "ECS's agent, for the worker: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection-endpoint.html",
-	"ecr:GetAuthorizationToken":               "ECS, to start a task: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html",
-	"ecr:BatchCheckLayerAvailability":         "ECS, to start a task: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html",
-	"ecr:BatchGetImage":                       "ECS, to start a task: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html",
-	"ecr:GetDownloadUrlForLayer":              "ECS, to start a task: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html",
-	"logs:CreateLogStream":                    "the awslogs driver: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html",
-	"logs:PutLogEvents":                       "the awslogs driver: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html",
-	"execution/secretsmanager:GetSecretValue": "ECS, to start a task: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html",
+	"ecs:GetTaskProtection":                    "ECS's agent, for the worker: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection-endpoint.html",
+	"ecs:UpdateTaskProtection":                 "ECS's agent, for the worker: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection-endpoint.html",
+	"ecr:GetAuthorizationToken":                "ECS, to start a task: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html",
+	"ecr:BatchCheckLayerAvailability":          "ECS, to start a task: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html",
+	"ecr:BatchGetImage":                        "ECS, to start a task: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html",
+	"ecr:GetDownloadUrlForLayer":               "ECS, to start a task: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html",
+	"logs:CreateLogStream":                     "the awslogs driver: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html",
+	"logs:PutLogEvents":                        "the awslogs driver: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html",
+	"execution/secretsmanager:GetSecretValue":  "ECS, to start a task: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html",
+	"controller/secretsmanager:GetSecretValue": "the controller itself, once a rotated secret is refused (the run rotates none): https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets.html",
+	"worker/secretsmanager:GetSecretValue":     "the worker itself, once a rotated secret is refused (the run rotates none): https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets.html",
 }
