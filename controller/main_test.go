@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,5 +92,50 @@ func TestRunNamesTheSettingThatIsMissing(t *testing.T) {
 	code, _, errOut := controller(t, "", "run", "--policy", shipped, "--listen", "127.0.0.1:0")
 	if code != 2 || !strings.Contains(errOut, "DATABASE_URL is not set") {
 		t.Errorf("exit code %d: %s", code, errOut)
+	}
+}
+
+const minimalPolicy = `apiVersion: acs.novaura.io/v1
+kind: ScalingPolicy
+metadata: {name: worker}
+spec:
+  target: {cluster: c, service: s}
+  queues: [{name: q, maxAge: 60s}]
+`
+
+func TestSimulateAndRecommend(t *testing.T) {
+	dir := t.TempDir()
+	file, trace, page := filepath.Join(dir, "p.yaml"), filepath.Join(dir, "t.csv"), filepath.Join(dir, "r.html")
+	if err := errors.Join(os.WriteFile(file, []byte(minimalPolicy), 0o600), os.WriteFile(trace, []byte("0,60000\n600,90000\n1200,60000\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	recommend := []string{"recommend", "--policy", file, "--size", "1024/2048", "--cpu-max", "30", "--memory-max", "22", "--per-task", "8"}
+	for name, tc := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"a trace is played against everyone":             {[]string{"simulate", "--policy", file, "--trace", trace, "--report", page}, 0, "clairvoyant"},
+		"a field may be changed first":                   {[]string{"simulate", "--policy", file, "--trace", trace, "--alone", "--what-if", "maxTasks=3", "-o", "json"}, 0, `"peak": 3`},
+		"a field may be one that the file does not have": {[]string{"simulate", "--policy", file, "--trace", trace, "--alone", "--what-if", "behavior.scaleDown.stabilizationWindow=5m"}, 0, "this controller"},
+		"an item of a list may be changed":               {[]string{"simulate", "--policy", file, "--trace", trace, "--alone", "--what-if", "queues[0].maxAge=5m"}, 0, "this controller"},
+		"what comes of a change is checked":              {[]string{"simulate", "--policy", file, "--trace", trace, "--what-if", "maxTasks=0"}, 2, "maxTasks"},
+		"a field that is none is refused":                {[]string{"simulate", "--policy", file, "--trace", trace, "--what-if", "maxTask=9"}, 2, "maxTasks"},
+		"a workload that is none is refused":             {[]string{"simulate", "--policy", file, "--workload", "none"}, 2, "--workload list"},
+		"workloads are listed":                           {[]string{"simulate", "--policy", file, "--workload", "list"}, 0, "hourly-dumps"},
+		"a span that is none is refused":                 {[]string{"simulate", "--policy", file, "--trace", trace, "--start-lag", "90s-45s"}, 2, "write 45s-90s"},
+		"a size and a price are advised":                 {recommend, 0, "0.5 vCPU, 1 GB"},
+		"a region without prices asks for them":          {append(recommend, "--region", "mars-1"), 2, "--vcpu-hour"},
+		"a size that is none is refused":                 {[]string{"recommend", "--policy", file, "--size", "1024/1"}, 2, "none that Fargate has"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out, errOut := controller(t, "", tc.args...)
+			if code != tc.code || !strings.Contains(out+errOut, tc.want) {
+				t.Errorf("exit code %d, want %d and %q in\n%s%s", code, tc.code, tc.want, out, errOut)
+			}
+		})
+	}
+	if text, err := os.ReadFile(page); err != nil || !bytes.Contains(text, []byte("uPlot")) {
+		t.Errorf("the report: %d bytes, %v", len(text), err)
 	}
 }
