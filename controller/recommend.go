@@ -52,10 +52,7 @@ func (c recommendCommand) Run(ctx context.Context, streams cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	perTask, err := c.throughput(ctx, p, streams.Err)
-	if err != nil {
-		return err
-	}
+	perTask := c.throughput(ctx, p, streams.Err)
 	now, best := rightsize.Recommend(size, used, perTask, price)
 	return c.print(streams.Out, now, best, price)
 }
@@ -121,19 +118,19 @@ func enough(points int, c recommendCommand, p *config.ScalingPolicy) error {
 
 // throughput is what a task does at its best, over all its queues: as given,
 // stated in the policy, or learned. Unknown is 0, and said.
-func (c recommendCommand) throughput(ctx context.Context, p *config.ScalingPolicy, errOut io.Writer) (float64, error) {
+func (c recommendCommand) throughput(ctx context.Context, p *config.ScalingPolicy, errOut io.Writer) float64 {
 	if c.PerTask > 0 {
-		return c.PerTask, nil
+		return c.PerTask
 	}
 	stated := slices.MaxFunc(p.Spec.Queues, func(a, b config.QueueSpec) int { return int(1000 * (a.ThroughputPerTask - b.ThroughputPerTask)) })
 	if stated.ThroughputPerTask > 0 {
-		return stated.ThroughputPerTask, nil
+		return stated.ThroughputPerTask
 	}
 	best, err := c.learned(ctx, p)
 	if err != nil || best == 0 {
 		_, _ = fmt.Fprintf(errOut, "controller: what a task does is not known, so neither is what a message costs (give --per-task): %v\n", orNothing(err))
 	}
-	return best, nil
+	return best
 }
 
 func (c recommendCommand) learned(ctx context.Context, p *config.ScalingPolicy) (best float64, err error) {

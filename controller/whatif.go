@@ -48,7 +48,7 @@ func changeFile(data []byte, name string, changes []string) (out []byte, hit boo
 			break
 		}
 		if err != nil {
-			return data, false, nil // config.Parse says what is wrong, and where
+			return data, false, nil //nolint:nilerr // config.Parse says what is wrong, and where
 		}
 		if isPolicy(&doc, name) {
 			hit = true
@@ -99,8 +99,8 @@ func changeField(spec *yaml.Node, change string) error {
 		return cli.Usagef("--what-if %s: %q is no YAML value", change, value)
 	}
 	at := spec
-	parts := strings.Split(strings.ReplaceAll(strings.TrimPrefix(path, "spec."), "[", ".["), ".")
-	for _, part := range parts {
+	parts := strings.SplitSeq(strings.ReplaceAll(strings.TrimPrefix(path, "spec."), "[", ".["), ".")
+	for part := range parts {
 		next, err := step(at, part)
 		if err != nil {
 			return cli.Usagef("--what-if %s: %w", change, err)

@@ -6,6 +6,7 @@ package rightsize
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Size is what a Fargate task is given.
@@ -42,12 +43,7 @@ func Sizes() []Size {
 
 // Valid says that Fargate takes the combination.
 func (s Size) Valid() bool {
-	for _, known := range Sizes() {
-		if s == known {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(Sizes(), s)
 }
 
 // Price is what Fargate bills, in US dollars an hour.

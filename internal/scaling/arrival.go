@@ -13,8 +13,6 @@ const (
 	// usualVolatility is the relative change of a rate in a minute that is
 	// assumed until it was seen.
 	usualVolatility = 0.08
-	// surgeLasts is longer than the next sample takes, CloudWatch's too.
-	surgeLasts = 5 * time.Minute
 	// lasting is how many times as long as it has lasted a surge is expected
 	// to go on: one tick of it may be a dump that is over.
 	lasting = 2.0
@@ -155,14 +153,9 @@ func (a *arrivalRate) isOver(e *estimate, s rateSample) bool {
 		e.Rate < e.before && s.Rate > (e.Rate+e.before)/2
 }
 
-// spread is the standard deviation of the rate at a time, in messages/s.
-func (a *arrivalRate) spread(e estimate, at stamp) float64 {
-	return math.Sqrt(e.Variance + a.drift(e.Rate)*max(0, at.sub(e.At)))
-}
-
 // plan is the mean rate to expect over the next so many seconds: a surge goes
 // on for about as long again as it has lasted.
-func (e estimate) plan(now stamp, seconds float64) float64 {
+func (e estimate) plan(seconds float64) float64 {
 	if e.since == 0 || e.Rate <= e.before {
 		return e.Rate
 	}

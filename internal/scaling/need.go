@@ -110,8 +110,8 @@ func (o outlook) ahead(f fleet) float64 {
 // drain is the time in which the backlog ahead is to be gone once tasks came.
 func (o outlook) drain(f fleet, ahead float64) float64 {
 	allowed := o.objective * (1 - marginPart)
-	close := min(1, allowed*o.rate/max(ahead, 1))
-	return max(drainWithin, allowed-f.lag) + drainSlowly*close*close
+	near := min(1, allowed*o.rate/max(ahead, 1))
+	return max(drainWithin, allowed-f.lag) + drainSlowly*near*near
 }
 
 // least is the tasks that a calm queue needs. A twentieth too few is made up
@@ -228,7 +228,7 @@ func (q *queueMemory) weigh(view *outlook, e estimate, tasks *taskMemory, f flee
 // outlook gathers the estimates of the queue at now.
 func (q *queueMemory) outlook(spec *config.QueueSpec, o Queue, e estimate, f fleet, now stamp) outlook {
 	view := outlook{
-		now: now, objective: spec.MaxAge.Seconds(), perTask: q.perTask(spec), rate: e.plan(now, f.lag),
+		now: now, objective: spec.MaxAge.Seconds(), perTask: q.perTask(spec), rate: e.plan(f.lag),
 		inFlight: q.Depth.InFlight, waiting: min(q.Depth.Visible+valueOf(o.Parked), maxCount),
 	}
 	_, learned := q.Service.rate()
@@ -283,10 +283,10 @@ func (q *queueMemory) foresee(need *QueueNeed, o outlook, e estimate, f fleet) {
 func (q *queueMemory) probe(need *QueueNeed, spec *config.QueueSpec, o outlook, f fleet) {
 	const (
 		calmFor = 120 // seconds, before the first and after one that did no harm
-		every   = 900 // seconds, once a rate was learned
+		every   = 600 // seconds, once a rate was learned
 	)
 	if spec.ThroughputPerTask != 0 || f.starting != 0 || f.count() < 2 || need.Need < f.count() ||
-		o.waiting > fewMessages || q.Calm == 0 || o.now.sub(q.Calm) < calmFor {
+		q.Depth.Visible > fewMessages || q.Calm == 0 || o.now.sub(q.Calm) < calmFor {
 		return
 	}
 	harmless := q.Probed != 0 && q.Calm <= q.Probed

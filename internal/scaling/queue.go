@@ -15,6 +15,9 @@ const (
 	countError = 0.02
 	// onTheWay is how long, in seconds, a message waits for a task that is free.
 	onTheWay = 1.0
+	// heldEach is how many messages a task must hold beside those it works on
+	// to be called busy by that: less may be a rate that was learned too low.
+	heldEach = 3.0
 	// fewMessages is a depth that says nothing: SQS shows one or two
 	// messages on empty queues.
 	fewMessages = 10
@@ -105,7 +108,10 @@ func (q *queueMemory) countZeros(o Queue) {
 // than are on their way to tasks that ask for them.
 func (q *queueMemory) noticeBusy(running int, held float64) {
 	seen := q.Depth
-	waiting := seen.Visible + held
+	waiting := seen.Visible
+	if held > heldEach*float64(running) {
+		waiting += held
+	}
 	switch {
 	case waiting <= max(fewMessages, float64(running)/2):
 		if q.Calm == 0 {

@@ -32,14 +32,7 @@ func (r *referenceHPA) next(now stamp, current, wanted int) int {
 		}
 	}
 	r.advice = append(r.advice, advice{now, wanted})
-	stable := current
-	if stable < up {
-		stable = up
-	}
-	if stable > down {
-		stable = down
-	}
-	to := r.limited(now, current, stable)
+	to := r.limited(now, current, min(max(current, up), down))
 	if to > current {
 		r.ups = append(r.ups, scaleEvent{now, to - current})
 	} else if to < current {

@@ -75,7 +75,7 @@ type course struct{ waiting, rate float64 }
 
 // courses replays the time since the newest depth along every scenario.
 func (q *queueMemory) courses(e estimate, p past, now stamp, perTask float64) (all [scenarios]course) {
-	rate := e.plan(now, now.sub(e.At)+60)
+	rate := e.plan(now.sub(e.At) + 60)
 	first := 0.0
 	if e.At != 0 {
 		first = math.Sqrt(e.Variance + q.Arrival.drift(rate)*max(0, q.Depth.At.sub(e.At)))

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"math"
+	"slices"
 
 	"github.com/novaura/acs-operator/internal/scaling"
 )
@@ -177,14 +178,14 @@ func (t *targetTracking) Desired(look Look) int {
 	current := look.Observation.Service.Desired
 	minutes := look.Minutes
 	above, below := 0, 0
-	for i := len(minutes) - 1; i >= 0; i-- {
-		if minutes[i].perTask() <= t.target {
+	for _, m := range slices.Backward(minutes) {
+		if m.perTask() <= t.target {
 			break
 		}
 		above++
 	}
-	for i := len(minutes) - 1; i >= 0; i-- {
-		if minutes[i].perTask() >= 0.9*t.target {
+	for _, m := range slices.Backward(minutes) {
+		if m.perTask() >= 0.9*t.target {
 			break
 		}
 		below++

@@ -92,7 +92,8 @@ func tautString(low, high []float64) []float64 {
 		// The steepest line that stays below high, the flattest above low.
 		most, least := math.Inf(1), math.Inf(-1)
 		mostAt, leastAt := start, start
-		end, slope := last, 0.0
+		var end int
+		var slope float64
 		for i := start + 1; ; i++ {
 			length := float64(i - start)
 			up, down := (high[i]-value)/length, (low[i]-value)/length
