@@ -7,6 +7,10 @@
 //	GET /api/v1/state     everything the page shows, with history
 //	GET /api/v1/stream    the same as server-sent events, every two seconds
 //	GET /api/v1/decisions a policy's recorded decisions, newest first
+//	GET /api/v1/policies  the policies: spec, conditions, last observation and decision
+//	GET /api/v1/policies/NAME
+//	GET /api/v1/events    what happened to the policies, newest first
+//	GET /api/v1/leader    who leads, and what this controller may do
 //	GET /api/v1/alerts    the alerts of every policy, the most urgent first
 //	GET /api/v1/silences  the silences that hold, are to come, or ended today
 //
@@ -21,7 +25,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/novaura/acs-operator/internal/reconcile"
@@ -77,6 +80,10 @@ func Handler(options Options) http.Handler {
 	mux.HandleFunc("GET /api/v1/state", s.state)
 	mux.HandleFunc("GET /api/v1/stream", s.stream)
 	mux.HandleFunc("GET /api/v1/decisions", s.decisions)
+	mux.HandleFunc("GET /api/v1/policies", s.policies)
+	mux.HandleFunc("GET /api/v1/policies/{name}", s.policy)
+	mux.HandleFunc("GET /api/v1/events", s.events)
+	mux.HandleFunc("GET /api/v1/leader", s.leader)
 	mux.HandleFunc("GET /api/v1/alerts", s.alerts)
 	mux.HandleFunc("GET /api/v1/silences", s.silences)
 	page, err := fs.Sub(pageFiles, "page")
@@ -127,6 +134,7 @@ type Decision struct {
 
 // Notice is one event of the controller.
 type Notice struct {
+	Policy    string    `json:"policy"`
 	Type      string    `json:"type"`
 	Reason    string    `json:"reason"`
 	Message   string    `json:"message"`
@@ -172,7 +180,7 @@ func (s server) history(ctx context.Context, state *State) error {
 		return err
 	}
 	for _, n := range notices {
-		state.Notices = append(state.Notices, Notice{n.Type, n.Reason, n.Message, n.Count, n.FirstTime, n.LastTime})
+		state.Notices = append(state.Notices, noticeOf(n))
 	}
 	for _, view := range state.Policies {
 		decisions, err := s.History.Decisions(ctx, view.Policy.Metadata.Name, time.Time{}, recentRows)
@@ -182,6 +190,10 @@ func (s server) history(ctx context.Context, state *State) error {
 		state.Decisions = append(state.Decisions, decisionsOf(decisions)...)
 	}
 	return nil
+}
+
+func noticeOf(n store.Notice) Notice {
+	return Notice{n.Policy, n.Type, n.Reason, n.Message, n.Count, n.FirstTime, n.LastTime}
 }
 
 func messageOf(e store.Event) Message {
@@ -235,10 +247,7 @@ func (s server) stream(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s server) decisions(w http.ResponseWriter, r *http.Request) {
-	limit, err := strconv.Atoi(r.URL.Query().Get("limit"))
-	if err != nil || limit < 1 || limit > 1000 {
-		limit = 100
-	}
+	limit := limitOf(r)
 	ctx, cancel := context.WithTimeout(r.Context(), readBound)
 	defer cancel()
 	rows, err := s.History.Decisions(ctx, r.URL.Query().Get("policy"), time.Time{}, limit)

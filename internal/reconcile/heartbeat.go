@@ -2,10 +2,10 @@ package reconcile
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"io"
 	"time"
+
+	"github.com/novaura/acs-operator/internal/emf"
 )
 
 // heartbeatEvery is CloudWatch's standard resolution.
@@ -17,11 +17,14 @@ const heartbeatEvery = time.Minute
 // metric of it; an alarm on missing data tells of a controller that is gone.
 // It returns when ctx ends.
 func (l *Loop) Heartbeat(ctx context.Context, out io.Writer) {
-	ticker := time.NewTicker(heartbeatEvery)
+	ticker := time.NewTicker(time.Second) // the first comes as soon as this controller leads
 	defer ticker.Stop()
+	var last time.Time
 	for {
-		if role := l.Standing().Role; role != Standby && l.Alive() == nil {
-			if err := beat(out, time.Now(), l.Standing()); err != nil {
+		now := time.Now()
+		if l.Standing().Role != Standby && now.Sub(last) >= heartbeatEvery && l.Alive() == nil {
+			last = now
+			if err := emf.Write(out, now, "ACS/Controller", nil, []emf.Metric{{Name: "Heartbeat", Unit: emf.Count, Value: 1}}); err != nil {
 				l.options.Logger.Warn("heartbeat not written", "error", err)
 			}
 		}
@@ -31,21 +34,4 @@ func (l *Loop) Heartbeat(ctx context.Context, out io.Writer) {
 		case <-ticker.C:
 		}
 	}
-}
-
-func beat(out io.Writer, now time.Time, s Standing) error {
-	line, err := json.Marshal(map[string]any{
-		"_aws": map[string]any{
-			"Timestamp": now.UnixMilli(),
-			"CloudWatchMetrics": []any{map[string]any{
-				"Namespace": "ACS/Controller", "Dimensions": [][]string{{}},
-				"Metrics": []any{map[string]any{"Name": "Heartbeat", "Unit": "Count"}},
-			}},
-		},
-		"Heartbeat": 1, "role": s.Role, "holder": s.Self, "epoch": s.Epoch,
-	})
-	if err == nil {
-		_, err = fmt.Fprintf(out, "%s\n", line)
-	}
-	return err
 }

@@ -24,9 +24,13 @@ function node(tag, attributes, ...children) {
   return element;
 }
 
-const history = new Map(); // time in ms → point of the first policy
+const histories = new Map(); // policy → time in ms → point
+let chosen = decodeURIComponent(location.hash.slice(1)); // the policy that is shown
+let shown = null; // the newest state
 
-function remember(points) {
+function remember(policy, points) {
+  if (!histories.has(policy)) histories.set(policy, new Map());
+  const history = histories.get(policy);
   for (const point of points) history.set(Date.parse(point.time), point);
   const surplus = history.size - 1800;
   if (surplus > 0) for (const key of [...history.keys()].sort((a, b) => a - b).slice(0, surplus)) history.delete(key);
@@ -52,7 +56,7 @@ function chart(id, lines) {
 }
 
 function drawCharts() {
-  const points = [...history.entries()].sort((a, b) => a[0] - b[0]).slice(-900);
+  const points = [...(histories.get(chosen) || new Map()).entries()].sort((a, b) => a[0] - b[0]).slice(-900);
   const times = points.map(([t]) => t / 1000);
   const names = [...new Set(points.flatMap(([, p]) => Object.keys(p.queues)))].sort();
   if (!charts["chart-tasks"]) {
@@ -68,6 +72,8 @@ function drawCharts() {
     const known = Object.values(p.queues).map((q) => q[field]).filter((v) => v !== null);
     return known.length ? known.reduce((a, b) => a + b, 0) : null;
   });
+  const last = points.length ? points[points.length - 1][1] : null;
+  if (last) $("chart-tasks").setAttribute("aria-label", `Tasks over time; now ${last.running} of ${last.desired} run`);
   charts["chart-tasks"].setData([times, points.map(([, p]) => p.desired), points.map(([, p]) => p.running)]);
   charts["chart-rate"].setData([times, sum("deleted"), sum("sent")]);
   if (!charts["chart-depth"]) return;
@@ -83,6 +89,41 @@ function rows(table, header, body) {
   $(table).replaceChildren(node("thead", {}, head), node("tbody", {}, ...body));
 }
 const cell = (text, kind) => node("td", kind ? { class: kind } : {}, text);
+
+const tasksOf = (view) => view.observation.service;
+const healthy = (c) => c.status === (["ScalingLimited", "Paused", "EmergencyStop"].includes(c.type) ? "False" : "True");
+// troubles are the conditions that a person should know of; a limit alone is no trouble, nor is what another autoscaler may do.
+const troubles = (view) => (view.conditions || []).filter((c) => !healthy(c) && c.type !== "ScalingLimited" && c.type !== "Leading" && !(c.type === "TargetExclusive" && c.status === "Unknown"));
+
+// drawPolicies lists the policies to choose from, where there are several.
+function drawPolicies(views) {
+  const nav = $("policies");
+  nav.hidden = views.length < 2;
+  nav.replaceChildren(...views.map((view) => {
+    const name = view.policy.metadata.name, service = tasksOf(view);
+    const button = node("button", { type: "button", "aria-pressed": String(name === chosen), class: troubles(view).length ? "warn" : "" }, `${name} ${service ? service.running : "?"}`);
+    button.addEventListener("click", () => choose(name));
+    return button;
+  }));
+}
+
+function choose(name) {
+  if (name === chosen) return;
+  chosen = name;
+  window.history.replaceState(null, "", "#" + encodeURIComponent(name));
+  clearCharts();
+  if (shown) draw(shown);
+}
+
+function clearCharts() { for (const id of Object.keys(charts)) { charts[id].destroy(); delete charts[id]; } }
+
+// drawLeader says who may write.
+function drawLeader(leader) {
+  const text = { leading: "leads", unconfirmed: "database unreachable: scales out only", standby: leader.problem ? "no lease: nothing is scaled" : `standby, ${leader.holder || "nobody"} leads` }[leader.role];
+  $("leader").className = "pill " + (leader.role === "leading" ? "on" : leader.role === "unconfirmed" || leader.problem ? "off" : "");
+  $("leader").textContent = text || "";
+  $("leader").title = `this controller: ${leader.self}\nepoch ${leader.epoch || "–"}${leader.problem ? "\n" + leader.problem : ""}`;
+}
 
 function drawPolicy(view) {
   const { policy, observation, decision } = view;
@@ -107,9 +148,10 @@ function drawPolicy(view) {
 }
 
 function drawLogs(state) {
-  $("decisions").replaceChildren(...state.decisions.map((d) => node("li", {}, node("time", {}, clock(d.lastTime)),
+  const about = (row) => !row.policy || row.policy === chosen || row.policy === "*";
+  $("decisions").replaceChildren(...state.decisions.filter(about).map((d) => node("li", {}, node("time", {}, clock(d.lastTime)),
     node("b", { class: d.desired > d.current ? "up" : "down" }, d.changed ? `${d.current} → ${d.desired}` : `${d.desired}` + (d.count > 1 ? ` ×${d.count}` : "")), node("p", {}, d.reason))));
-  $("notices").replaceChildren(...state.notices.map((n) => node("li", {}, node("time", {}, clock(n.lastTime)),
+  $("notices").replaceChildren(...state.notices.filter(about).map((n) => node("li", {}, node("time", {}, clock(n.lastTime)),
     node("p", {}, node("b", { class: n.type }, n.reason + (n.count > 1 ? ` ×${n.count}` : "") + " "), n.message))));
   const tones = { sent: "good", delivered: "good", received: "good", failed: "bad", undelivered: "bad", in_doubt: "warn", processing: "muted", suppressed: "warn" };
   rows("messages", ["time", "status", "channel", "type", "who", "#attempts", "id", "error"], state.messages.map((m) => node("tr", {},
@@ -118,7 +160,6 @@ function drawLogs(state) {
 }
 
 function drawConditions(conditions) {
-  const healthy = (c) => c.status === (c.type === "ScalingLimited" ? "False" : "True");
   rows("conditions", ["condition", "status", "reason", "since", "message"], conditions.map((c) => node("tr", {},
     cell(c.type), cell(c.status, healthy(c) ? "good" : "warn"), cell(c.reason), cell(clock(c.lastTransitionTime)), cell(c.message, "wide"))));
 }
@@ -141,13 +182,23 @@ function drawAlerts(policies) {
 
 function draw(state) {
   $("links").replaceChildren(...Object.entries(state.links || {}).map(([name, url]) => node("a", { href: url, target: "_blank", rel: "noopener" }, name)));
-  const trouble = [state.refusal && "The newest policy was refused; the running one stays.\n" + state.refusal, state.problem].filter(Boolean).join("\n");
+  shown = state;
+  const views = state.policies;
+  const view = views.find((v) => v.policy.metadata.name === chosen) || views[0];
+  if (view && view.policy.metadata.name !== chosen) { chosen = view.policy.metadata.name; clearCharts(); }
+  const trouble = [
+    state.leader.problem && `The lease: ${state.leader.problem}`,
+    state.refusal && "The newest policy was refused; the running one stays.\n" + state.refusal,
+    ...(view ? troubles(view) : []).filter((c) => c.type !== "PolicyAccepted" || !state.refusal).map((c) => `${c.type} is ${c.status}: ${c.message}`),
+    state.problem,
+  ].filter(Boolean).join("\n");
   $("banner").hidden = !trouble;
   $("banner").textContent = trouble;
   $("footer").textContent = `version ${state.version} · ${clock(state.time)}`;
-  const view = state.policies[0];
+  drawLeader(state.leader);
+  drawPolicies(views);
+  for (const one of views) remember(one.policy.metadata.name, one.history || []);
   if (view) {
-    remember(view.history || []);
     drawPolicy(view);
     drawConditions(view.conditions || []);
   }
@@ -156,12 +207,31 @@ function draw(state) {
   drawCharts();
 }
 
-function live(on, text) { $("live").className = "pill " + (on ? "on" : "off"); $("live").textContent = text; }
+function live(on, text) { if ($("live").textContent === text) return; $("live").className = "pill " + (on ? "on" : "off"); $("live").textContent = text; }
 
-fetch("api/v1/state").then((r) => r.json()).then(draw).catch(() => {});
-const stream = new EventSource("api/v1/stream");
-stream.onmessage = (event) => { live(true, "live"); draw(JSON.parse(event.data)); };
-stream.onerror = () => live(false, "connection lost, trying again");
+// load fills in what was missed, at the start and after a lost connection.
+const load = () => fetch("api/v1/state").then((r) => r.json()).then(draw).catch(() => {});
+
+// connect listens, and begins again where the browser gives up: it repeats
+// by itself only while the server answers.
+function connect() {
+  const stream = new EventSource("api/v1/stream");
+  let lost = false;
+  stream.onmessage = (event) => {
+    if (lost) load();
+    lost = false;
+    live(true, "live");
+    draw(JSON.parse(event.data));
+  };
+  stream.onerror = () => {
+    lost = true;
+    live(false, "connection lost, trying again");
+    if (stream.readyState === EventSource.CLOSED) setTimeout(() => { load(); connect(); }, 3000);
+  };
+}
+load();
+connect();
+addEventListener("hashchange", () => choose(decodeURIComponent(location.hash.slice(1))));
 const redraw = () => { for (const id of Object.keys(charts)) charts[id].setSize({ width: $(id).clientWidth, height: 170 }); };
 addEventListener("resize", redraw);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { for (const id of Object.keys(charts)) { charts[id].destroy(); delete charts[id]; } drawCharts(); });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { clearCharts(); drawCharts(); });
