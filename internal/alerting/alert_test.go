@@ -140,7 +140,7 @@ func TestEveryVariableHasAValue(t *testing.T) {
 		},
 		Controller: Controller{&yes, &yes, &yes, &yes, &yes, &yes, &held},
 	}
-	values := in.queueValues(in.values(start), 0, start)
+	values := in.queueValues(in.values(), 0, start)
 	for _, v := range variableNames() {
 		if values[v] == nil {
 			t.Errorf("%s has no value", v)

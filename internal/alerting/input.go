@@ -27,7 +27,7 @@ type Controller struct {
 
 // values are the variables of every rule but the queue's own. What is older
 // than the policy's fallback.after is unknown.
-func (in *Input) values(now time.Time) config.Values {
+func (in *Input) values() config.Values {
 	in.Observation = in.Observation.Normalize()
 	spec, d, c := &in.Policy.Spec, &in.Decision, &in.Controller
 	values := config.Values{

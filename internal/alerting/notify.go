@@ -178,5 +178,5 @@ func firstFired(alerts []Alert) time.Time {
 // nextLook is the first multiple of interval past now: late steps do not
 // shift the rhythm.
 func nextLook(last time.Time, interval time.Duration, now time.Time) time.Time {
-	return last.Add((now.Sub(last)/interval + 1) * interval)
+	return last.Add(now.Sub(last).Truncate(interval) + interval)
 }

@@ -56,7 +56,7 @@ type stepping struct {
 }
 
 func (s *stepping) judgeAll(policies []*config.AlertPolicy, in Input) {
-	common := in.values(s.now)
+	common := in.values()
 	perQueue := make([]config.Values, len(in.Policy.Spec.Queues))
 	for i := range perQueue {
 		perQueue[i] = in.queueValues(common, i, s.now)

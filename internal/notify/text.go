@@ -17,10 +17,10 @@ func title(n alerting.Notification) string {
 			firing++
 		}
 	}
-	switch {
-	case firing == 0:
+	switch firing {
+	case 0:
 		return "[RESOLVED] " + n.Alert
-	case firing == 1:
+	case 1:
 		return "[FIRING] " + n.Alert
 	default:
 		return fmt.Sprintf("[FIRING:%d] %s", firing, n.Alert)

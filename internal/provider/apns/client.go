@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -193,9 +194,7 @@ func silent(m *message.Message) bool { return m.Title == "" && m.Body == "" }
 // payload is aps, and the data beside it.
 func payload(m *message.Message) map[string]any {
 	p := map[string]any{"acs_id": m.ID}
-	for name, value := range m.Data {
-		p[name] = value
-	}
+	maps.Copy(p, m.Data)
 	p["aps"] = map[string]any{
 		"alert": map[string]string{"title": m.Title.Reveal(), "body": m.Body.Reveal()}, "sound": "default",
 	}

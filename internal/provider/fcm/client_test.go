@@ -90,7 +90,7 @@ func TestAStoryWithFCMsStandIn(t *testing.T) {
 	if _, err = client.Send(t.Context(), topic); err != nil {
 		t.Errorf("to a topic: %v", err)
 	}
-	if _, err := client.Find(t.Context(), topic, now); err != provider.ErrNoLookup { //nolint:errorlint // the very one
+	if _, err := client.Find(t.Context(), topic, now); err != provider.ErrNoLookup {
 		t.Errorf("got %v", err)
 	}
 }

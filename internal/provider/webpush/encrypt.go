@@ -110,7 +110,7 @@ func seal(plain []byte, to subscription, key *ecdh.PrivateKey, salt []byte) ([]b
 	body := make([]byte, 0, headerSize+len(plain)+1+sealSize)
 	body = append(body, salt...)
 	body = binary.BigEndian.AppendUint32(body, recordSize)
-	body = append(body, byte(len(ours)))
+	body = append(body, byte(len(ours))) //nolint:gosec // a P-256 point has 65 bytes
 	body = append(body, ours...)
 	const lastRecord = 2 // the delimiter before the padding, of which there is none
 	return sealer.Seal(body, nonce, append(append([]byte{}, plain...), lastRecord), nil), nil

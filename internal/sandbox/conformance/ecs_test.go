@@ -161,7 +161,7 @@ func containers() []behaviour {
 			}
 			return errors.Join(want("tasks", len(tasks.TaskArns), 2), want("event", *s.Events[0].Message, "(service "+cluster+") has reached a steady state."))
 		}),
-		served("another task definition is a deployment of its own, until it completes", func(ctx context.Context, c *clients, s types.Service, cluster string) error {
+		served("another task definition is a deployment of its own, until it completes", func(ctx context.Context, c *clients, _ types.Service, cluster string) error {
 			d, err := c.define(ctx, cluster)
 			if err != nil {
 				return err

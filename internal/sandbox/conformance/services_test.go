@@ -55,7 +55,7 @@ func topics() []behaviour {
 				return err
 			}
 			var envelope struct {
-				Type, MessageId, TopicArn, Subject, Message, Timestamp, SignatureVersion string //nolint:revive // the wire's spelling
+				Type, MessageId, TopicArn, Subject, Message, Timestamp, SignatureVersion string
 				MessageAttributes                                                        map[string]struct{ Type, Value string }
 			}
 			if err := json.Unmarshal([]byte(*m.Body), &envelope); err != nil {

@@ -189,7 +189,7 @@ func TestTheCircuitBreaker(t *testing.T) {
 				if got.RunningCount < 2 {
 					t.Errorf("%d run, the old ones should", got.RunningCount)
 				}
-				if tc.back && !(s.said("deployment failed: tasks failed to start.") && s.said("rolling back to deployment")) {
+				if tc.back && (!s.said("deployment failed: tasks failed to start.") || !s.said("rolling back to deployment")) {
 					t.Errorf("events: %+v", got.Events)
 				}
 			})

@@ -227,7 +227,7 @@ func (l listShape) encode(key string) string {
 
 type deleteShape struct {
 	Quiet  bool
-	Object []struct{ Key, VersionId string } //nolint:revive // the wire's spelling
+	Object []struct{ Key, VersionId string }
 }
 
 type deletedShape struct {

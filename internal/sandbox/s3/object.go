@@ -14,10 +14,8 @@ import (
 
 func (s *Server) serveObject(w http.ResponseWriter, r *http.Request, name, key string) error {
 	query := r.URL.Query()
-	for _, unserved := range []string{"uploads", "uploadId", "acl", "tagging", "retention", "legal-hold", "attributes", "restore", "torrent"} {
-		if query.Has(unserved) {
-			return notServed(r)
-		}
+	if slices.ContainsFunc([]string{"uploads", "uploadId", "acl", "tagging", "retention", "legal-hold", "attributes", "restore", "torrent"}, query.Has) {
+		return notServed(r)
 	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:

@@ -38,7 +38,7 @@ func (s *Server) schedule(m outbox.Message, in sendEmail) {
 	if s.options.OnEvent == nil {
 		return
 	}
-	for _, to := range strings.Split(m.To, ", ") {
+	for to := range strings.SplitSeq(m.To, ", ") {
 		switch e := s.event(m, in, to); nameOf(to) {
 		case bounces:
 			s.tell(bouncedAfter, m.ID, "bounced", e.bounce("Permanent", "General", "5.1.1", "smtp; 550 5.1.1 user unknown"))

@@ -74,7 +74,7 @@ type sendEmail struct {
 	Content              struct {
 		Simple *struct {
 			Subject struct{ Data string }
-			Body    struct{ Text, Html *struct{ Data string } } //nolint:revive // SES's name
+			Body    struct{ Text, Html *struct{ Data string } }
 		}
 		Raw *struct{ Data []byte }
 	}

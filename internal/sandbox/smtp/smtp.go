@@ -108,7 +108,7 @@ func parseReply(reply string) (*smtp.SMTPError, error) {
 	if parts := strings.Split(first, "."); len(parts) == len(enhanced) {
 		for i, part := range parts {
 			if enhanced[i], err = strconv.Atoi(part); err != nil {
-				return parsed, nil //nolint:nilerr // no enhanced code: words that have two dots
+				return parsed, nil
 			}
 		}
 		parsed.EnhancedCode, parsed.Message = enhanced, rest

@@ -20,7 +20,7 @@ type publishEntry struct {
 }
 
 type publishInput struct {
-	TopicArn, TargetArn, PhoneNumber string //nolint:revive // the wire's spelling
+	TopicArn, TargetArn, PhoneNumber string
 	publishEntry
 }
 
@@ -40,7 +40,7 @@ func (s *Server) publish(in *publishInput) (*publishOutput, error) {
 }
 
 type publishBatchInput struct {
-	TopicArn string         //nolint:revive // the wire's spelling
+	TopicArn string
 	Entries  []publishEntry `json:"PublishBatchRequestEntries"`
 }
 
@@ -132,7 +132,7 @@ type envelopeAttribute struct{ Type, Value string }
 type notification struct {
 	Type              string
 	MessageID         string `json:"MessageId"`
-	TopicArn          string //nolint:revive // the wire's spelling
+	TopicArn          string
 	Subject           string `json:",omitempty"`
 	Message           string
 	Timestamp         string

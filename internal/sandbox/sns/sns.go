@@ -122,7 +122,7 @@ type empty struct{}
 
 // topicInput is what the operations on topics are given.
 type topicInput struct {
-	Name, TopicArn, ResourceArn   string //nolint:revive // the wire's spelling
+	Name, TopicArn, ResourceArn   string
 	AttributeName, AttributeValue string
 	Attributes                    map[string]string
 	Tags                          []tag
@@ -130,7 +130,7 @@ type topicInput struct {
 
 type tag struct{ Key, Value string }
 
-type topicOutput struct{ TopicArn string } //nolint:revive // the wire's spelling
+type topicOutput struct{ TopicArn string }
 
 func (s *Server) createTopic(in *topicInput) (*topicOutput, error) {
 	if in.Name == "" || len(in.Name) > 256 || strings.ContainsFunc(in.Name, notOfName) {

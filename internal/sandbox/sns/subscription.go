@@ -2,6 +2,7 @@ package sns
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 
@@ -9,12 +10,12 @@ import (
 )
 
 type subscribeInput struct {
-	TopicArn, Protocol, Endpoint, SubscriptionArn string //nolint:revive // the wire's spelling
+	TopicArn, Protocol, Endpoint, SubscriptionArn string
 	AttributeName, AttributeValue                 string
 	Attributes                                    map[string]string
 }
 
-type subscribeOutput struct{ SubscriptionArn string } //nolint:revive // the wire's spelling
+type subscribeOutput struct{ SubscriptionArn string }
 
 func (s *Server) subscribe(in *subscribeInput) (*subscribeOutput, error) {
 	if in.Protocol != "sqs" {
@@ -83,7 +84,7 @@ func (s *Server) unsubscribe(in *subscribeInput) (*empty, error) {
 }
 
 type subscriptionShape struct {
-	SubscriptionArn, Owner, Protocol, Endpoint, TopicArn string //nolint:revive // the wire's spelling
+	SubscriptionArn, Owner, Protocol, Endpoint, TopicArn string
 }
 
 type subscriptionsOutput struct{ Subscriptions []subscriptionShape }
@@ -126,9 +127,7 @@ func (s *Server) subscriptionAttributes(in *subscribeInput) (*attributesOutput, 
 		"SubscriptionArn": x.arn, "TopicArn": x.topic, "Protocol": "sqs", "Endpoint": x.endpoint, "Owner": s.account,
 		"RawMessageDelivery": "false", "PendingConfirmation": "false", "ConfirmationWasAuthenticated": "true",
 	}
-	for name, value := range x.attributes {
-		all[name] = value
-	}
+	maps.Copy(all, x.attributes)
 	return &attributesOutput{all}, nil
 }
 

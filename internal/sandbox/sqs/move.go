@@ -206,7 +206,7 @@ type handleDocument struct {
 }
 
 func (s *Service) handleOf(t *moveTask) string {
-	encoded, _ := json.Marshal(handleDocument{t.id, s.arn(t.source)}) // strings always encode
+	encoded, _ := json.Marshal(handleDocument{t.id, s.arn(t.source)}) //nolint:errchkjson // strings always encode
 	return base64.StdEncoding.EncodeToString(encoded)
 }
 

@@ -70,7 +70,6 @@ func (s *Store) UpdateStatus(ctx context.Context, u store.StatusUpdate) error {
 			sentAt = now
 		}
 		for _, id := range known {
-			//nolint:gosec // placeholders alone are joined in
 			query := `UPDATE communication_events SET status = ?, error_code = ?, sent_at = coalesce(sent_at, ?), updated_at = ?,
 				provider_id = ?, provider = CASE WHEN provider = '' THEN ? ELSE provider END,
 				payload = NULL, payload_group = '', due_at = NULL
