@@ -184,6 +184,9 @@ func (b builder) build(program, arch string, try int) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	// OCI's format: Docker's has the working container's id in it, and with it
+	// another digest each time.
+	//
 	// buildah keeps its cache mounts in TMPDIR: one a try, so that the second
 	// build cannot take what the first compiled.
 	cache := filepath.Join(b.folder, fmt.Sprintf("try-%d", try))
@@ -191,7 +194,7 @@ func (b builder) build(program, arch string, try int) (string, error) {
 		return "", err
 	}
 	id := filepath.Join(cache, "id")
-	cmd := exec.CommandContext(b.ctx, "buildah", "bud", "--isolation", "chroot", "--pull-never", "--no-cache", "--format", "docker", "--quiet",
+	cmd := exec.CommandContext(b.ctx, "buildah", "bud", "--isolation", "chroot", "--pull-never", "--no-cache", "--format", "oci", "--quiet",
 		"--timestamp", stamp, "--platform", "linux/"+arch, "--build-arg", "VERSION="+version, "--build-arg", "COMMIT="+commit,
 		"--build-arg", "BUILDPLATFORM=linux/"+runtime.GOARCH,
 		"-v", filepath.Join(modules, "cache", "download")+":/modules:ro", "--iidfile", id, "-t", "images-check/"+program+":"+arch, "-f", "Dockerfile."+program, ".")
@@ -228,8 +231,8 @@ func (b builder) inspect(program, arch string) error {
 		return err
 	}
 	config := image.Docker.Config
-	fmt.Printf("%s linux/%s, built in %s\n  size        %.1f MB packed (limit 30), %.1f MB unpacked\n  user        %s\n  entrypoint  %v %v\n  health      %v\n  version     %s\n  1st build   %s\n  2nd build   %s\n%s\n",
-		program, arch, took, float64(packed)/1e6, float64(size)/1e6, config.User, config.Entrypoint, config.Cmd, config.Healthcheck.Test,
+	fmt.Printf("%s linux/%s, built in %s\n  size        %.1f MB packed (limit 30), %.1f MB unpacked\n  user        %s\n  entrypoint  %v %v\n  version     %s\n  1st build   %s\n  2nd build   %s\n%s\n",
+		program, arch, took, float64(packed)/1e6, float64(size)/1e6, config.User, config.Entrypoint, config.Cmd,
 		config.Labels["org.opencontainers.image.version"], first, second, view)
 	switch {
 	case packed > limit:
@@ -268,7 +271,6 @@ type image struct {
 			User            string
 			Entrypoint, Cmd []string
 			Labels          map[string]string
-			Healthcheck     struct{ Test []string }
 		} `json:"config"`
 	}
 }
