@@ -32,10 +32,10 @@ func (p *controllerParts) prepare(ctx context.Context) error {
 		p.leader.Await(err)
 		p.logger.Warn("database not ready, nothing is scaled until it is; trying again", "in", wait.Round(time.Second).String(), "error", err)
 	}))
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil // stopped while it waited: nothing is wrong
 }
 
 // openExisting connects to a database that is there already, changing nothing.

@@ -116,7 +116,7 @@ type description struct {
 	now time.Time
 }
 
-func (d description) line(format string, args ...any) {
+func (d description) linef(format string, args ...any) {
 	_, _ = fmt.Fprintf(d.out, format+"\n", args...)
 }
 
@@ -161,12 +161,12 @@ func extras(s *scaling.Service) string {
 }
 
 func (d description) decision(s reconcile.Status) {
-	d.line("\nLast decision:")
+	d.linef("\nLast decision:")
 	if s.Decision == nil {
-		d.line("  none yet")
+		d.linef("  none yet")
 		return
 	}
-	d.line("  %s", s.Decision.Reason)
+	d.linef("  %s", s.Decision.Reason)
 	d.table(func(w io.Writer) {
 		_, _ = fmt.Fprintf(w, "  found\t%d tasks\n  needed\t%d tasks\n", s.Decision.Current, s.Decision.Need)
 		for _, step := range s.Decision.Steps {
@@ -180,10 +180,10 @@ func (d description) queues(s reconcile.Status) {
 	if s.Decision == nil {
 		return
 	}
-	d.line("\nQueues:")
+	d.linef("\nQueues:")
 	for _, need := range s.Decision.Queues {
 		q := s.Observation.Queues[need.Queue]
-		d.line("  %s: needs %d tasks: %s", need.Queue, need.Need, need.Why)
+		d.linef("  %s: needs %d tasks: %s", need.Queue, need.Need, need.Why)
 		d.table(func(w io.Writer) {
 			row := func(name string, s *scaling.Sample, unit string) {
 				if s != nil || name == "visible" || name == "oldest" {
@@ -205,7 +205,7 @@ func (d description) queues(s reconcile.Status) {
 }
 
 func (d description) conditions(conditions []reconcile.Condition) {
-	d.line("\nConditions:")
+	d.linef("\nConditions:")
 	d.table(func(w io.Writer) {
 		_, _ = fmt.Fprintln(w, "  TYPE\tSTATUS\tREASON\tSINCE\tMESSAGE")
 		for _, c := range conditions {
@@ -222,14 +222,14 @@ func (d description) spec(spec any) {
 	if spec == nil {
 		return
 	}
-	d.line("\nSpec:")
+	d.linef("\nSpec:")
 	text, err := yaml.Marshal(spec)
 	if err != nil {
-		d.line("  %v", err)
+		d.linef("  %v", err)
 		return
 	}
 	for line := range lines(string(text)) {
-		d.line("  %s", line)
+		d.linef("  %s", line)
 	}
 }
 
@@ -237,7 +237,7 @@ func (d description) spec(spec any) {
 const eventRows = 20
 
 func (d description) events(notices []store.Notice, policy string) {
-	d.line("\nEvents:")
+	d.linef("\nEvents:")
 	shown := 0
 	d.table(func(w io.Writer) {
 		_, _ = fmt.Fprintln(w, "  LAST\tTYPE\tREASON\tCOUNT\tMESSAGE")
@@ -250,6 +250,6 @@ func (d description) events(notices []store.Notice, policy string) {
 		}
 	})
 	if shown == 0 {
-		d.line("  none")
+		d.linef("  none")
 	}
 }

@@ -105,14 +105,14 @@ func sortedNames(node schemaNode) []string {
 }
 
 func (root schemaNode) print(streams cli.Streams, parts []string, node schemaNode, required bool) {
-	line := func(format string, args ...any) { _, _ = fmt.Fprintf(streams.Out, format+"\n", args...) }
-	line("KIND:     %s\nVERSION:  %s", parts[0], config.APIVersion)
+	linef := func(format string, args ...any) { _, _ = fmt.Fprintf(streams.Out, format+"\n", args...) }
+	linef("KIND:     %s\nVERSION:  %s", parts[0], config.APIVersion)
 	field := "FIELD:   "
 	if len(parts) > 1 {
-		line("\n%s %s <%s>%s", field, strings.Join(parts[1:], "."), root.typeOf(node), requiredMark(required))
+		linef("\n%s %s <%s>%s", field, strings.Join(parts[1:], "."), root.typeOf(node), requiredMark(required))
 	}
 	within := root.fields(node)
-	line("\nDESCRIPTION:")
+	linef("\nDESCRIPTION:")
 	description := node.Description
 	if description == "" {
 		description = within.Description
@@ -121,31 +121,31 @@ func (root schemaNode) print(streams cli.Streams, parts []string, node schemaNod
 		description = "(none)"
 	}
 	for text := range lines(description) {
-		line("    %s", text)
+		linef("    %s", text)
 	}
 	if limits := limitsOf(root.resolve(node)); limits != "" {
-		line("    %s", limits)
+		linef("    %s", limits)
 	}
 	if len(within.Properties) == 0 {
 		return
 	}
-	line("\nFIELDS:")
+	linef("\nFIELDS:")
 	for _, name := range sortedNames(within) {
 		child := within.Properties[name]
-		line("  %s\t<%s>%s", name, root.typeOf(child), requiredMark(slices.Contains(within.Required, name)))
+		linef("  %s\t<%s>%s", name, root.typeOf(child), requiredMark(slices.Contains(within.Required, name)))
 		about := child.Description
 		if about == "" {
 			about = root.fields(child).Description
 		}
 		for text := range lines(about) {
 			if text != "" {
-				line("    %s", text)
+				linef("    %s", text)
 			}
 		}
 		if limits := limitsOf(child); limits != "" {
-			line("    %s", limits)
+			linef("    %s", limits)
 		}
-		line("")
+		linef("")
 	}
 }
 

@@ -60,7 +60,7 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 		return err
 	}
 	defer func() { _, _ = page.Close(), metrics.Close() }()
-	db, err := c.Flags.Open(ctx)
+	db, err := c.Open(ctx)
 	if errors.Is(err, open.ErrSetting) {
 		return &cli.UsageError{Err: err}
 	}

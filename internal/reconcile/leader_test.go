@@ -32,9 +32,17 @@ type recorder struct {
 func (r recorder) SetDesired(ctx context.Context, ref config.ServiceRef, tasks int) error {
 	err := r.world.SetDesired(ctx, ref, tasks)
 	if err == nil {
+		r.mu.Lock()
 		*r.by = append(*r.by, r.name)
+		r.mu.Unlock()
 	}
 	return err
+}
+
+// sleep lets time pass, and then everything that it set off come to rest.
+func sleep(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 // start runs controller name until stops[name].
@@ -69,7 +77,7 @@ func TestOfTwoControllersOneWrites(t *testing.T) {
 	together(t, func(p *pair, start func(string), by *[]string) {
 		start("a")
 		start("b")
-		time.Sleep(5 * time.Minute)
+		sleep(5 * time.Minute)
 		for _, name := range *by {
 			if name != "a" {
 				t.Errorf("%s wrote beside a", name)
@@ -92,7 +100,7 @@ func TestAStandbyTakesOverAtOnceFromALeaderThatStops(t *testing.T) {
 		start("a")
 		start("b")
 		p.stops["a"]()
-		time.Sleep(renewEvery + time.Second)
+		sleep(renewEvery + time.Second)
 		if got := p.leaders["b"].Standing(); got.Role != Leading || got.Epoch != 2 {
 			t.Errorf("b stands as %+v", got)
 		}
@@ -106,11 +114,11 @@ func TestAStandbyWaitsForALeaseThatNobodyReleased(t *testing.T) {
 		p.mu.Lock()
 		p.lease.Holder = "gone" // whoever had it died
 		p.mu.Unlock()
-		time.Sleep(renewEvery)
+		sleep(renewEvery)
 		if got := p.leaders["b"].Standing(); got.Role == Leading {
 			t.Errorf("b leads before the lease is over: %+v", got)
 		}
-		time.Sleep(leaseLength)
+		sleep(leaseLength)
 		a, b := p.leaders["a"].Standing(), p.leaders["b"].Standing()
 		if (a.Role == Leading) == (b.Role == Leading) {
 			t.Errorf("a is %s, b is %s: want one to lead", a.Role, b.Role)
@@ -146,12 +154,12 @@ func TestWithoutTheDatabaseTheLastHolderGoesOnOutOnly(t *testing.T) {
 		start("b")
 		p.away(errAway)
 		p.set(3, 0)
-		time.Sleep(20 * time.Minute)
+		sleep(20 * time.Minute)
 		if got := p.count(); got != 3 {
 			t.Errorf("scaled to %d while idle, want 3: out only", got)
 		}
 		p.set(3, 5000)
-		time.Sleep(2 * time.Minute)
+		sleep(2 * time.Minute)
 		if got := p.count(); got <= 3 {
 			t.Errorf("left at %d with 5000 waiting", got)
 		}
@@ -165,7 +173,7 @@ func TestWithoutTheDatabaseTheLastHolderGoesOnOutOnly(t *testing.T) {
 		}
 		p.away(nil) // now it is anyone's, for the lease has lapsed
 		p.set(p.count(), 0)
-		time.Sleep(20 * time.Minute)
+		sleep(20 * time.Minute)
 		if got := p.count(); got != 1 {
 			t.Errorf("left at %d when the database was back and nothing waited", got)
 		}
@@ -177,9 +185,9 @@ func TestWithoutTheDatabaseACountOfSomeoneElseStopsTheLastHolder(t *testing.T) {
 		p.set(3, 0)
 		start("a")
 		p.away(errAway)
-		time.Sleep(leaseLength)
+		sleep(leaseLength)
 		p.set(4, 5000) // another leads, perhaps
-		time.Sleep(2 * time.Minute)
+		sleep(2 * time.Minute)
 		if got := p.count(); got != 4 {
 			t.Errorf("wrote %d over someone else's count", got)
 		}
@@ -193,7 +201,7 @@ func TestAControllerThatNeverHeldTheLeaseWritesNothing(t *testing.T) {
 	together(t, func(p *pair, start func(string), by *[]string) {
 		p.away(errAway)
 		start("a")
-		time.Sleep(10 * time.Minute)
+		sleep(10 * time.Minute)
 		if len(*by) != 0 {
 			t.Errorf("wrote %v without the lease", p.writes)
 		}
@@ -201,7 +209,7 @@ func TestAControllerThatNeverHeldTheLeaseWritesNothing(t *testing.T) {
 			t.Errorf("Leading %+v", got)
 		}
 		p.away(nil)
-		time.Sleep(renewEvery)
+		sleep(renewEvery)
 		if len(*by) == 0 {
 			t.Error("did not write when the database was back")
 		}
@@ -215,7 +223,7 @@ func TestAProcessThatSleptReadsTheLeaseBeforeItWrites(t *testing.T) {
 		if err := leader.mayWrite(false); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(leaseLength - leaseMargin) // asleep: no renewal came
+		sleep(leaseLength - leaseMargin) // asleep: no renewal came
 		if err := leader.mayWrite(true); err == nil {
 			t.Error("may write after the deadline")
 		}
@@ -250,14 +258,14 @@ func TestAPauseHoldsItsDirectionUntilItsEnd(t *testing.T) {
 				p.pauses = []store.Pause{{Policy: "test", Direction: tc.direction, Author: "ann", Reason: "deploy", Until: time.Now().Add(time.Hour)}}
 				p.set(3, tc.during)
 				start("a")
-				time.Sleep(59 * time.Minute)
+				sleep(59 * time.Minute)
 				if got := p.count(); !tc.held(got) {
 					t.Errorf("%d tasks during the pause", got)
 				}
 				if got := condition(t, p.loops["a"], Paused); got.Status != True || !strings.Contains(got.Message, "ann: deploy") {
 					t.Errorf("Paused %+v", got)
 				}
-				time.Sleep(15 * time.Minute)
+				sleep(15 * time.Minute)
 				if got := p.count(); !tc.otherwise(got) {
 					t.Errorf("%d tasks after the pause", got)
 				}
@@ -309,12 +317,12 @@ func TestTheEmergencyStopAndAHandMadeCountAreLoud(t *testing.T) {
 		p.set(3, 0)
 		start("a")
 		p.set(0, 5000)
-		time.Sleep(time.Minute)
+		sleep(time.Minute)
 		if got := condition(t, p.loops["a"], EmergencyStop); got.Status != True || p.count() != 0 {
 			t.Errorf("EmergencyStop %+v with %d tasks", got, p.count())
 		}
 		p.set(2, 5000)
-		time.Sleep(time.Minute)
+		sleep(time.Minute)
 		if got := condition(t, p.loops["a"], EmergencyStop); got.Status != False || p.count() <= 2 {
 			t.Errorf("EmergencyStop %+v with %d tasks", got, p.count())
 		}
@@ -328,7 +336,7 @@ func TestGenerationsGoOnOverARestartAndAreObserved(t *testing.T) {
 	together(t, func(p *pair, start func(string), _ *[]string) {
 		p.versions = []store.PolicyVersion{{Hash: "of before"}, {Hash: "too"}}
 		start("a")
-		time.Sleep(time.Minute)
+		sleep(time.Minute)
 		if got := p.loops["a"].Views()[0]; got.Policy.Metadata.Generation != 3 || condition(t, p.loops["a"], PolicyAccepted).ObservedGeneration != 3 {
 			t.Errorf("generation %d, observed %+v", got.Policy.Metadata.Generation, condition(t, p.loops["a"], PolicyAccepted))
 		}
@@ -338,7 +346,7 @@ func TestGenerationsGoOnOverARestartAndAreObserved(t *testing.T) {
 func TestASnapshotIsKeptOnceAnHour(t *testing.T) {
 	together(t, func(p *pair, start func(string), _ *[]string) {
 		start("a")
-		time.Sleep(2*time.Hour + time.Minute)
+		sleep(2*time.Hour + time.Minute)
 		if len(p.snapshots) != 3 {
 			t.Errorf("%d snapshots in two hours, want 3", len(p.snapshots))
 		}

@@ -23,7 +23,7 @@ const (
 	MemoryWritable  = "HistoryWritable"
 	Led             = "Leading" // this controller holds the lease
 
-	// Of these, True is the trouble.
+	// ScalingLimited and the next two are trouble when they are True.
 	ScalingLimited = "ScalingLimited"
 	Paused         = "Paused"
 	EmergencyStop  = "EmergencyStop"
