@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -25,9 +26,15 @@ const (
 	firstDump  = 20 * time.Second
 	dumpEvery  = 5 * time.Minute
 	dayLength  = 24 * time.Minute // a day of load, an hour a minute
+	dayBegins  = 7                // the hour at which it starts
 	inboundOf  = 200              // one message in so many is inbound, from a person
 	batchLimit = 10
+
+	campaignLength = 5.0 / 60 // hours
 )
+
+// campaignHours are when the day's campaigns leave, at the full hour.
+var campaignHours = []int{9, 12, 15, 18}
 
 // load puts messages on the queues as applications would.
 type load struct {
@@ -70,7 +77,7 @@ func (l *load) sent(channel message.Channel) (sum int64) {
 func (l *load) run(ctx context.Context, pattern string, rate float64) error {
 	ticker := time.NewTicker(loadTick)
 	defer ticker.Stop()
-	began, due, dumps := time.Now(), 0.0, 0
+	began, due, campaign, dumps := time.Now(), 0.0, 0.0, 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -78,63 +85,77 @@ func (l *load) run(ctx context.Context, pattern string, rate float64) error {
 		case <-ticker.C:
 		}
 		elapsed := time.Since(began)
-		due += rateAt(pattern, rate, elapsed) * loadTick.Seconds()
+		usual, more := rateAt(pattern, rate, elapsed)
+		due += usual * loadTick.Seconds()
+		campaign += more * loadTick.Seconds()
 		if pattern == "burst" && elapsed >= firstDump+time.Duration(dumps)*dumpEvery {
 			due += dumpSize
 			dumps++
 		}
-		whole := math.Floor(due)
-		due -= whole
-		if err := l.send(ctx, int(whole)); err != nil && ctx.Err() == nil {
+		whole, marketing := math.Floor(due), math.Floor(campaign)
+		due, campaign = due-whole, campaign-marketing
+		err := errors.Join(l.send(ctx, int(whole), message.Transactional), l.send(ctx, int(marketing), message.Marketing))
+		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("send the load: %w", err)
 		}
 	}
 }
 
-// rateAt is the arrival rate in messages/s, so long after the start.
-func rateAt(pattern string, mean float64, elapsed time.Duration) float64 {
+// rateAt is the arrival rate in messages/s, so long after the start, and a
+// campaign's beside it.
+func rateAt(pattern string, mean float64, elapsed time.Duration) (usual, campaign float64) {
 	if pattern != "day" {
-		return mean
+		return mean, 0
 	}
-	hour := 24*float64(elapsed%dayLength)/float64(dayLength) + 7 // the day starts at seven
-	rate := mean * (1 - 0.85*math.Cos(2*math.Pi*(hour-3)/24))    // quiet at three, busy at fifteen
-	if minute := math.Mod(hour, 1) * 60; minute < 3 && math.Mod(hour, 3) < 1 {
-		rate += 12 * mean // a campaign every third hour, at the full hour
+	hour := math.Mod(24*elapsed.Hours()/dayLength.Hours()+dayBegins, 24)
+	usual = 0.1 * mean // the night
+	if hour > 6 && hour < 22 {
+		usual += 2.7 * mean * math.Pow(math.Sin(math.Pi*(hour-6)/16), 2) // most at two in the afternoon
 	}
-	return rate
+	if slices.Contains(campaignHours, int(hour)) && math.Mod(hour, 1) < campaignLength {
+		campaign = 10 * mean
+	}
+	return usual, campaign
 }
 
 // send puts n messages on the queues, in batches: each channel's by its
-// weight, the remainder as chance has it.
-func (l *load) send(ctx context.Context, n int) error {
+// weight, the remainder as chance has it. Marketing goes to texts and mails.
+func (l *load) send(ctx context.Context, n int, priority message.Priority) error {
 	total := 0
-	for _, lane := range l.lanes {
+	lanes := l.lanes
+	if priority == message.Marketing {
+		lanes = slices.DeleteFunc(slices.Clone(lanes), func(l *lane) bool { return l.channel == message.Push })
+	}
+	for _, lane := range lanes {
 		total += lane.weight
 	}
-	shares := make([]int, len(l.lanes))
+	if total == 0 {
+		return nil
+	}
+	shares := make([]int, len(lanes))
 	for range n {
 		drawn := rand.IntN(total) //nolint:gosec // no secret
-		for i, lane := range l.lanes {
+		for i, lane := range lanes {
 			if drawn -= lane.weight; drawn < 0 {
 				shares[i]++
 				break
 			}
 		}
 	}
-	for i, lane := range l.lanes {
-		if err := l.sendLane(ctx, lane, shares[i]); err != nil {
+	for i, lane := range lanes {
+		if err := l.sendLane(ctx, lane, shares[i], priority); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *load) sendLane(ctx context.Context, to *lane, n int) error {
+func (l *load) sendLane(ctx context.Context, to *lane, n int, priority message.Priority) error {
 	for n > 0 && ctx.Err() == nil {
 		size := min(n, batchLimit)
 		entries := make([]types.SendMessageBatchRequestEntry, size)
 		for i := range entries {
-			body, err := message.Encode(l.next(to.channel))
+			body, err := message.Encode(l.next(to.channel, priority))
 			if err != nil {
 				return err
 			}
@@ -151,22 +172,21 @@ func (l *load) sendLane(ctx context.Context, to *lane, n int) error {
 }
 
 // next makes up a message: a code to log in with, an order on its way, and
-// now and then an answer, or a mail that bounces.
-func (l *load) next(channel message.Channel) *message.Message {
+// now and then an answer, or a mail that bounces; or a campaign's message.
+func (l *load) next(channel message.Channel, priority message.Priority) *message.Message {
 	id := ulid.Make().String()
 	text := redact.Personal(fmt.Sprintf(texts[rand.IntN(len(texts))], id[len(id)-8:])) //nolint:gosec // no secret
-	m := &message.Message{ID: id, Channel: channel, Type: message.Send, Body: text, Priority: message.Transactional}
+	m := &message.Message{ID: id, Channel: channel, Type: message.Send, Body: text, Priority: priority}
 	switch channel {
 	case message.SMS:
 		m.From, m.To = senderNumber, redact.Personal(fmt.Sprintf("+1415555%04d", rand.IntN(10000))) //nolint:gosec // made-up numbers, 555 among them
-		if rand.IntN(inboundOf) == 0 {                                                              //nolint:gosec // no secret
+		if priority != message.Marketing && rand.IntN(inboundOf) == 0 {                             //nolint:gosec // no secret
 			m.Type, m.From, m.To, m.Body = message.Received, m.To, senderNumber, "Thanks!"
 		}
 	case message.Email:
 		m.To, m.Subject = mailbox(), "From Novaura"
 		m.HTML = redact.Personal("<p>" + text.Reveal() + "</p>")
-		if rand.IntN(2) == 0 { //nolint:gosec // no secret
-			m.Priority = message.Marketing
+		if priority == message.Marketing {
 			m.Headers = map[string]string{"List-Unsubscribe": "<https://example.com/unsubscribe/" + id + ">", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
 		}
 	case message.Push:
