@@ -139,7 +139,7 @@ func (c Composer) attach(ctx context.Context, mail *gomail.Msg, m *message.Messa
 	if len(m.Attachments) > 0 && c.Fetcher == nil {
 		return &provider.Error{
 			Provider: c.Provider, Class: provider.Permanent,
-			Message: "attachments are not allowed: set ATTACHMENT_PREFIXES to where they may lie, such as s3://bucket/folder/",
+			Message: "attachments are not allowed: set EMAIL_ATTACHMENT_PREFIXES to where they may lie, such as s3://bucket/folder/",
 		}
 	}
 	left := int64(maxAttached)

@@ -68,7 +68,7 @@ func (s S3) locate(address string) (bucket, key string, err error) {
 			return bucket, key, nil
 		}
 	}
-	return "", "", permanent("an attachment is not under an allowed prefix: add its prefix to ATTACHMENT_PREFIXES, or move it")
+	return "", "", permanent("an attachment is not under an allowed prefix: add its prefix to EMAIL_ATTACHMENT_PREFIXES, or move it")
 }
 
 func permanent(why string) *provider.Error {
