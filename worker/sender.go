@@ -232,19 +232,12 @@ func (b builder) sms(ctx context.Context) (provider.Sender, error) {
 			return nil, err
 		}
 	}
-	pick := func(field, otherwise string) string {
-		if !all.IsObject() {
-			return otherwise
-		}
-		return cmp.Or(all.Field(field, "twilio_").Reveal(), otherwise)
-	}
-	config := twilio.Config{
-		AccountSID: pick("account_sid", b.AccountSID), AuthToken: redact.Secret(pick("auth_token", token.Reveal())),
-		From: pick("from_number", b.FromNumber), MessagingServiceSID: pick("messaging_service_sid", b.MessagingServiceSID),
+	config, err := twilio.Config{
+		AccountSID: b.AccountSID, AuthToken: token, From: b.FromNumber, MessagingServiceSID: b.MessagingServiceSID,
 		BaseURL: b.TwilioBaseURL, StatusCallbackURL: b.StatusCallbackURL, Timeout: b.timeout,
-	}
-	if all != "" && !all.IsObject() {
-		return nil, fmt.Errorf("%s is no JSON object: write account_sid, auth_token, and from_number or messaging_service_sid", variable)
+	}.With(all)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", variable, err)
 	}
 	return twilio.New(config)
 }
