@@ -12,12 +12,12 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/smithy-go"
 
 	"github.com/novaura/acs-operator/config"
+	"github.com/novaura/acs-operator/internal/awsclient"
 )
 
 // awsPollEvery is how often a source on AWS is looked at: an edit shows within
@@ -82,7 +82,7 @@ func (r *remote) Read(ctx context.Context) ([]config.File, error) {
 
 func (r *remote) look(ctx context.Context) error {
 	if r.settings == nil {
-		settings, err := awsconfig.LoadDefaultConfig(ctx)
+		settings, err := awsclient.Load(ctx)
 		if err != nil {
 			return err
 		}
