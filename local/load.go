@@ -23,7 +23,7 @@ import (
 const (
 	loadTick   = 250 * time.Millisecond
 	dumpSize   = 5000
-	firstDump  = 20 * time.Second
+	firstDump  = 100 * time.Second // by then the controller knows what a task does
 	dumpEvery  = 5 * time.Minute
 	dayLength  = 24 * time.Minute // a day of load, an hour a minute
 	dayBegins  = 7                // the hour at which it starts

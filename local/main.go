@@ -27,7 +27,7 @@ type options struct {
 	AWS          string        `name:"aws" env:"LOCAL_AWS" default:"127.0.0.1:4566" help:"Where the AWS endpoint, the providers' APIs and the outbox are served."`
 	Data         string        `env:"LOCAL_DATA" default:".local" type:"path" help:"The folder for the database, logs and binaries."`
 	Policy       string        `env:"CONTROLLER_POLICY" default:"config/scaling-policy.yaml,config/alert-policy.yaml" placeholder:"SOURCE" help:"The policies that the controller follows; edit them while it runs."`
-	Load         string        `env:"LOCAL_LOAD" enum:"none,steady,day,burst" default:"steady" help:"What arrives: none, steady, day (a day in 24 minutes), or burst (steady, and 5,000 at once every five minutes)."`
+	Load         string        `env:"LOCAL_LOAD" enum:"none,steady,day,burst" default:"steady" help:"What arrives: none, steady, day (a day in 24 minutes), or burst (steady, and 5,000 at once after 100 s and every five minutes)."`
 	Channels     []string      `env:"LOCAL_CHANNELS" enum:"sms,email,push" default:"sms,email,push" help:"The channels that the load arrives on; most of it as texts."`
 	Rate         float64       `env:"LOCAL_RATE" default:"20" help:"Messages a second, in the mean."`
 	For          time.Duration `env:"LOCAL_FOR" placeholder:"DURATION" help:"Stop by itself after so long, and print a summary."`
