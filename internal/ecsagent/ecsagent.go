@@ -39,6 +39,9 @@ const (
 // errBlocked is the agent's word that a deployment waits for this task's end.
 var errBlocked = errors.New("a deployment is waiting for this task")
 
+// errStopping says that ECS has begun to stop the task, and protects it no more.
+var errStopping = errors.New("the task is being stopped")
+
 // Run follows Busy until ctx ends, and then gives protection back.
 func (p *Protector) Run(ctx context.Context) {
 	state := &state{}
@@ -88,6 +91,9 @@ func (p *Protector) change(ctx context.Context, s *state, protect bool) {
 	switch {
 	case err == nil:
 		s.protected, s.renewed, s.failing = protect, time.Now(), false
+		return
+	case errors.Is(err, errStopping) && !protect:
+		s.protected = false
 		return
 	case errors.Is(err, errBlocked):
 		p.Logger.InfoContext(ctx, "the task is not protected: a deployment waits for its end")
@@ -141,6 +147,8 @@ func refusal(answer *http.Response) error {
 	switch {
 	case read.Failure != nil && read.Failure.Reason == "DEPLOYMENT_BLOCKED":
 		return errBlocked
+	case read.Failure != nil && read.Failure.Reason == "TASK_NOT_VALID":
+		return fmt.Errorf("%w: %s", errStopping, read.Failure.Detail)
 	case read.Failure != nil:
 		return fmt.Errorf("%s: %s", read.Failure.Reason, read.Failure.Detail)
 	case read.Error != nil:
