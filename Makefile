@@ -26,7 +26,7 @@ contract: ## The stand-ins and the shipped programs against moto; prints the cou
 conformance: ## The contract, and fauxqs too (installed from npm)
 	CONFORMANCE_FAUXQS=1 $(GO) test -count=1 -timeout 15m -v ./internal/sandbox/conformance/...
 
-check: build vet lint test chaos-short contract ## What must pass before a change lands
+check: build vet lint test contract chaos-short ## What must pass before a change lands
 
 vet: ## go vet
 	$(GO) vet ./...
@@ -37,7 +37,7 @@ lint: ## golangci-lint, pinned in tools/go.mod
 chaos: ## 100,000 messages, 500 killed workers, PostgreSQL restarts, faults: none lost, none doubled
 	$(GO) run ./chaos --messages 100000 --kills 500 --for 20m --patience 10m --restarts 20 --cuts 60 --workers 4
 
-chaos-short: ## The same in half a minute
+chaos-short: ## A short chaos, half a minute
 	$(GO) run ./chaos
 
 fuzz: ## Each fuzz target for half a minute
