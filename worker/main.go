@@ -22,6 +22,7 @@ func main() {
 // grammar has the verbs; two have the names that the predecessor's task
 // definitions and runbooks call them by.
 type grammar struct {
+	Doctor       doctorCommand       `cmd:"" help:"Check all that a worker needs, and say what to do; changes nothing."`
 	Run          runCommand          `cmd:"" aliases:"run_communication_worker" help:"Process the queues until stopped."`
 	Send         sendCommand         `cmd:"" aliases:"build_sqs_message" help:"Put messages on a queue, as an application would."`
 	Events       eventsCommand       `cmd:"" help:"Show the history of messages."`

@@ -113,12 +113,17 @@ func cmpOr(text, otherwise string) string {
 // checkStop says where a stop could cut a send short: nothing is lost or sent
 // twice then, but the next worker must ask the provider first.
 func checkStop(logger *slog.Logger, stopTimeout, providerTimeout time.Duration) {
-	const margin = 5 * time.Second
-	need := (providerTimeout + margin) * 8 / 5 // jobs have three quarters of the drain, which has five sixths of it
-	if need > stopTimeout {
+	if need := stopNeeds(providerTimeout); need > stopTimeout {
 		logger.Info("a stop may cut a slow send short, which then waits to be resolved; a longer stopTimeout avoids it",
 			"variable", "WORKER_STOP_TIMEOUT", "is", stopTimeout.String(), "enough", need.String())
 	}
+}
+
+// stopNeeds is the stopTimeout that cuts no send short: jobs have three quarters
+// of the drain, which has five sixths of it.
+func stopNeeds(providerTimeout time.Duration) time.Duration {
+	const margin = 5 * time.Second
+	return (providerTimeout + margin) * 8 / 5
 }
 
 // healthCommand is the container's health check.

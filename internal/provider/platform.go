@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/novaura/acs-operator/internal/message"
@@ -46,4 +47,18 @@ func (p Platforms) Send(ctx context.Context, m *message.Message) (Receipt, error
 // Find implements Sender: no push service can be asked.
 func (p Platforms) Find(context.Context, *message.Message, time.Time) ([]Receipt, error) {
 	return nil, ErrNoLookup
+}
+
+// Check implements Checker: all that are there are tried.
+func (p Platforms) Check(ctx context.Context) error {
+	var errs []error
+	for _, sender := range []Sender{p.FCM, p.APNs, p.WebPush} {
+		if sender == nil {
+			continue
+		}
+		if err := Check(ctx, sender); err != nil && !errors.Is(err, ErrNoCheck) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -95,3 +95,22 @@ func AsError(err error) *Error {
 	}
 	return &Error{Provider: "unknown", Class: InDoubt, Err: err}
 }
+
+// ErrNoCheck is Check's error where a provider has nothing that could be asked
+// without a message being sent.
+var ErrNoCheck = errors.New("the provider cannot be asked without sending")
+
+// Checker is a Sender that can be tried without an effect: nothing is sent.
+type Checker interface {
+	// Check asks the provider whether it takes our credentials, or where it
+	// cannot be asked that, connects to it. ErrNoCheck: neither is possible.
+	Check(ctx context.Context) error
+}
+
+// Check tries a Sender without an effect; ErrNoCheck where it cannot be tried.
+func Check(ctx context.Context, sender Sender) error {
+	if checker, ok := sender.(Checker); ok {
+		return checker.Check(ctx)
+	}
+	return ErrNoCheck
+}

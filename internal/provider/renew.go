@@ -74,3 +74,6 @@ func (r *Renewing) judge(ctx context.Context, err error) {
 		r.current = next
 	}
 }
+
+// Check implements Checker.
+func (r *Renewing) Check(ctx context.Context) error { return Check(ctx, r.sender()) }

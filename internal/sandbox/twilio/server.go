@@ -88,6 +88,7 @@ func New(o Options) *Server {
 	s.mux.HandleFunc("POST "+apiRoot+"{account}/Messages.json", s.api(http.StatusCreated, s.create))
 	s.mux.HandleFunc("GET "+apiRoot+"{account}/Messages.json", s.api(http.StatusOK, s.list))
 	s.mux.HandleFunc("GET "+apiRoot+"{account}/Messages/{file}", s.api(http.StatusOK, s.fetch))
+	s.mux.HandleFunc("GET "+apiRoot+"{file}", s.api(http.StatusOK, ownAccount))
 	s.mux.HandleFunc(apiRoot, s.api(http.StatusOK, notFound))
 	shown := outbox.Handler(s)
 	for _, path := range []string{"/outbox", "/outbox.json", "/_sandbox/twilio"} {
@@ -164,6 +165,7 @@ func (s *Server) authentic(r *http.Request) bool {
 		return false
 	}
 	account, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, apiRoot), "/")
+	account = strings.TrimSuffix(account, ".json")
 	if strings.HasPrefix(user, "AC") && user != account {
 		return false
 	}
