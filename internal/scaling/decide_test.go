@@ -35,7 +35,7 @@ func TestDecide(t *testing.T) {
 		"a count above maxTasks is corrected first":                {obs: []Observation{seen(60, 0, 0, blind)}, want: 40, by: "maxTasks"},
 		"a count below minTasks is corrected first":                {policy: policy(func(s *config.ScalingSpec) { s.MinTasks = 3 }), obs: []Observation{seen(1, 9000, 0)}, want: 3, by: "minTasks"},
 		"zero with minTasks above is the emergency stop":           {obs: []Observation{seen(2, 0, 0), seen(0, 9000, 0), seen(0, 9000, 0)}, want: 0, by: "emergencyStop"},
-		"a stop ends when someone raises the count":                {obs: []Observation{seen(2, 0, 0), seen(0, 9000, 0), seen(1, 9000, 0)}, want: 11},
+		"a stop ends when someone raises the count":                {obs: []Observation{seen(2, 0, 0), seen(0, 9000, 0), seen(1, 9000, 0)}, want: 18},
 		"a service that cannot be read is left alone":              {obs: []Observation{seen(4, 0, 0), seen(0, 9000, 0, func(o *Observation, _ *Queue) { o.Service = nil })}, want: 1, by: "unknown"},
 		"paused holds, whatever waits":                             {policy: policy(func(s *config.ScalingSpec) { s.Paused = true }), obs: []Observation{seen(2, 20000, 600)}, want: 2, by: "paused"},
 		"a missing depth never scales in":                          {policy: policy(func(s *config.ScalingSpec) { s.Fallback.Tasks = 1 }), obs: again(6, seen(8, 0, 0, func(_ *Observation, q *Queue) { q.Visible = nil })), want: 8, by: "unknown"},
@@ -72,7 +72,7 @@ func TestDecide(t *testing.T) {
 		"tasks that fail to start are not added to":               {obs: []Observation{seen(2, 9000, 0, func(o *Observation, _ *Queue) { o.Service = &Service{Desired: 4, Running: 2, FailedStarts: new(3)} })}, want: 4, by: "failedStarts"},
 		"more tasks than the provider feeds are not started":      {policy: policy(func(s *config.ScalingSpec) { s.Queues[0].MaxThroughput = 100 }), obs: []Observation{seen(1, 20000, 0)}, want: 13, by: "maxThroughput"},
 		"workers that wait for their provider get no help":        {obs: []Observation{seen(3, 20000, 0, func(_ *Observation, q *Queue) { q.ProviderLimited = new(true) })}, want: 3, by: "providerLimited"},
-		"a count lowered by hand is raised at once":               {obs: append(again(4, seen(8, 0, 3600)), seen(2, 900, 3600)), want: 10},
+		"a count lowered by hand is raised at once":               {obs: append(again(4, seen(8, 0, 3600)), seen(2, 900, 3600)), want: 11},
 		"an old age raises a count whose backlog looked harmless": {policy: policy(func(s *config.ScalingSpec) { s.Queues[0].ThroughputPerTask = 100 }), obs: again(1, seen(4, 29000, 6000, func(_ *Observation, q *Queue) { q.OldestAge = &Sample{Value: 900} })), want: 5},
 		"a message that loops alone does not raise the count":     {obs: again(4, seen(1, 1, 60, func(_ *Observation, q *Queue) { q.OldestAge = &Sample{Value: 9000} })), want: 1},
 		"a difference outside the tolerance is followed":          {policy: policy(func(s *config.ScalingSpec) { s.Behavior.ScaleDown.Tolerance = 0.1 }), obs: again(4, seen(10, 0, 3600)), want: 8},
@@ -102,7 +102,7 @@ func TestTheNeediestQueueSetsTheCount(t *testing.T) {
 	obs := seen(2, 0, 0)
 	obs.Queues["email-events"] = Queue{Visible: &Sample{Value: 600}}
 	d := story(t, p, obs)
-	if d.Desired != 5 || !strings.HasPrefix(d.Reason, "email-events: 600 waiting") {
+	if d.Desired != 8 || !strings.HasPrefix(d.Reason, "email-events: 600 waiting") {
 		t.Errorf("desired %d, reason %q", d.Desired, d.Reason)
 	}
 }
@@ -151,7 +151,7 @@ func TestReasonIsOneSentence(t *testing.T) {
 		s.Behavior.ScaleUp.Policies = []config.RatePolicy{{Type: config.PercentPolicy, Value: 100, Period: 15 * time.Second}}
 	})
 	d := story(t, p, seen(3, 5000, 720))
-	const want = "sms-events: 5,000 waiting, 12/s arriving, 3 tasks do 24/s: 7 tasks clear it within 2m48s; limited to 6 by scaleUp (100% per 15s)"
+	const want = "sms-events: 5,000 waiting, 12/s arriving, 3 tasks do 24/s: 10 tasks clear it within 2m15s; limited to 6 by scaleUp (100% per 15s)"
 	if d.Reason != want {
 		t.Errorf("reason\n%s, want\n%s", d.Reason, want)
 	}

@@ -21,16 +21,16 @@ func TestDecideLines(t *testing.T) {
 		in   string
 		want []string // what each answer holds
 	}{
-		"an observation gets a decision":          {oneLine(goodLine) + "\n", []string{`"desired":7`}},
+		"an observation gets a decision":          {oneLine(goodLine) + "\n", []string{`"desired":11`}},
 		"the last line needs no line end":         {oneLine(goodLine), []string{`"policy":"worker"`}},
 		"alerts are never null":                   {oneLine(goodLine), []string{`"alerts":[]`}},
 		"blank lines get nothing":                 {"\n  \n\r\n", nil},
-		"no JSON is refused, and it goes on":      {"hello\n" + oneLine(goodLine) + "\n", []string{`{"error":`, `"desired":7`}},
+		"no JSON is refused, and it goes on":      {"hello\n" + oneLine(goodLine) + "\n", []string{`{"error":`, `"desired":11`}},
 		"a number is refused":                     {"3\n", []string{`{"error":`}},
 		"null is refused":                         {"null\n", []string{`{"error":`}},
 		"an observation without time":             {`{"service":{"desired":1}}` + "\n", []string{`{"error":"read observation: it has no time"}`}},
 		"a value of the wrong type":               {`{"time":"2026-01-05T08:00:15Z","queues":{"sms-events":{"visible":"many"}}}`, []string{`{"error":`}},
-		"a line of two MiB is read":               {strings.Repeat(" ", 2<<20) + oneLine(goodLine) + "\n", []string{`"desired":7`}},
+		"a line of two MiB is read":               {strings.Repeat(" ", 2<<20) + oneLine(goodLine) + "\n", []string{`"desired":11`}},
 		"a metric that is null is unknown":        {`{"time":"2026-01-05T08:00:15Z","service":{"desired":2,"running":2},"queues":{"sms-events":{"visible":null}}}`, []string{`"limitedBy":"fallback"`}},
 		"an observation of nothing is an unknown": {`{"time":"2026-01-05T08:00:15Z"}`, []string{`"limitedBy":"unknown"`}},
 	} {

@@ -14,8 +14,9 @@ const (
 	// shortBy is the part by which a calm queue's tasks may fall short of what
 	// arrives. Each 5 % of standing headroom costs 2 % of the task-hours.
 	shortBy = 0.05
-	// drainWithin is the time, in seconds, in which a backlog that would break
-	// the objective is to be gone once tasks came. Longer ones leave the
+	// drainWithin is the longest time, in seconds, in which a backlog that would
+	// break the objective is to be gone once tasks came; an objective that is
+	// shorter takes its place. Longer ones leave the
 	// messages behind it late, shorter ones start tasks that pay no more.
 	drainWithin = 100.0
 	// leave is the part of the backlog allowed that is not counted as one.
@@ -111,7 +112,7 @@ func (o outlook) ahead(f fleet) float64 {
 func (o outlook) drain(f fleet, ahead float64) float64 {
 	allowed := o.objective * (1 - marginPart)
 	near := min(1, allowed*o.rate/max(ahead, 1))
-	return max(drainWithin, allowed-f.lag) + drainSlowly*near*near
+	return max(min(drainWithin, o.objective), allowed-f.lag) + drainSlowly*near*near
 }
 
 // least is the tasks that a calm queue needs. A twentieth too few is made up
@@ -127,13 +128,26 @@ func (v verdict) say(o outlook, f fleet) string {
 		spare := o.perTask*float64(v.tasks) - o.rate
 		return fmt.Sprintf("%s %s it within %s", taskCount(v.tasks), verb(v.tasks, "clears", "clear"), seconds(f.lag+o.ahead(f)/max(spare, 1e-3)))
 	case ruleStarting:
+		if o.lateWith(v.tasks) {
+			return fmt.Sprintf("%s %s it within %s, late, and more would start too late to help", taskCount(v.tasks), verb(v.tasks, "clears", "clear"), seconds(o.clearing(v.tasks)))
+		}
 		return fmt.Sprintf("%s %s to drain it", taskCount(v.tasks), verb(v.tasks, "is enough", "are enough"))
 	case ruleCalm:
 		return fmt.Sprintf("%s %s up", taskCount(v.tasks), verb(v.tasks, "keeps", "keep"))
 	default:
+		if o.lateWith(v.tasks) {
+			return fmt.Sprintf("%s %s it within %s, sooner than another would start", taskCount(v.tasks), verb(v.tasks, "clears", "clear"), seconds(o.clearing(v.tasks)))
+		}
 		return fmt.Sprintf("%s %s it in time", taskCount(v.tasks), verb(v.tasks, "drains", "drain"))
 	}
 }
+
+// clearing is the time, in seconds, in which so many tasks work off what waits.
+func (o outlook) clearing(tasks int) float64 {
+	return o.waiting / max(o.perTask*float64(tasks)-o.rate, 1e-3)
+}
+
+func (o outlook) lateWith(tasks int) bool { return o.clearing(tasks) > o.objective }
 
 // guess returns a count while the rate a task is not known: enough for an
 // optimist at once, and double whenever those that run do not make it.
