@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/novaura/acs-operator/config"
 	"github.com/novaura/acs-operator/config/source"
@@ -68,4 +69,28 @@ func deliveryOf(update source.Update) (*config.DeliveryPolicy, error) {
 		return nil, fmt.Errorf("the source holds %d DeliveryPolicies; the worker follows exactly one", n)
 	}
 	return update.Policies.Delivery[0], nil
+}
+
+// retention is how long the DeliveryPolicy has addresses kept.
+func (f workerPolicyFlag) retention(ctx context.Context) (time.Duration, error) {
+	if f.Policy == "" {
+		return config.DefaultDeliveryPolicy().Spec.Retention, nil
+	}
+	src, err := source.Open(f.Policy)
+	if err != nil {
+		return 0, &cli.UsageError{Err: err}
+	}
+	files, err := src.Read(ctx)
+	if err != nil {
+		return 0, err
+	}
+	policies, err := config.Parse(files...)
+	if err != nil {
+		return 0, cli.Usagef("the policy of WORKER_POLICY is not valid:\n%w", err)
+	}
+	policy, err := deliveryOf(source.Update{Policies: policies})
+	if err != nil {
+		return 0, err
+	}
+	return policy.Spec.Retention, nil
 }

@@ -20,7 +20,8 @@ const leastRows = 28 * 24 * time.Hour
 // pruneCommand lets the history forget.
 type pruneCommand struct {
 	open.Flags
-	Retention time.Duration `env:"HISTORY_RETENTION" default:"2160h" help:"How long addresses and bodies of settled events are kept."`
+	workerPolicyFlag
+	Retention time.Duration `env:"HISTORY_RETENTION" help:"How long addresses and bodies of settled events are kept; the DeliveryPolicy's retention when absent (2160h)."`
 	Rows      time.Duration `env:"HISTORY_ROWS" default:"2880h" help:"How long the rows themselves are kept: 672h or more, since a queue may still deliver until then."`
 	Batch     int           `default:"500" help:"Rows in one statement."`
 	Pause     time.Duration `default:"100ms" help:"Between two statements."`
@@ -31,8 +32,13 @@ func (c pruneCommand) Run(ctx context.Context, streams cli.Streams) error {
 	switch {
 	case c.Rows < leastRows:
 		return cli.Usagef("--rows is %s; a row must stay for %s: until then its message may come again, and the row is what keeps it from being sent twice", c.Rows, leastRows)
-	case c.Retention <= 0 || c.Batch < 1:
+	case c.Retention < 0 || c.Batch < 1:
 		return cli.Usagef("--retention and --batch are above 0")
+	case c.Retention == 0:
+		var err error
+		if c.Retention, err = c.retention(ctx); err != nil {
+			return err
+		}
 	}
 	db, err := c.OpenExisting(ctx)
 	if err != nil {
