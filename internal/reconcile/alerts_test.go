@@ -136,7 +136,7 @@ func TestAnAlertIsPendingFiresIsRepeatedAndIsResolved(t *testing.T) {
 		w := &world{desired: 1, states: map[string][]byte{}}
 		net := &wire{twilio: sandbox.New(sandbox.Options{}), began: time.Now()}
 		alerted(t, w, net, nil, 3*time.Hour, func() {
-			time.Sleep(time.Minute)
+			time.Sleep(time.Minute - time.Second) // between two ticks
 			w.wait(5000)
 			time.Sleep(2 * time.Hour)
 			w.wait(0)
@@ -167,7 +167,7 @@ func TestARestartNeitherForgetsNorRepeats(t *testing.T) {
 		net := &wire{twilio: sandbox.New(sandbox.Options{}), began: time.Now()}
 		alerted(t, w, net, nil, 4*time.Minute, func() {})
 		time.Sleep(time.Minute)
-		alerted(t, w, net, nil, 20*time.Minute, func() { time.Sleep(5 * time.Minute); w.wait(0) })
+		alerted(t, w, net, nil, 20*time.Minute, func() { time.Sleep(5*time.Minute - time.Second); w.wait(0) })
 		want := []string{"1m30s first notification: firing, q: 5000 wait", "11m30s all resolved: resolved, q: 5000 wait"}
 		if diff := cmp.Diff(want, net.hook); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)

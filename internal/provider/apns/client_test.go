@@ -143,7 +143,7 @@ func TestMisbehavingServers(t *testing.T) {
 	server := stand(t)
 	providertest.Misbehave(t, func(t *testing.T, base string) provider.Sender {
 		client := open(t, server, base)
-		client.timeout = 150 * time.Millisecond
+		client.timeout = time.Second
 		return client
 	}, push(), token, "1234")
 }

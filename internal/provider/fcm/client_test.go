@@ -121,7 +121,7 @@ func TestMisbehavingServers(t *testing.T) {
 		if _, err := client.tokens.get(t.Context()); err != nil { // not a part of the call's time
 			t.Fatal(err)
 		}
-		client.timeout = 150 * time.Millisecond
+		client.timeout = time.Second
 		return client
 	}, push(), token, "1234")
 }

@@ -107,7 +107,7 @@ func TestAStoryWithSESsStandInBehindTheDoorOfAWS(t *testing.T) {
 func TestMisbehavingServers(t *testing.T) {
 	t.Parallel()
 	providertest.Misbehave(t, func(t *testing.T, base string) provider.Sender {
-		return open(t, base, func(c *Config) { c.Timeout = 250 * time.Millisecond })
+		return open(t, base, func(c *Config) { c.Timeout = time.Second })
 	}, letter(), person, "1234", "s3cr3t")
 }
 

@@ -22,7 +22,7 @@ const (
 type connection struct {
 	client *gomail.Client
 	dialog *smtp.Client
-	socket *boundedConn
+	socket atomic.Pointer[boundedConn]
 	used   time.Time
 }
 
@@ -108,7 +108,10 @@ func (conn *connection) open(ctx context.Context, network string, server server)
 	}
 	socket := &boundedConn{Conn: plain}
 	socket.left.Store(maxReplies)
-	conn.socket = socket
+	conn.socket.Store(socket)
+	if ctx.Err() != nil {
+		conn.cut() // it ended before there was a socket to cut
+	}
 	if !server.tls {
 		return socket, nil
 	}
@@ -121,14 +124,14 @@ func (conn *connection) open(ctx context.Context, network string, server server)
 
 // alive asks whether the server still listens.
 func (conn *connection) alive(ctx context.Context) bool {
-	conn.socket.left.Store(maxReplies)
+	conn.socket.Load().left.Store(maxReplies)
 	defer context.AfterFunc(ctx, conn.cut)()
 	return conn.dialog.UpdateDeadline(5*time.Second) == nil && conn.dialog.Noop() == nil
 }
 
 // send is one mail. The end of ctx cuts the connection, wherever it stands.
 func (conn *connection) send(ctx context.Context, mail *gomail.Msg) error {
-	conn.socket.left.Store(maxReplies)
+	conn.socket.Load().left.Store(maxReplies)
 	defer context.AfterFunc(ctx, conn.cut)()
 	return conn.client.SendWithSMTPClient(conn.dialog, mail)
 }
@@ -136,7 +139,7 @@ func (conn *connection) send(ctx context.Context, mail *gomail.Msg) error {
 // cut closes the socket under the dialogue, which may be in the midst of a
 // wait and hold its own lock.
 func (conn *connection) cut() {
-	if conn.socket != nil {
-		_ = conn.socket.Close()
+	if socket := conn.socket.Load(); socket != nil {
+		_ = socket.Close()
 	}
 }

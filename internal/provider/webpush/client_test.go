@@ -93,7 +93,7 @@ func TestMisbehavingServers(t *testing.T) {
 	server := sandbox.New(sandbox.Options{})
 	providertest.Misbehave(t, func(t *testing.T, base string) provider.Sender {
 		client := open(t, public, private, host(base))
-		client.timeout = 150 * time.Millisecond
+		client.timeout = time.Second
 		return at{client, subscribe(t, server, base)}
 	}, push("replaced"), "secret-endpoint", "1234")
 }
