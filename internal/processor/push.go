@@ -237,11 +237,12 @@ func (r *pushRun) refusedToken(ctx context.Context, token redact.Personal, err *
 	case provider.Config, provider.Throttled:
 		settled.Unspent, r.stop = true, err
 	case provider.Transient:
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			settled.Unspent = true // our own end of the call
-		} else if r.known[settled.Hash].Tries+1 >= r.maxAttempts() {
+		case r.known[settled.Hash].Tries+1 >= r.maxAttempts():
 			settled.Outcome = tokenFailed
-		} else {
+		default:
 			r.stop = err // what is away for one is away for the next
 		}
 	}

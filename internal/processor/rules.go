@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"slices"
 	"time"
 
 	"github.com/nyaruka/phonenumbers"
@@ -44,10 +45,8 @@ func (i *item) quietUntil(now time.Time) time.Time {
 	if quiet == nil {
 		return time.Time{}
 	}
-	for _, priority := range quiet.AppliesTo {
-		if priority == string(i.m.Priority) {
-			return quietEnd(quiet, zonesOf(i.m), now)
-		}
+	if slices.Contains(quiet.AppliesTo, string(i.m.Priority)) {
+		return quietEnd(quiet, zonesOf(i.m), now)
 	}
 	return time.Time{}
 }

@@ -88,7 +88,7 @@ func (p *Process) Ended() error {
 	select {
 	case err := <-p.ended:
 		p.ended <- err
-		return fmt.Errorf("%s ended before its time: %v", p.name, err)
+		return fmt.Errorf("%s ended before its time: %w", p.name, err)
 	default:
 		return nil
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -28,7 +29,7 @@ func TestARequestIsReadInIAMsTerms(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			request := httptest.NewRequest("GET", "http://h"+tc.path, nil)
+			request := httptest.NewRequest(http.MethodGet, "http://h"+tc.path, nil)
 			request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=me/20260101/us-east-1/"+tc.service+"/aws4_request, SignedHeaders=host")
 			if tc.target != "" {
 				request.Header.Set("X-Amz-Target", tc.target)
