@@ -10,13 +10,13 @@ import (
 // idle one three a minute.
 func TestRequestsToTheQueueAreFew(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		const messages = 2000
+		const messages = 4000
 		f := newFake(bodies(messages)...)
 		start(t, f, Options{Handler: each(func(context.Context, Received) Outcome {
 			time.Sleep(150 * time.Millisecond)
 			return Outcome{Action: Delete}
 		})})
-		pass(30 * time.Second)
+		pass(time.Minute)
 		if left := len(f.left()); left != 0 {
 			t.Fatalf("%d messages are left", left)
 		}

@@ -105,7 +105,7 @@ func (c *Consumer) awaitSlots() bool {
 	}) {
 		return false
 	}
-	enough, cancel := context.WithTimeout(c.phases.receiving, linger)
+	enough, cancel := context.WithTimeout(c.phases.receiving, 3*linger) // all slots are taken: nothing waits that could start
 	defer cancel()
 	c.await(enough, func() bool { return c.free() >= min(batchSize, c.slots.now) })
 	return c.phases.receiving.Err() == nil
