@@ -12,7 +12,7 @@ import (
 // that have a queue.
 type channelFlags struct {
 	WorkerType    string `env:"WORKER_TYPE" default:"all" help:"Which channels: all, or a comma list of sms, email, push."`
-	SMSQueueURL   string `env:"SMS_QUEUE_URL" name:"sms-queue-url" placeholder:"URL,…" help:"The queue of texts; several with commas."`
+	SMSQueueURL   string `env:"SMS_QUEUE_URL" name:"sms-queue-url" placeholder:"URL,…" help:"The queue of texts; several with commas, the most urgent first."`
 	EmailQueueURL string `env:"EMAIL_QUEUE_URL" name:"email-queue-url" placeholder:"URL,…" help:"The queue of mails."`
 	PushQueueURL  string `env:"PUSH_QUEUE_URL" name:"push-queue-url" placeholder:"URL,…" help:"The queue of pushes."`
 }
@@ -73,7 +73,7 @@ func (f channelFlags) queues() (queues []consumer.Queue, named map[message.Chann
 	return queues, named, nil
 }
 
-// queuesOf reads a comma list of queue URLs.
+// queuesOf reads a comma list of queue URLs, the most urgent first.
 func queuesOf(channel message.Channel, urls string) (queues []consumer.Queue, err error) {
 	for url := range strings.SplitSeq(urls, ",") {
 		url = strings.TrimSpace(url)
@@ -83,7 +83,7 @@ func queuesOf(channel message.Channel, urls string) (queues []consumer.Queue, er
 		case strings.HasSuffix(url, ".fifo"):
 			return nil, cli.Usagef("%s names a FIFO queue: use a standard one, since a failed message of a FIFO queue holds back its whole group", queueVariable(channel))
 		}
-		queues = append(queues, consumer.Queue{Name: queueName(url), URL: url, Channel: string(channel)})
+		queues = append(queues, consumer.Queue{Name: queueName(url), URL: url, Channel: string(channel), Rank: len(queues)})
 	}
 	return queues, nil
 }

@@ -10,6 +10,9 @@ type Queue struct {
 	Name    string // the last part of its URL
 	URL     string
 	Channel string // sms, email or push
+	// Rank is its place among the channel's queues, from 0: where a rate holds
+	// sends back, those of a lower rank go first.
+	Rank int
 }
 
 // Received is one message as SQS handed it out.

@@ -16,10 +16,10 @@ import (
 )
 
 // Limiter holds a send back until its channel's rate allows it.
-// *rate.Limiter of golang.org/x/time is one.
 type Limiter interface {
-	// Wait returns an error at once where ctx would end before the turn.
-	Wait(ctx context.Context) error
+	// Wait waits for a turn, which goes to a lower rank (consumer.Queue.Rank)
+	// first. It returns an error where ctx ends before, or where it would be long.
+	Wait(ctx context.Context, rank int) error
 }
 
 // Options are what a Processor needs to know. Store and Owner are required;

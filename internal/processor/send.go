@@ -154,7 +154,7 @@ func (s *send) turn(ctx context.Context) error {
 	}
 	bounded, cancel := context.WithTimeout(ctx, s.latestCall().Sub(s.Now()))
 	defer cancel()
-	return limiter.Wait(bounded)
+	return limiter.Wait(bounded, s.received.Queue.Rank)
 }
 
 // call asks the provider once.

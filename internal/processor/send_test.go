@@ -108,7 +108,7 @@ func TestRulesBeforeASend(t *testing.T) {
 // full is a limiter whose turn is too far away.
 type full struct{}
 
-func (full) Wait(context.Context) error { return errors.New("would exceed context deadline") }
+func (full) Wait(context.Context, int) error { return errors.New("would exceed context deadline") }
 
 func TestASendWaitsForItsTimeAndGoes(t *testing.T) {
 	t.Parallel()
