@@ -59,7 +59,8 @@ type fakeSender struct {
 	since     time.Time // of the last lookup
 	status    string    // of what is found
 	before    func()    // runs while a send is under way
-	after     func()    // runs when it was accepted, before the answer arrives
+	accepting func(*message.Message)
+	after     func() // runs when it was accepted, before the answer arrives
 }
 
 type acceptance struct {
@@ -95,8 +96,14 @@ func (f *fakeSender) send(m *message.Message) (provider.Receipt, error) {
 }
 
 func (f *fakeSender) accept(m *message.Message) provider.Receipt {
-	sid := fmt.Sprintf("SM%d", len(f.accepted)+1)
-	f.accepted = append(f.accepted, acceptance{sid: sid, key: m.ID, to: m.To.Reveal(), body: m.Body.Reveal(), at: f.clock.now()})
+	if f.accepting != nil {
+		f.accepting(m)
+	}
+	sid, to := fmt.Sprintf("SM%d", len(f.accepted)+1), m.To.Reveal()
+	if len(m.Tokens) > 0 {
+		to = m.Tokens[0].Reveal()
+	}
+	f.accepted = append(f.accepted, acceptance{sid: sid, key: m.ID, to: to, body: m.Body.Reveal(), at: f.clock.now()})
 	return provider.Receipt{ID: sid, Status: "queued"}
 }
 
@@ -178,6 +185,13 @@ func (s *shaky) Attempts(ctx context.Context, id string) ([]store.Attempt, error
 		return nil, err
 	}
 	return s.Messages.Attempts(ctx, id)
+}
+
+func (s *shaky) SettleTokens(ctx context.Context, id string, tokens []store.Token) error {
+	if err := s.fails("SettleTokens"); err != nil {
+		return err
+	}
+	return s.Messages.SettleTokens(ctx, id, tokens)
 }
 
 func (s *shaky) Suppress(ctx context.Context, channel string, to redact.Personal, reason string) error {

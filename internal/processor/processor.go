@@ -55,6 +55,10 @@ type Options struct {
 	Now        func() time.Time
 	Random     func() float64 // in [0, 1), for jitter
 	Logger     *slog.Logger   // nil: slog.Default()
+
+	// tokensAtOnce is how many devices of one push are written to at once, and
+	// so how many a crash can leave in doubt: 20.
+	tokensAtOnce int
 }
 
 func (o Options) withDefaults() Options {
@@ -66,6 +70,7 @@ func (o Options) withDefaults() Options {
 	o.MaxAttempts = cmp.Or(o.MaxAttempts, 8)
 	o.MaxLookups = cmp.Or(o.MaxLookups, 10)
 	o.ParkAfter = cmp.Or(o.ParkAfter, time.Minute)
+	o.tokensAtOnce = cmp.Or(o.tokensAtOnce, 20)
 	if o.Rules == nil {
 		o.Rules = defaultRules(o.MaxAttempts)
 	}

@@ -16,10 +16,6 @@ import (
 	"github.com/novaura/acs-operator/internal/store"
 )
 
-// tokensAtOnce is how many devices of one push are written to at once, and so
-// how many a crash can leave in doubt.
-const tokensAtOnce = 20
-
 // The outcomes of a device that are statuses of an event too.
 const (
 	tokenSent       = string(store.Sent)
@@ -55,7 +51,7 @@ func (s *send) pushTokens(ctx context.Context) consumer.Outcome {
 	} else if held := s.held(ctx); held != nil {
 		return *held
 	}
-	for chunk := range slices.Chunk(run.pending, tokensAtOnce) {
+	for chunk := range slices.Chunk(run.pending, s.tokensAtOnce) {
 		if ctx.Err() != nil || run.stop != nil || run.unwritten != nil {
 			break
 		}
@@ -85,6 +81,7 @@ func (r *pushRun) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var doubts []store.Token
 	for _, token := range r.m.Tokens {
 		hash := store.TokenHash(token)
 		known := r.known[hash]
@@ -92,28 +89,32 @@ func (r *pushRun) load(ctx context.Context) error {
 		case known.Outcome == tokenSent:
 		case dead[token] != "":
 			r.known[hash] = store.Token{Hash: hash, Outcome: tokenSuppressed, ErrorCode: "suppressed", Error: dead[token]}
-		case r.settled(known, reopened):
+		case r.doubtful(known):
+			known.Outcome, known.ErrorCode = tokenInDoubt, "in_doubt"
+			r.known[hash], doubts = known, append(doubts, known)
+		case settledToken(known, reopened):
 		default:
 			r.pending = append(r.pending, token)
 		}
 	}
-	return nil
+	if len(doubts) == 0 {
+		return nil
+	}
+	return r.Store.SettleTokens(bounded, r.m.ID, doubts) // so that a person's word finds something to reopen
 }
 
-// settled says that a device is done with. One whose answer is missing is
-// written to again where the policy says so, for its collapse id folds a
-// second push; what failed or is held, when a person reopened the event since.
-func (r *pushRun) settled(known store.Token, reopened time.Time) bool {
+// doubtful says that a device's answer is missing, and that it is not written to
+// again: else its collapse id folds a second push.
+func (r *pushRun) doubtful(known store.Token) bool {
+	return known.Outcome == "" && known.Tries > 0 && (known.Tries >= r.maxAttempts() || !r.Resend(r.m))
+}
+
+// settledToken says that a device is done with, unless a person reopened the
+// event since.
+func settledToken(known store.Token, reopened time.Time) bool {
 	switch known.Outcome {
 	case tokenFailed, tokenSuppressed, tokenInDoubt:
 		return !known.FinishedAt.Before(reopened)
-	case "":
-		if known.Tries == 0 || known.Tries < r.maxAttempts() && r.Resend(r.m) {
-			return false
-		}
-		known.Outcome, known.ErrorCode = tokenInDoubt, "in_doubt"
-		r.known[known.Hash] = known
-		return true
 	}
 	return false
 }

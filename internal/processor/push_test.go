@@ -102,6 +102,42 @@ func TestAPushInDoubtIsHeldWhereThePolicySaysSo(t *testing.T) {
 	b.want(b.handle(push(1)), consumer.DeadLetter, store.InDoubt, 1)
 }
 
+func TestAPersonHasAPushInDoubtAfterACrashSentAgain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, pushing, func(o *Options) { o.Resend = func(*message.Message) bool { return false } })
+	b.store.set("SettleTokens", -1) // a worker that dies with its answers
+	b.StoreTimeout = 50 * time.Millisecond
+	b.want(b.handle(push(1)), consumer.Retry, store.Processing, 1)
+	b.store.set("SettleTokens", 0)
+	b.clock.turn(lapse)
+	b.want(b.handle(push(1)), consumer.DeadLetter, store.InDoubt, 1)
+	if got := devices(b); got[tokenInDoubt] != 1 {
+		t.Errorf("the device's row says %v", got)
+	}
+	b.clock.turn(lapse)
+	if err := b.store.Resolve(t.Context(), store.Resolution{ID: "a", From: store.InDoubt, By: "anna", Reason: "the device has nothing"}); err != nil {
+		t.Fatal(err)
+	}
+	b.want(b.handle(push(1)), consumer.Delete, store.Sent, 2)
+}
+
+func TestARedrivenPushGoesToTheDevicesThatFailed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, pushing)
+	b.sender.next = []func(*fakeSender, *message.Message) error{
+		refuses(provider.Suppress, "UNREGISTERED", false), refuses(provider.Permanent, "400", false), refuses(provider.Permanent, "400", false),
+	}
+	b.want(b.handle(push(3)), consumer.DeadLetter, store.Failed, 3)
+	b.want(b.handle(push(3)), consumer.DeadLetter, store.Failed, 3) // a copy is no person's word
+	if err := b.store.Resolve(t.Context(), store.Resolution{ID: "a", From: store.Failed, By: "anna", Reason: "the payload is mended"}); err != nil {
+		t.Fatal(err)
+	}
+	b.want(b.handle(push(3)), consumer.Delete, store.Sent, 5)
+	if why := b.event("a").SettledReason; why != "of 3 tokens 2 accepted, 1 dead" {
+		t.Errorf("got %q", why)
+	}
+}
+
 func TestWhatIsLeftOfAPushComesAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, pushing, func(o *Options) { o.MaxAttempts = 2 })
