@@ -139,12 +139,13 @@ func (c *Consumer) followLimit(ctx context.Context) {
 
 // copyTo sends the copy. A copy that is refused as it is, for a body at the
 // size limit has no room for attributes, goes with less: without the reason,
-// then bare, when its SQS id or the id in its body must serve as key.
+// then as it came, when its SQS id or the id in its body must serve as key.
 func (c *Consumer) copyTo(url string, h *held, o Outcome) error {
 	all := c.copyAttributes(h, o)
-	keyOnly := map[string]types.MessageAttributeValue{keyAttribute: all[keyAttribute]}
+	keyed := maps.Clone(all)
+	delete(keyed, reasonAttribute)
 	var err error
-	for _, attributes := range []map[string]types.MessageAttributeValue{all, keyOnly, nil} {
+	for _, attributes := range []map[string]types.MessageAttributeValue{all, keyed, h.attributes} {
 		err = c.sendCopy(url, h, attributes)
 		if err == nil || !slices.Contains(unacceptableCodes, errorCode(err)) {
 			break

@@ -23,7 +23,10 @@ type Received struct {
 	Body          string
 	// Key is the message attribute acs_id, which a copy (dead letter,
 	// snooze, redrive) carries; empty: none.
-	Key          string
+	Key string
+	// Webhook says that anyone may have posted it; nil: its sender may send to
+	// the queue.
+	Webhook      *Webhook
 	ReceiveCount int       // from 1
 	MaxReceives  int       // the queue's maxReceiveCount: the receive after this many goes to the dead-letter queue; 0: none, or not known
 	SentAt       time.Time // SentTimestamp

@@ -171,7 +171,7 @@ func (c *Consumer) receive(n int, wait time.Duration) ([]types.Message, error) {
 			types.MessageSystemAttributeNameSentTimestamp,
 			types.MessageSystemAttributeNameMessageGroupId,
 		},
-		MessageAttributeNames: []string{keyAttribute, "acs_.*"},
+		MessageAttributeNames: attributeNames,
 	})
 	if err != nil {
 		return nil, err
@@ -336,6 +336,7 @@ func received(q Queue, m types.Message, maxReceives int) Received {
 	r := Received{
 		Queue: q, MessageID: aws.ToString(m.MessageId), ReceiptHandle: aws.ToString(m.ReceiptHandle), Body: aws.ToString(m.Body),
 		Key:          aws.ToString(m.MessageAttributes[keyAttribute].StringValue),
+		Webhook:      webhookOf(m.MessageAttributes),
 		ReceiveCount: count,
 		MaxReceives:  maxReceives,
 		GroupID:      m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)],

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -219,9 +220,7 @@ func (r *Redriver) move(ctx context.Context, row store.Event, verdict Verdict) (
 		}
 	}
 	m := verdict.message
-	in := &sqs.SendMessageInput{QueueUrl: &r.Queue, MessageBody: m.Body, MessageAttributes: map[string]types.MessageAttributeValue{
-		parking.Key: {DataType: aws.String("String"), StringValue: aws.String(verdict.ID)},
-	}}
+	in := &sqs.SendMessageInput{QueueUrl: &r.Queue, MessageBody: m.Body, MessageAttributes: attributesOf(verdict.Letter)}
 	if group := m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]; group != "" {
 		in.MessageGroupId = aws.String(group)
 	}
@@ -233,6 +232,19 @@ func (r *Redriver) move(ctx context.Context, row store.Event, verdict Verdict) (
 		return verdict, fmt.Errorf("delete the dead letter of %s, which is on its queue again: %w", verdict.ID, err)
 	}
 	return verdict, nil
+}
+
+// attributesOf are the letter's own with its key, and without the reason: a
+// post from the internet stays marked as one, and is verified again.
+func attributesOf(letter Letter) map[string]types.MessageAttributeValue {
+	attributes := map[string]types.MessageAttributeValue{}
+	for name, value := range letter.message.MessageAttributes {
+		if strings.HasPrefix(name, "acs_") && name != reasonAttribute {
+			attributes[name] = value
+		}
+	}
+	attributes[parking.Key] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(letter.ID)}
+	return attributes
 }
 
 // show makes what is left visible again; what cannot be comes back by itself.
