@@ -66,6 +66,10 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 	if err != nil {
 		return err
 	}
+	webhooks, err := c.webhooks(aws)
+	if err != nil {
+		return err
+	}
 	rules, err := c.follow(ctx, logger)
 	if err != nil {
 		return err
@@ -77,7 +81,7 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 	defer func() { _ = db.Close() }()
 	handler := processor.New(processor.Options{
 		Store: claims(store.Grouped(db)), Senders: senders, Rules: rules, Owner: owner(), Lease: c.Lease, ProviderTimeout: c.ProviderTimeout, Logger: logger,
-		ProviderSettles: c.ProviderSettles,
+		ProviderSettles: c.ProviderSettles, Webhooks: webhooks,
 		KeepBodies:      c.KeepBodies,
 	})
 	logger.Info("worker started", "worker_type", c.WorkerType, "queues", len(queues), "concurrency", c.Concurrency, "version", version.String())

@@ -49,6 +49,9 @@ type Options struct {
 	// Resend says whether a message is sent again that a provider cannot be
 	// asked about; otherwise it is held for a person. nil: as Rules say.
 	Resend func(*message.Message) bool
+	// Webhooks verifies what was posted to an HTTP gateway; nil: nothing of it
+	// is believed.
+	Webhooks Verifier
 	// KeepBodies keeps bodies in the history (HISTORY_BODIES); otherwise their
 	// hashes are.
 	KeepBodies bool
@@ -128,6 +131,10 @@ func (p *Processor) Prepare(ctx context.Context, batch []consumer.Received) []co
 	var sends []*send
 	var places []int
 	for i, received := range batch {
+		if received.Webhook != nil {
+			jobs[i] = func(ctx context.Context) consumer.Outcome { return p.webhook(ctx, received) }
+			continue
+		}
 		m, err := message.Parse([]byte(received.Body), received.Key, received.MessageID, message.Channel(received.Queue.Channel))
 		one := p.item(received, m)
 		switch {

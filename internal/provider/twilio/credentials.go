@@ -8,7 +8,10 @@ import (
 	"github.com/novaura/acs-operator/internal/secret"
 )
 
-var errCredentials = errors.New("it is no JSON object: write account_sid, auth_token, and from_number or messaging_service_sid")
+var (
+	errCredentials = errors.New("it is no JSON object: write account_sid, auth_token, and from_number or messaging_service_sid")
+	errNoToken     = errors.New("there is none: set TWILIO_AUTH_TOKEN, or auth_token in TWILIO_CREDENTIALS")
+)
 
 // With is the configuration with what credentials hold in the places of its
 // own: account_sid, auth_token, from_number and messaging_service_sid, also
