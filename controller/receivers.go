@@ -54,6 +54,7 @@ func (f receiverFlags) notifier(ctx context.Context, page string) (*notify.Notif
 	switch {
 	case err == nil:
 		options.SNS = sns.NewFromConfig(settings)
+		options.Secret = (&named{settings: settings, kept: map[string]*secret.Secret{}}).lookup
 	case !errors.Is(err, awsclient.ErrNoRegion):
 		return nil, err
 	}

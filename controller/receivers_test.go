@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/novaura/acs-operator/internal/awsclient"
 	"github.com/novaura/acs-operator/internal/message"
+	"github.com/novaura/acs-operator/internal/secret"
 )
 
 func TestAReceiverReadsTwiliosCredentialsFromTheSecretWhenItIsUsed(t *testing.T) {
@@ -51,5 +53,41 @@ func TestAReceiverReadsTwiliosCredentialsFromTheSecretWhenItIsUsed(t *testing.T)
 	available = true
 	if _, err := sender.Send(t.Context(), m); err != nil || texts != 1 {
 		t.Errorf("got %v and %d texts, want one", err, texts)
+	}
+}
+
+func TestAReceiversVariableIsReadFromItsSecretEachTime(t *testing.T) {
+	held := `https://hooks.slack.example/1`
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if held == "" {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, `{"__type":"AccessDeniedException","message":"no"}`)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]string{"SecretString": held})
+	}))
+	defer server.Close()
+	for name, value := range map[string]string{
+		"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": server.URL, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_CONFIG_FILE": "/dev/null",
+		"SLACK_WEBHOOK_URL": "https://hooks.slack.example/start", "SLACK_WEBHOOK_URL_ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:slack",
+		"PAGERDUTY_ROUTING_KEY": "plain",
+	} {
+		t.Setenv(name, value)
+	}
+	settings, err := awsclient.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct{ rule, variable, held, want string }{
+		{"plain text", "SLACK_WEBHOOK_URL", held, held},
+		{"rotated, as JSON", "SLACK_WEBHOOK_URL", `{"slack_webhook_url":"https://hooks.slack.example/2"}`, "https://hooks.slack.example/2"},
+		{"it cannot be read", "SLACK_WEBHOOK_URL", "", "https://hooks.slack.example/start"},
+		{"there is no secret", "PAGERDUTY_ROUTING_KEY", held, "plain"},
+	} {
+		held = tc.held
+		fresh := &named{settings: settings, kept: map[string]*secret.Secret{}} // as ten seconds later
+		if got, known := fresh.lookup(tc.variable); got != tc.want || !known {
+			t.Errorf("%s: got %q, %t; want %q", tc.rule, got, known, tc.want)
+		}
 	}
 }

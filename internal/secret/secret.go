@@ -30,7 +30,7 @@ const readTimeout = 15 * time.Second
 // Secret is one secret of Secrets Manager. It is safe for concurrent use.
 type Secret struct {
 	api *secretsmanager.Client
-	arn string
+	reference
 	now func() time.Time
 
 	mu      sync.Mutex
@@ -59,7 +59,41 @@ func New(config aws.Config, arn string) (*Secret, error) {
 	if config.Region == "" {
 		return nil, errors.New("AWS_REGION is not set: name the region of the secrets")
 	}
-	return &Secret{api: secretsmanager.NewFromConfig(config), arn: arn, now: time.Now}, nil
+	return &Secret{api: secretsmanager.NewFromConfig(config), reference: referenceOf(arn), now: time.Now}, nil
+}
+
+// reference is a secret as ECS's task definitions name it: an ARN, and behind
+// it, where they are wanted, :JSON-KEY:VERSION-STAGE:VERSION-ID
+// (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html).
+type reference struct{ arn, key, stage, version string }
+
+func referenceOf(text string) reference {
+	const ofARN, withReference = 7, 10
+	parts := strings.Split(text, ":")
+	if len(parts) != withReference {
+		return reference{arn: text}
+	}
+	return reference{arn: strings.Join(parts[:ofARN], ":"), key: parts[ofARN], stage: parts[ofARN+1], version: parts[ofARN+2]}
+}
+
+// of is the part of a secret's text that is meant.
+func (r reference) of(text string) (Value, error) {
+	if r.key == "" {
+		return Value(text), nil
+	}
+	fields, _ := Value(text).object()
+	part, ok := fields[r.key].(string)
+	if !ok || part == "" {
+		return "", fmt.Errorf("read secret %s: it has no text under the key %q", r.arn, r.key)
+	}
+	return Value(part), nil
+}
+
+func given(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }
 
 // Get is the secret's value: read at first, and again after Refused, ten
@@ -92,14 +126,16 @@ func (s *Secret) Refused() {
 func (s *Secret) fetch(ctx context.Context) (Value, error) {
 	bounded, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	out, err := s.api.GetSecretValue(bounded, &secretsmanager.GetSecretValueInput{SecretId: &s.arn})
+	out, err := s.api.GetSecretValue(bounded, &secretsmanager.GetSecretValueInput{
+		SecretId: &s.arn, VersionStage: given(s.stage), VersionId: given(s.version),
+	})
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("read secret %s: %w", s.arn, err)
 	case aws.ToString(out.SecretString) == "":
 		return "", fmt.Errorf("read secret %s: it holds no text", s.arn)
 	}
-	return Value(*out.SecretString), nil
+	return s.of(*out.SecretString)
 }
 
 // Value is what a secret holds: plain text, or a JSON object of texts.

@@ -36,7 +36,7 @@ func (m *manager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.calls++
 	body, _ := io.ReadAll(r.Body)
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	if r.Header.Get("X-Amz-Target") != "secretsmanager.GetSecretValue" || !strings.Contains(string(body), arn) || m.value == "" {
+	if r.Header.Get("X-Amz-Target") != "secretsmanager.GetSecretValue" || !strings.Contains(string(body), `"`+arn+`"`) || m.value == "" {
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(w, `{"__type":"ResourceNotFoundException","message":"no"}`)
 		return
@@ -109,5 +109,33 @@ func TestASecretWithoutARegionIsSaid(t *testing.T) {
 	t.Parallel()
 	if _, err := New(aws.Config{}, "db"); err == nil || !strings.Contains(err.Error(), "AWS_REGION") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestAReferenceOfECSNamesAKeyOfTheSecret(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		behind, held string
+		want         Value // empty: an error that names the key
+	}{
+		"a key":                   {behind: ":other::", held: `{"password":"a","other":"b"}`, want: "b"},
+		"a key and a stage":       {behind: ":other:AWSCURRENT:", held: `{"other":"b"}`, want: "b"},
+		"no key":                  {behind: ":::", held: `{"other":"b"}`, want: `{"other":"b"}`},
+		"a key that is not there": {behind: ":other::", held: `{"password":"a"}`},
+		"a key of plain text":     {behind: ":other::", held: "a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(&manager{value: tc.held})
+			t.Cleanup(server.Close)
+			s, err := New(aws.Config{BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")}, arn+tc.behind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := s.Get(t.Context())
+			if got != tc.want || (err != nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), `"other"`) {
+				t.Errorf("got %q, %v; want %q", got, err, tc.want)
+			}
+		})
 	}
 }
