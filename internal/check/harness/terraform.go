@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 )
 
 // Terraform runs terraform (or TERRAFORM=tofu) on a copy of terraform/, so that
@@ -57,6 +58,8 @@ func (t *Terraform) Run(ctx context.Context, args ...string) (string, error) {
 func (t *Terraform) RunIn(ctx context.Context, folder string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, cmp.Or(os.Getenv("TERRAFORM"), "terraform"), args...)
 	cmd.Dir, cmd.Env = folder, Environment(t.Endpoint, "terraform", "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1")
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it ends its providers
+	cmd.WaitDelay = 30 * time.Second
 	var out, both bytes.Buffer
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, &both, t.Log), io.MultiWriter(&both, t.Log)
 	err := cmd.Run()

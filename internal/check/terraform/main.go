@@ -19,8 +19,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/novaura/acs-operator/config/source"
@@ -40,8 +42,10 @@ var keep = map[string]bool{
 func main() {
 	keepState := flag.String("keep-state", "", "write the applied state to this file")
 	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	began := time.Now()
-	err := check(context.Background(), os.Stdout, *keepState)
+	err := check(ctx, os.Stdout, *keepState)
+	stop()
 	_, _ = fmt.Fprintf(os.Stdout, "%-28s %s\n", "in all", time.Since(began).Round(time.Second))
 	if err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "terraform-check:", err)
@@ -148,6 +152,7 @@ func (c *checker) planEverything() (string, error) {
 		"-var=kms_key_arn=arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000",
 		"-var=db_security_group_id=sg-0123456789abcdef0", "-var=smtp_ports=[587]",
 		`-var=producer_arns=["arn:aws:iam::999999999999:role/shop"]`, `-var=ses_identity_arns=["arn:aws:ses:us-east-1:123456789012:identity/example.com"]`,
+		`-var=alert_topic_arns=["arn:aws:sns:us-east-1:123456789012:oncall"]`, `-var=alert_ses_identity_arns=["arn:aws:ses:us-east-1:123456789012:identity/alerts.example.com"]`,
 		`-var=attachment_prefixes=["s3://example-attachments/mails/"]`,
 		`-var=worker_services={sms={worker_type="sms"},email={worker_type="email"},push={worker_type="push",cpu=512,memory=1024}}`)
 	if err != nil {
