@@ -82,7 +82,7 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 	handler := processor.New(processor.Options{
 		Store: claims(store.Grouped(db)), Senders: senders, Rules: rules, Owner: owner(), Lease: c.Lease, ProviderTimeout: c.ProviderTimeout, Logger: logger,
 		ProviderSettles: c.ProviderSettles, Webhooks: webhooks,
-		KeepBodies:      c.KeepBodies,
+		KeepBodies: c.KeepBodies,
 	})
 	logger.Info("worker started", "worker_type", c.WorkerType, "queues", len(queues), "concurrency", c.Concurrency, "version", version.String())
 	checkStop(logger, c.StopTimeout, c.ProviderTimeout)
