@@ -10,6 +10,21 @@ resource "aws_sns_topic" "alarms" {
 
 data "aws_iam_policy_document" "alarms_topic" {
   statement {
+    sid       = "DenyWithoutTLS"
+    effect    = "Deny"
+    actions   = ["sns:Publish"]
+    resources = ["arn:${local.partition}:sns:${local.region}:${local.account}:novaura-acs-alarms"]
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
+  }
+  statement {
     sid       = "AlarmsOfThisAccount"
     actions   = ["sns:Publish"]
     resources = ["arn:${local.partition}:sns:${local.region}:${local.account}:novaura-acs-alarms"]

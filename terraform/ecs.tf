@@ -39,7 +39,7 @@ locals {
     for name, service in var.worker_services : name => merge(
       local.common_environment,
       { for channel in local.worker_channels[name] : "${upper(channel)}_QUEUE_URL" => aws_sqs_queue.events[channel].url },
-      { for secret, arn in local.worker_secrets : "${secret}_ARN" => join(":", slice(split(":", arn), 0, 7)) },
+      { for secret, arn in local.worker_secrets : "${secret}_ARN" => arn },
       {
         WORKER_TYPE               = service.worker_type
         WORKER_SERVICE            = local.worker_service_names[name]
@@ -48,6 +48,8 @@ locals {
         WORKER_STOP_TIMEOUT       = "${var.worker_stop_timeout}s"
         WORKER_VISIBILITY_TIMEOUT = "${var.visibility_timeout}s"
       },
+      var.webhooks && contains(local.worker_channels[name], "sms") ? { TWILIO_STATUS_CALLBACK_URL = "${aws_apigatewayv2_api.webhooks[0].api_endpoint}/twilio/status" } : {},
+      var.webhooks && contains(local.worker_channels[name], "email") ? { SES_CONFIGURATION_SET = local.mail_set } : {},
       length(var.attachment_prefixes) > 0 ? { EMAIL_ATTACHMENT_PREFIXES = join(",", var.attachment_prefixes) } : {},
       var.worker_environment,
       service.environment,
@@ -55,7 +57,7 @@ locals {
   }
   controller_environment = merge(
     local.common_environment,
-    { for secret, arn in local.controller_secrets : "${secret}_ARN" => join(":", slice(split(":", arn), 0, 7)) },
+    { for secret, arn in local.controller_secrets : "${secret}_ARN" => arn },
     { CONTROLLER_POLICY = local.policy_source },
     var.controller_environment,
   )

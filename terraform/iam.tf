@@ -132,8 +132,8 @@ data "aws_iam_policy_document" "worker" {
     for_each = contains(each.value, "email") && length(var.ses_identity_arns) > 0 ? [1] : []
     content {
       sid       = "SendMails"
-      actions   = ["ses:SendEmail"]
-      resources = var.ses_identity_arns
+      actions   = ["ses:SendEmail", "ses:SendRawEmail"] # raw: what has headers or attachments, though the call is SendEmail too
+      resources = concat(var.ses_identity_arns, var.webhooks ? [local.mail_set_arn] : [])
     }
   }
   dynamic "statement" {
@@ -218,6 +218,23 @@ data "aws_iam_policy_document" "controller" {
       resources = ["arn:${local.partition}:s3:::${local.policy_bucket}/${local.policy_key}"]
     }
   }
+  # Receivers of alerts, where an AlertPolicy has them.
+  dynamic "statement" {
+    for_each = length(var.alert_topic_arns) > 0 ? [1] : []
+    content {
+      sid       = "PublishAlerts"
+      actions   = ["sns:Publish"]
+      resources = var.alert_topic_arns
+    }
+  }
+  dynamic "statement" {
+    for_each = length(var.alert_ses_identity_arns) > 0 ? [1] : []
+    content {
+      sid       = "MailAlerts"
+      actions   = ["ses:SendEmail"]
+      resources = var.alert_ses_identity_arns
+    }
+  }
   statement {
     sid       = "ReadRotatedSecrets"
     actions   = ["secretsmanager:GetSecretValue"]
@@ -233,6 +250,20 @@ data "aws_iam_policy_document" "controller" {
         test     = "StringEquals"
         variable = "kms:ViaService"
         values   = ["secretsmanager.${local.region}.${data.aws_partition.current.dns_suffix}", "s3.${local.region}.${data.aws_partition.current.dns_suffix}"]
+      }
+    }
+  }
+  # A topic of alerts that is encrypted with the same key.
+  dynamic "statement" {
+    for_each = var.kms_key_arn != null && length(var.alert_topic_arns) > 0 ? [1] : []
+    content {
+      sid       = "UseTheKeyOfTopics"
+      actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+      resources = [var.kms_key_arn]
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = ["sns.${local.region}.${data.aws_partition.current.dns_suffix}"]
       }
     }
   }

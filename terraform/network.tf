@@ -169,14 +169,18 @@ resource "aws_vpc_security_group_egress_rule" "https" {
   tags              = local.tags
 }
 
+# The controller mails alerts where it is told to.
 resource "aws_vpc_security_group_egress_rule" "smtp" {
-  for_each = toset([for port in var.smtp_ports : tostring(port)])
+  for_each = {
+    for pair in setproduct(concat(["worker"], lookup(var.controller_environment, "EMAIL_PROVIDER", "") == "smtp" ? ["controller"] : []), var.smtp_ports) :
+    "${pair[0]}-${pair[1]}" => { group = pair[0], port = tonumber(pair[1]) }
+  }
 
-  security_group_id = aws_security_group.task["worker"].id
+  security_group_id = aws_security_group.task[each.value.group].id
   description       = "SMTP to the mail server"
   ip_protocol       = "tcp"
-  from_port         = tonumber(each.value)
-  to_port           = tonumber(each.value)
+  from_port         = each.value.port
+  to_port           = each.value.port
   cidr_ipv4         = "0.0.0.0/0"
   tags              = local.tags
 }

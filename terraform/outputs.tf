@@ -33,6 +33,14 @@ output "repository_urls" {
   value       = { for name, repository in aws_ecr_repository.image : name => repository.repository_url }
 }
 
+output "webhook_urls" {
+  description = "Where Twilio posts to: inbound is for its console (the number's, or the messaging service's, incoming message); the worker names status with each text. Empty without webhooks."
+  value = var.webhooks ? {
+    inbound = "${aws_apigatewayv2_api.webhooks[0].api_endpoint}/twilio"
+    status  = "${aws_apigatewayv2_api.webhooks[0].api_endpoint}/twilio/status"
+  } : {}
+}
+
 output "log_group" {
   description = "The log group of both programs."
   value       = aws_cloudwatch_log_group.processor.name

@@ -13,8 +13,8 @@ locals {
     TWILIO_CREDENTIALS = var.twilio_credentials_arn
   })
 
-  # An ARN may come with :KEY:VERSION-STAGE:VERSION-ID behind it (ECS's form);
-  # IAM takes the seven parts before.
+  # An ARN may come with :KEY:VERSION-STAGE:VERSION-ID behind it (ECS's form,
+  # which the programs understand too); IAM takes the seven parts before.
   worker_secret_arns     = distinct([for arn in values(local.worker_secrets) : join(":", slice(split(":", arn), 0, 7))])
   controller_secret_arns = distinct([for arn in values(local.controller_secrets) : join(":", slice(split(":", arn), 0, 7))])
 

@@ -163,7 +163,7 @@ variable "vpc_endpoints" {
 }
 
 variable "smtp_ports" {
-  description = "TCP ports that the worker may reach anywhere beside 443, for SMTP: [587] where SMTP_URL names such a server."
+  description = "TCP ports that the worker may reach anywhere beside 443, for SMTP: [587] where SMTP_URL names such a server. The controller too, where its EMAIL_PROVIDER is smtp."
   type        = list(number)
   default     = []
 }
@@ -212,6 +212,10 @@ variable "worker_services" {
   validation {
     condition     = alltrue(flatten([for s in values(var.worker_services) : [for type in split(",", s.worker_type) : contains(["all", "sms", "email", "push"], trimspace(type))]]))
     error_message = "worker_type must be all, or a comma list of sms, email and push."
+  }
+  validation {
+    condition     = alltrue(flatten([for s in values(var.worker_services) : [for name in keys(s.environment) : !can(regex("(PASSWORD|TOKEN|SECRET|CREDENTIALS|PRIVATE_KEY|SMTP_URL|DATABASE_URL)$", name))]]))
+    error_message = "the environment of a worker service holds what looks like a secret: put it in Secrets Manager and name its ARN in worker_secrets."
   }
   validation {
     condition     = alltrue([for s in values(var.worker_services) : contains([256, 512, 1024, 2048, 4096], s.cpu) && s.memory >= 2 * s.cpu && s.memory <= 8 * s.cpu])
@@ -286,7 +290,7 @@ variable "controller_environment" {
 }
 
 variable "controller_secrets" {
-  description = "Further secrets of the controller, the variable's name to the secret's ARN, for example {SLACK_WEBHOOK_URL = \"arn:aws:secretsmanager:…\"}."
+  description = "Further secrets of the controller, the variable's name to the secret's ARN, for example {SLACK_WEBHOOK_URL = \"arn:aws:secretsmanager:…\"}. Each is also given as NAME_ARN, as the worker's are."
   type        = map(string)
   default     = {}
 
@@ -373,13 +377,13 @@ variable "producer_arns" {
 # What is sent by mail.
 
 variable "ses_identity_arns" {
-  description = "SES identities that the worker may send from, for example arn:aws:ses:us-east-1:123456789012:identity/example.com; empty: it may not use SES. Set EMAIL_FROM in worker_environment with it."
+  description = "SES identities that the worker may send from, for example arn:aws:ses:us-east-1:123456789012:identity/example.com; empty: it may not use SES. Set EMAIL_PROVIDER and EMAIL_FROM in worker_environment with it."
   type        = list(string)
   default     = []
 
   validation {
-    condition     = alltrue([for arn in var.ses_identity_arns : can(regex("^arn:aws[a-z-]*:ses:[a-z0-9-]+:[0-9]{12}:(identity|configuration-set)/.+$", arn))])
-    error_message = "ses_identity_arns must be ARNs of SES identities or configuration sets."
+    condition     = alltrue([for arn in var.ses_identity_arns : can(regex("^arn:aws[a-z-]*:ses:[a-z0-9-]+:[0-9]{12}:(identity|configuration-set)/[^*?]+$", arn))])
+    error_message = "ses_identity_arns must be ARNs of SES identities or configuration sets, without *."
   }
 }
 
@@ -391,6 +395,30 @@ variable "attachment_prefixes" {
   validation {
     condition     = alltrue([for prefix in var.attachment_prefixes : can(regex("^s3://[a-z0-9.-]+/(.*/)?$", prefix))])
     error_message = "attachment_prefixes must look like s3://bucket/prefix/ and end in /."
+  }
+}
+
+# What the controller tells people with, beside Twilio and webhooks.
+
+variable "alert_topic_arns" {
+  description = "SNS topics that receivers of alerts name (sns: {topicARN: …}): the controller may publish to these; empty: to none."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for arn in var.alert_topic_arns : can(regex("^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$", arn))])
+    error_message = "alert_topic_arns must be ARNs of SNS topics, without * and without a subscription's end."
+  }
+}
+
+variable "alert_ses_identity_arns" {
+  description = "SES identities that receivers of alerts by email are written from; empty: the controller may not use SES. Set EMAIL_PROVIDER and EMAIL_FROM in controller_environment with it."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for arn in var.alert_ses_identity_arns : can(regex("^arn:aws[a-z-]*:ses:[a-z0-9-]+:[0-9]{12}:(identity|configuration-set)/[^*?]+$", arn))])
+    error_message = "alert_ses_identity_arns must be ARNs of SES identities or configuration sets, without *."
   }
 }
 

@@ -1,13 +1,19 @@
 # Optional: the providers' own words, put on the queues. Nothing depends on them.
 #
-#   Twilio ─▶ HTTP API ─▶ SMS queue      POST /twilio; the signature header, the
-#                                        URL and the raw body travel with it
+#   Twilio ─▶ HTTP API ─▶ SMS queue      POST /twilio: inbound texts;
+#                                        POST /twilio/status?acs_id=…: what became
+#                                        of ours. The signature header, the URL
+#                                        and the raw body travel along
 #   SES ─▶ SNS topic ─▶ email queue      admitted by the topic's ARN alone
 #
 # Twilio signs the URL and the body with the account's token; the worker checks
-# that before it believes a word, since anyone may post to the API.
+# that before it believes a word (internal/processor/webhook.go), since anyone
+# may post to the API. The marks are the API's to set: who posts can fill them,
+# and cannot leave them out.
 
 locals {
+  mail_set       = "novaura-acs"
+  mail_set_arn   = "arn:${local.partition}:ses:${local.region}:${local.account}:configuration-set/${local.mail_set}"
   mail_topic     = "novaura-acs-mail-notifications"
   mail_topic_arn = "arn:${local.partition}:sns:${local.region}:${local.account}:${local.mail_topic}"
 }
@@ -75,34 +81,44 @@ resource "aws_iam_role_policy" "webhooks" {
   policy = data.aws_iam_policy_document.webhooks.json
 }
 
+locals {
+  webhook_marks = {
+    acs_webhook_signature = { DataType = "String", StringValue = "$${request.header.x-twilio-signature}" }
+    acs_webhook_url       = { DataType = "String", StringValue = "https://$${context.domainName}$${request.path}" }
+  }
+  # An integration knows no raw query, so the one parameter that is signed with
+  # the URL has a mark and a route of its own.
+  webhook_routes = {
+    "POST /twilio"        = local.webhook_marks
+    "POST /twilio/status" = merge(local.webhook_marks, { acs_webhook_event = { DataType = "String", StringValue = "$${request.querystring.acs_id}" } })
+  }
+}
+
 resource "aws_apigatewayv2_integration" "twilio" {
-  count = var.webhooks ? 1 : 0
+  for_each = var.webhooks ? local.webhook_routes : {}
 
   api_id                 = aws_apigatewayv2_api.webhooks[0].id
-  description            = "SQS SendMessage"
+  description            = "SQS SendMessage: ${each.key}"
   integration_type       = "AWS_PROXY"
   integration_subtype    = "SQS-SendMessage"
   payload_format_version = "1.0"
   credentials_arn        = aws_iam_role.webhooks[0].arn
 
   request_parameters = {
-    QueueUrl    = aws_sqs_queue.events["sms"].url
-    MessageBody = "$request.body"
-    MessageAttributes = jsonencode({
-      acs_webhook_signature = { DataType = "String", StringValue = "$${request.header.x-twilio-signature}" }
-      acs_webhook_url       = { DataType = "String", StringValue = "https://$${context.domainName}$${context.path}" }
-    })
+    QueueUrl          = aws_sqs_queue.events["sms"].url
+    MessageBody       = "$request.body"
+    MessageAttributes = jsonencode(each.value)
   }
 
   depends_on = [aws_iam_role_policy.webhooks]
 }
 
 resource "aws_apigatewayv2_route" "twilio" {
-  count = var.webhooks ? 1 : 0
+  for_each = aws_apigatewayv2_integration.twilio
 
   api_id    = aws_apigatewayv2_api.webhooks[0].id
-  route_key = "POST /twilio"
-  target    = "integrations/${aws_apigatewayv2_integration.twilio[0].id}"
+  route_key = each.key
+  target    = "integrations/${each.value.id}"
 }
 
 resource "aws_apigatewayv2_stage" "webhooks" {
@@ -132,6 +148,21 @@ resource "aws_sns_topic" "mail" {
 
 data "aws_iam_policy_document" "mail_topic" {
   statement {
+    sid       = "DenyWithoutTLS"
+    effect    = "Deny"
+    actions   = ["sns:Publish"]
+    resources = [local.mail_topic_arn]
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
+  }
+  statement {
     sid       = "MailsOfThisAccount"
     actions   = ["sns:Publish"]
     resources = [local.mail_topic_arn]
@@ -147,7 +178,7 @@ data "aws_iam_policy_document" "mail_topic" {
     condition {
       test     = "ArnEquals"
       variable = "aws:SourceArn"
-      values   = ["arn:${local.partition}:ses:${local.region}:${local.account}:configuration-set/novaura-acs"]
+      values   = [local.mail_set_arn]
     }
   }
 }
@@ -171,7 +202,7 @@ resource "aws_sns_topic_subscription" "mail" {
 resource "aws_sesv2_configuration_set" "mail" {
   count = var.webhooks ? 1 : 0
 
-  configuration_set_name = "novaura-acs"
+  configuration_set_name = local.mail_set
   tags                   = local.tags
 }
 

@@ -17,10 +17,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -37,8 +39,10 @@ import (
 )
 
 func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	began := time.Now()
-	err := prove(context.Background(), os.Stdout)
+	err := prove(ctx, os.Stdout)
+	stop()
 	_, _ = fmt.Fprintf(os.Stdout, "\n%s\n", time.Since(began).Round(time.Second))
 	if err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "iam-proof:", err)
@@ -69,7 +73,8 @@ func prove(ctx context.Context, out io.Writer) error {
 // execution roles.
 type rolePolicies map[string]iam.Policy
 
-// plannedPolicies plans the predecessor's tfvars and reads the policies.
+// plannedPolicies plans the predecessor's tfvars with the optional variables,
+// and reads the policies.
 func plannedPolicies(ctx context.Context, folder string, out io.Writer) (rolePolicies, error) {
 	endpoint, stop, err := harness.StartMoto(ctx, folder)
 	if err != nil {
@@ -84,7 +89,7 @@ func plannedPolicies(ctx context.Context, folder string, out io.Writer) (rolePol
 	if err != nil {
 		return nil, err
 	}
-	plan, err := terraform.Plan(ctx, "-var-file="+vars)
+	plan, err := terraform.Plan(ctx, append([]string{"-var-file=" + vars}, optionalVars()...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -138,6 +143,9 @@ func recordedCalls(ctx context.Context, folder string, out io.Writer) (map[call]
 	}
 	result, err := system.Run(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(mailsSent(ctx, recorder), testReceivers(ctx, address, folder)); err != nil {
 		return nil, err
 	}
 	_, _ = fmt.Fprintf(out, "end to end: %d texts, desired count up to %d, %d dead letter, policy from %s\n", result.Texts, result.Desired, result.Dead, system.Policy)
@@ -217,7 +225,7 @@ func provisionSettings(ctx context.Context, config aws.Config, system *harness.S
 		return fmt.Errorf("create the secret: %w", err)
 	}
 	system.Worker = []string{"TWILIO_CREDENTIALS_ARN=" + *twilio.ARN, "TWILIO_AUTH_TOKEN=", "TWILIO_ACCOUNT_SID="}
-	return nil
+	return provisionMails(ctx, config, system)
 }
 
 // report prints the tables, and returns what is wrong.

@@ -8,12 +8,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/httputil"
+	"net/mail"
 	"net/url"
 	"strings"
 	"sync"
 
 	"github.com/novaura/acs-operator/internal/check/harness"
 	"github.com/novaura/acs-operator/internal/iam"
+	"github.com/novaura/acs-operator/internal/sandbox/ses"
 )
 
 // A call is what a principal asked of AWS, in IAM's terms.
@@ -24,6 +26,7 @@ type call struct {
 // recorder hands every request on and notes it.
 type recorder struct {
 	proxy *httputil.ReverseProxy
+	mails http.Handler // SES, which the sandbox's door does not serve alone
 
 	mu    sync.Mutex
 	calls map[call]int
@@ -36,6 +39,7 @@ func newRecorder(endpoint string) (*recorder, error) {
 		return nil, err
 	}
 	return &recorder{
+		mails: ses.New(ses.Options{Account: harness.Account, Region: harness.Region}),
 		proxy: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target); r.Out.Host = r.In.Host }},
 		calls: map[call]int{},
 	}, nil
@@ -58,7 +62,23 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		r.calls[c]++
 	}
 	r.mu.Unlock()
+	if strings.HasPrefix(request.URL.Path, "/v2/email/") {
+		r.mails.ServeHTTP(w, request)
+		return
+	}
 	r.proxy.ServeHTTP(w, request)
+}
+
+// made says whether a call was recorded.
+func (r *recorder) made(principal, action string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for c := range r.calls {
+		if c.Principal == principal && c.Action == action {
+			return true
+		}
+	}
+	return false
 }
 
 var errUnsigned = errors.New("it is not signed")
@@ -142,12 +162,45 @@ var services = map[string]func(r *http.Request, operation string, body []byte) (
 		in, err := fields(body)
 		return "secretsmanager:" + operation, []string{in["SecretId"]}, err
 	},
+	"sns": func(_ *http.Request, _ string, body []byte) (string, []string, error) {
+		form, err := url.ParseQuery(string(body))
+		return "sns:" + form.Get("Action"), []string{form.Get("TopicArn")}, err
+	},
+	"ses": mailed,
 	"s3": func(r *http.Request, _ string, _ []byte) (string, []string, error) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			return "", nil, fmt.Errorf("the recorder does not know S3's %s", r.Method)
 		}
 		return "s3:GetObject", []string{"arn:aws:s3:::" + strings.TrimPrefix(r.URL.Path, "/")}, nil
 	},
+}
+
+// mailed reads SendEmail: IAM asks for the sender's identity and for the
+// configuration set, and calls it SendRawEmail where the mail comes as MIME
+// (https://github.com/nodemailer/nodemailer/issues/1734 shows both).
+func mailed(r *http.Request, _ string, body []byte) (string, []string, error) {
+	var in struct {
+		FromEmailAddress, ConfigurationSetName string
+		Content                                struct{ Raw *struct{} }
+	}
+	if r.URL.Path != "/v2/email/outbound-emails" {
+		return "", nil, fmt.Errorf("the recorder does not know SES's %s %s", r.Method, r.URL.Path)
+	}
+	if err := json.Unmarshal(body, &in); err != nil {
+		return "", nil, err
+	}
+	from, err := mail.ParseAddress(in.FromEmailAddress)
+	if err != nil {
+		return "", nil, err
+	}
+	resources := []string{arn("ses", "identity/"+from.Address[strings.LastIndexByte(from.Address, '@')+1:])}
+	if in.ConfigurationSetName != "" {
+		resources = append(resources, arn("ses", "configuration-set/"+in.ConfigurationSetName))
+	}
+	if in.Content.Raw != nil {
+		return "ses:SendRawEmail", resources, nil
+	}
+	return "ses:SendEmail", resources, nil
 }
 
 // fields are the top fields of a JSON request that are text.
