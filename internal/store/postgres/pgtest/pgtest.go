@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -72,6 +73,39 @@ func Start() (dsn string, stop func() error, err error) {
 		return "", nil, err
 	}
 	return own.dsn, own.lifeline.Close, nil
+}
+
+// Guarded runs a PostgreSQL of t's own that also listens on 127.0.0.1 at a port
+// and asks there for passwords (SCRAM-SHA-256). admin is the superuser's URL, by
+// the socket. The database acs is owner's, who logs in with password.
+func Guarded(t testing.TB, owner, password string) (admin string, port int) {
+	t.Helper()
+	bin, err := binaries()
+	if err != nil {
+		t.Fatalf("find a PostgreSQL for the test: %v", err)
+	}
+	free, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port = free.Addr().(*net.TCPAddr).Port
+	_ = free.Close()
+	own, err := start(bin, "listen_addresses=127.0.0.1", "port="+strconv.Itoa(port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = own.lifeline.Close() })
+	conn, err := pgx.Connect(t.Context(), own.dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	for _, statement := range []string{"CREATE ROLE " + owner + " LOGIN PASSWORD '" + password + "'", "CREATE DATABASE acs OWNER " + owner} {
+		if _, err := conn.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return own.dsn, port
 }
 
 // cluster is a server to connect to.
@@ -145,7 +179,7 @@ const keeper = `"$0" "$@" & server=$!; cat >/dev/null; kill -INT $server; wait $
 
 // start makes a database cluster that forgets all, listening on a socket of
 // its own folder, and waits until it answers.
-func start(bin string) (*cluster, error) {
+func start(bin string, settings ...string) (*cluster, error) {
 	dir, err := os.MkdirTemp("", "pg") // short: a socket's path has 107 characters
 	if err != nil {
 		return nil, err
@@ -157,15 +191,19 @@ func start(bin string) (*cluster, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	initialise := exec.CommandContext(ctx, filepath.Join(bin, "initdb"),
-		"-U", "test", "-A", "trust", "-E", "UTF8", "--no-sync")
+		"-U", "test", "--auth-local=trust", "--auth-host=scram-sha-256", "-E", "UTF8", "--no-sync")
 	confine(initialise, dir, owner)
 	if output, err := initialise.CombinedOutput(); err != nil {
 		return nil, errors.Join(fmt.Errorf("initdb: %w: %s: %s", err, output, advice), os.RemoveAll(dir))
 	}
-	run := exec.CommandContext(context.Background(), "/bin/sh", "-c", keeper,
-		filepath.Join(bin, "postgres"), "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off",
-		"-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=200",
-		"-c", "shared_buffers=16MB", "-c", "logging_collector=on", "-c", "log_directory="+dir)
+	args := []string{"-c", keeper, filepath.Join(bin, "postgres"), "-k", dir}
+	for _, setting := range append([]string{
+		"listen_addresses=", "fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200",
+		"shared_buffers=16MB", "logging_collector=on", "log_directory=" + dir,
+	}, settings...) {
+		args = append(args, "-c", setting)
+	}
+	run := exec.CommandContext(context.Background(), "/bin/sh", args...)
 	confine(run, dir, owner)
 	lifeline, err := run.StdinPipe()
 	if err != nil {
@@ -174,7 +212,13 @@ func start(bin string) (*cluster, error) {
 	if err := run.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start postgres: %w", err), os.RemoveAll(dir))
 	}
-	c := &cluster{dsn: "postgres://test@/postgres?" + url.Values{"host": {dir}}.Encode(), lifeline: lifeline}
+	where := url.Values{"host": {dir}}
+	for _, setting := range settings {
+		if port, found := strings.CutPrefix(setting, "port="); found {
+			where.Set("port", port)
+		}
+	}
+	c := &cluster{dsn: "postgres://test@/postgres?" + where.Encode(), lifeline: lifeline}
 	if err := answers(ctx, c.dsn); err != nil {
 		return nil, errors.Join(fmt.Errorf("start postgres in %s: %w", dir, err), c.lifeline.Close())
 	}
