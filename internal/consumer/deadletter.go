@@ -138,14 +138,20 @@ func (c *Consumer) followLimit(ctx context.Context) {
 }
 
 // copyTo sends the copy. A copy that is refused as it is, for a body at the
-// size limit has no room for attributes, goes with less: without the reason,
-// then as it came, when its SQS id or the id in its body must serve as key.
+// size limit has no room for attributes, and SQS takes ten, goes with less:
+// without the reason, then with what is ours alone, then as it came, when its SQS
+// id or the id in its body must serve as key.
 func (c *Consumer) copyTo(url string, h *held, o Outcome) error {
 	all := c.copyAttributes(h, o)
 	keyed := maps.Clone(all)
 	delete(keyed, reasonAttribute)
+	ours := maps.Clone(keyed)
+	maps.DeleteFunc(ours, func(name string, _ types.MessageAttributeValue) bool { return !strings.HasPrefix(name, "acs_") })
 	var err error
-	for _, attributes := range []map[string]types.MessageAttributeValue{all, keyed, h.attributes} {
+	for i, attributes := range []map[string]types.MessageAttributeValue{all, keyed, ours, h.attributes} {
+		if i == 2 && len(ours) == len(keyed) {
+			continue // as the one before
+		}
 		err = c.sendCopy(url, h, attributes)
 		if err == nil || !slices.Contains(unacceptableCodes, errorCode(err)) {
 			break
@@ -165,7 +171,7 @@ var unacceptableCodes = []string{
 	"InvalidAttributeValue", "MessageTooLong",
 }
 
-// copyAttributes are the original's acs_ attributes with the key and reason.
+// copyAttributes are the original's with the key and reason.
 func (c *Consumer) copyAttributes(h *held, o Outcome) map[string]types.MessageAttributeValue {
 	const longest = 512 // characters: enough for a line
 	attributes := map[string]types.MessageAttributeValue{}

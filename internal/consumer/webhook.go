@@ -14,9 +14,9 @@ const (
 	WebhookSignature = "acs_webhook_signature" // the header in which the provider signs
 )
 
-// attributeNames are asked for one by one beside the prefix: a mark that did
-// not arrive would turn a post into a word of our own.
-var attributeNames = []string{keyAttribute, WebhookURL, WebhookEvent, WebhookSignature, "acs_.*"}
+// attributeNames are asked for one by one beside all others, which a dead letter
+// keeps: a mark that did not arrive would turn a post into a word of our own.
+var attributeNames = []string{keyAttribute, WebhookURL, WebhookEvent, WebhookSignature, "All"}
 
 // A Webhook is how a message came that was posted to an HTTP gateway.
 type Webhook struct {

@@ -15,6 +15,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	sandbox "github.com/novaura/acs-operator/internal/sandbox/sqs"
 )
 
@@ -88,6 +91,51 @@ func TestOverTheWireEveryMessageEndsWhereItsOutcomeSays(t *testing.T) {
 	letter := out.Messages[0].MessageAttributes
 	if *letter["acs_id"].StringValue != "key of seven" || *letter["acs_reason"].StringValue != "seven" {
 		t.Errorf("dead letter %+v", letter)
+	}
+}
+
+// A message that is retried, kept invisible by heartbeats, and dead-lettered at
+// last, comes out as it went in: body byte by byte, tenant, and each attribute of
+// its producer's.
+func TestPitfall13AttributesAndHandlesComeThroughWhole(t *testing.T) {
+	client, queue, dead := queueOn(t)
+	body := "{\"body\":\"Grüße 👋 \\u00e9\"}\r\n\t "
+	given := map[string]types.MessageAttributeValue{
+		"traceparent": {DataType: aws.String("String"), StringValue: aws.String("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")},
+		"raw":         {DataType: aws.String("Binary"), BinaryValue: []byte{0, 255, 10}},
+		"n":           {DataType: aws.String("Number"), StringValue: aws.String("42")},
+		"acs_id":      {DataType: aws.String("String"), StringValue: aws.String("key")},
+	}
+	if _, err := client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &queue, MessageBody: &body, MessageGroupId: aws.String("tenant-1"), MessageAttributes: given}); err != nil {
+		t.Fatal(err)
+	}
+	var log lockedBuffer
+	c := New(Options{SQS: client, Queue: Queue{Name: "events", URL: queue}, UntilEmpty: true, Logger: testLogger(&log), VisibilityTimeout: time.Second,
+		Handler: each(func(ctx context.Context, r Received) Outcome {
+			switch {
+			case r.Body != body || r.Key != "key" || r.GroupID != "tenant-1":
+				t.Errorf("received %+v", r)
+			case r.ReceiveCount == 1:
+				return Outcome{Action: Retry}
+			}
+			sleep(ctx, 1500*time.Millisecond) // longer than a window: heartbeats must keep the newest handle good
+			return Outcome{Action: DeadLetter, Failed: true, Reason: "refused"}
+		})})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := c.Run(ctx); err != nil || ctx.Err() != nil || c.Stats().LeasesLost > 0 {
+		t.Fatalf("run: %v, %v\n%s", err, ctx.Err(), &log)
+	}
+	out, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
+		QueueUrl: &dead, MessageAttributeNames: []string{"All"}, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"MessageGroupId"},
+	})
+	if err != nil || len(out.Messages) != 1 {
+		t.Fatalf("dead letters: %+v, %v", out, err)
+	}
+	given["acs_reason"] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String("refused")}
+	letter := out.Messages[0]
+	if diff := cmp.Diff(given, letter.MessageAttributes, cmpopts.IgnoreUnexported(types.MessageAttributeValue{}), cmpopts.EquateEmpty()); diff != "" || *letter.Body != body || letter.Attributes["MessageGroupId"] != "tenant-1" {
+		t.Errorf("the dead letter is %q of %q (-want +got):\n%s", *letter.Body, letter.Attributes["MessageGroupId"], diff)
 	}
 }
 

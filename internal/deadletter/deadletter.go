@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -235,15 +236,17 @@ func (r *Redriver) move(ctx context.Context, row store.Event, verdict Verdict) (
 }
 
 // attributesOf are the letter's own with its key, and without the reason: a
-// post from the internet stays marked as one, and is verified again.
+// post from the internet stays marked as one, and is verified again. SQS takes
+// ten: where they are more, those of its producer's stay behind.
 func attributesOf(letter Letter) map[string]types.MessageAttributeValue {
+	const most = 10
 	attributes := map[string]types.MessageAttributeValue{}
-	for name, value := range letter.message.MessageAttributes {
-		if strings.HasPrefix(name, "acs_") && name != reasonAttribute {
-			attributes[name] = value
-		}
-	}
+	maps.Copy(attributes, letter.message.MessageAttributes)
+	delete(attributes, reasonAttribute)
 	attributes[parking.Key] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(letter.ID)}
+	if len(attributes) > most {
+		maps.DeleteFunc(attributes, func(name string, _ types.MessageAttributeValue) bool { return !strings.HasPrefix(name, "acs_") })
+	}
 	return attributes
 }
 

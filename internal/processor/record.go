@@ -65,9 +65,15 @@ const (
 
 // report applies a delivery report, and records it.
 func (i *item) report(ctx context.Context) consumer.Outcome {
-	if known, err := i.known(ctx); err != nil {
+	known, err := i.known(ctx)
+	if known != nil && known.PayloadHash != i.m.Hash { // two that a provider tells apart by nothing but what they say
+		i.m.ID += "/" + i.m.Hash[:12]
+		known, err = i.known(ctx)
+	}
+	switch {
+	case err != nil:
 		return i.storeDown(ctx, "read", err)
-	} else if known != nil {
+	case known != nil:
 		i.log.DebugContext(ctx, "recorded before")
 		return consumer.Outcome{Action: consumer.Delete}
 	}

@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/novaura/acs-operator/internal/message"
@@ -63,6 +64,7 @@ type Client struct {
 	timeout     time.Duration
 	httpClient  *http.Client
 	currentTime func() time.Time
+	proven      atomic.Bool // a device's push was accepted with this set-up
 }
 
 var _ provider.Sender = (*Client)(nil)
@@ -162,8 +164,9 @@ func (c *Client) post(ctx context.Context, m *message.Message, body []byte, toke
 		return provider.Receipt{}, err
 	}
 	if answer.Status != http.StatusOK {
-		return provider.Receipt{}, refusal(answer, c.currentTime())
+		return provider.Receipt{}, refusal(answer, c.proven.Load(), c.currentTime())
 	}
+	c.proven.Store(true)
 	if given := answer.Header.Get("Apns-Id"); given != "" {
 		id = given
 	}

@@ -159,8 +159,6 @@ func TestReasonsHaveClasses(t *testing.T) {
 	}{
 		"an app that is gone":       {410, `{"reason":"Unregistered","timestamp":1}`, provider.Suppress, 0},
 		"a 410 without a reason":    {410, ``, provider.Suppress, 0},
-		"a bad token":               {400, `{"reason":"BadDeviceToken"}`, provider.Suppress, 0},
-		"another app's token":       {400, `{"reason":"DeviceTokenNotForTopic"}`, provider.Suppress, 0},
 		"a push too large":          {413, `{"reason":"PayloadTooLarge"}`, provider.Permanent, 0},
 		"an unknown reason":         {400, `{"reason":"Whatever"}`, provider.Permanent, 0},
 		"a wrong key":               {403, `{"reason":"InvalidProviderToken"}`, provider.Config, 0},
@@ -180,6 +178,34 @@ func TestReasonsHaveClasses(t *testing.T) {
 				t.Errorf("retry after %v, want %v", got, tc.wait)
 			}
 		})
+	}
+}
+
+// With the other environment's APNS_BASE_URL, or another app's APNS_TOPIC, every
+// good token is refused: none may be given up for that.
+func TestPitfall20ATokenIsGivenUpOnlyWhereTheSetUpIsKnownToBeRight(t *testing.T) {
+	t.Parallel()
+	server := stand(t)
+	for reason, status := range map[string]int{"BadDeviceToken": 400, "DeviceTokenNotForTopic": 400, "Unregistered": 410} {
+		var refuses atomic.Bool
+		client := open(t, server, providertest.Start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if refuses.Load() {
+				providertest.Answer(status, `{"reason":"`+reason+`"}`)(w, r)
+			}
+		})).URL)
+		refuses.Store(true)
+		_, err := client.Send(t.Context(), push())
+		unproven := provider.AsError(err).Class
+		refuses.Store(false)
+		if _, err := client.Send(t.Context(), push()); err != nil {
+			t.Fatal(err)
+		}
+		refuses.Store(true)
+		_, err = client.Send(t.Context(), push())
+		providertest.Check(t, err, provider.Suppress, token)
+		if want := map[string]provider.Class{"Unregistered": provider.Suppress}[reason]; unproven != max(want, provider.Permanent) {
+			t.Errorf("%s before anything was accepted: %s", reason, unproven)
+		}
 	}
 }
 

@@ -14,6 +14,9 @@ type refusalClass struct {
 	class provider.Class
 	text  string
 	wait  time.Duration // where Apple names none
+	// setUp: a set-up that is wrong has each good token refused like this. So it
+	// says nothing of a token before another one was accepted.
+	setUp bool
 }
 
 // reasons are Apple's; what is not here goes by its HTTP status.
@@ -22,8 +25,8 @@ type refusalClass struct {
 var reasons = map[string]refusalClass{
 	"Unregistered":           {class: provider.Suppress, text: "the token is not active any more"},
 	"ExpiredToken":           {class: provider.Suppress, text: "the token has expired"},
-	"BadDeviceToken":         {class: provider.Suppress, text: "the token is not one, or is the other environment's: APNS_BASE_URL must fit the app's build"},
-	"DeviceTokenNotForTopic": {class: provider.Suppress, text: "the token is another app's than APNS_TOPIC"},
+	"BadDeviceToken":         {class: provider.Suppress, setUp: true, text: "the token is not one, or is the other environment's: APNS_BASE_URL must fit the app's build"},
+	"DeviceTokenNotForTopic": {class: provider.Suppress, setUp: true, text: "the token is another app's than APNS_TOPIC"},
 
 	"PayloadEmpty":       {class: provider.Permanent, text: "the push is empty"},
 	"PayloadTooLarge":    {class: provider.Permanent, text: "the push is too large: 4096 bytes are allowed"},
@@ -59,8 +62,8 @@ var reasons = map[string]refusalClass{
 }
 
 // refusal types an answer that is not 200: by its reason where it refuses, and
-// otherwise by its status.
-func refusal(answer once.Answer, now time.Time) *provider.Error {
+// otherwise by its status. proven says that our set-up has had a push accepted.
+func refusal(answer once.Answer, proven bool, now time.Time) *provider.Error {
 	var decoded struct {
 		Reason string `json:"reason"`
 	}
@@ -73,6 +76,9 @@ func refusal(answer once.Answer, now time.Time) *provider.Error {
 	refusing := answer.Status/100 == 4 && answer.Status != http.StatusRequestTimeout || answer.Status == http.StatusServiceUnavailable
 	if known && refusing {
 		refused.Class, refused.Message = row.class, row.text
+		if row.setUp && !proven {
+			refused.Class = provider.Permanent
+		}
 		if refused.RetryAfter == 0 {
 			refused.RetryAfter = row.wait
 		}

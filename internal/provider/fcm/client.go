@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/novaura/acs-operator/internal/message"
@@ -50,6 +51,7 @@ type Client struct {
 	timeout     time.Duration
 	httpClient  *http.Client
 	currentTime func() time.Time
+	proven      atomic.Bool // a device's push was accepted with this set-up
 }
 
 var _ provider.Sender = (*Client)(nil)
@@ -108,13 +110,17 @@ func (c *Client) Send(ctx context.Context, m *message.Message) (provider.Receipt
 		return provider.Receipt{}, err
 	}
 	if answer.Status/100 != 2 {
-		refused := refusal(answer, m, c.currentTime())
+		refused := refusal(answer, m, c.proven.Load(), c.currentTime())
 		if answer.Status == http.StatusUnauthorized {
 			c.tokens.drop(token)
 		}
 		return provider.Receipt{}, refused
 	}
-	return receipt(answer)
+	sent, err := receipt(answer)
+	if err == nil && len(m.Tokens) > 0 {
+		c.proven.Store(true)
+	}
+	return sent, err
 }
 
 // receipt reads the name of the message: projects/{project}/messages/{id}.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -166,18 +167,18 @@ func TestAnswersHaveClasses(t *testing.T) {
 		want    provider.Class
 		wait    time.Duration
 	}{
-		"an app that is gone is suppressed":          {handler: refused(404, "NOT_FOUND", "UNREGISTERED", ""), want: provider.Suppress},
-		"another project's token is suppressed":      {handler: refused(403, "PERMISSION_DENIED", "SENDER_ID_MISMATCH", ""), want: provider.Suppress},
-		"a token that is none is suppressed":         {handler: refused(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.token"), want: provider.Suppress},
-		"another invalid field is permanent":         {handler: refused(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.data"), want: provider.Permanent},
-		"the project's APNs key is our set-up's":     {handler: refused(401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR", ""), want: provider.Config},
-		"no permission is our set-up's":              {handler: refused(403, "PERMISSION_DENIED", "", ""), want: provider.Config},
-		"a 404 in HTML is our set-up's":              {handler: providertest.Answer(404, "<html>"), want: provider.Config},
-		"a quota is throttled, for a minute":         {handler: refused(429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED", ""), want: provider.Throttled, wait: time.Minute},
-		"an overload that FCM tells is transient":    {handler: refused(503, "UNAVAILABLE", "UNAVAILABLE", ""), want: provider.Transient, wait: 10 * time.Second},
-		"an internal error is in doubt":              {handler: refused(500, "INTERNAL", "INTERNAL", ""), want: provider.InDoubt},
-		"an answer that names no message is doubted": {handler: providertest.Answer(200, "{}"), want: provider.InDoubt},
-		"half an answer is doubted":                  {handler: providertest.Answer(200, `{"name":"pro`, "Content-Length", "500"), want: provider.InDoubt},
+		"an app that is gone is suppressed":           {handler: refused(404, "NOT_FOUND", "UNREGISTERED", ""), want: provider.Suppress},
+		"another project's token, or key, is refused": {handler: refused(403, "PERMISSION_DENIED", "SENDER_ID_MISMATCH", ""), want: provider.Permanent},
+		"a token that is none is suppressed":          {handler: refused(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.token"), want: provider.Suppress},
+		"another invalid field is permanent":          {handler: refused(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.data"), want: provider.Permanent},
+		"the project's APNs key is our set-up's":      {handler: refused(401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR", ""), want: provider.Config},
+		"no permission is our set-up's":               {handler: refused(403, "PERMISSION_DENIED", "", ""), want: provider.Config},
+		"a 404 in HTML is our set-up's":               {handler: providertest.Answer(404, "<html>"), want: provider.Config},
+		"a quota is throttled, for a minute":          {handler: refused(429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED", ""), want: provider.Throttled, wait: time.Minute},
+		"an overload that FCM tells is transient":     {handler: refused(503, "UNAVAILABLE", "UNAVAILABLE", ""), want: provider.Transient, wait: 10 * time.Second},
+		"an internal error is in doubt":               {handler: refused(500, "INTERNAL", "INTERNAL", ""), want: provider.InDoubt},
+		"an answer that names no message is doubted":  {handler: providertest.Answer(200, "{}"), want: provider.InDoubt},
+		"half an answer is doubted":                   {handler: providertest.Answer(200, `{"name":"pro`, "Content-Length", "500"), want: provider.InDoubt},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -189,6 +190,27 @@ func TestAnswersHaveClasses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// With another project's key every good token is refused: none may be given up
+// for that.
+func TestPitfall20ATokenIsGivenUpOnlyWhereTheKeyIsKnownToBeRight(t *testing.T) {
+	t.Parallel()
+	server, tokens := stand(t)
+	var refuses atomic.Bool
+	client := open(t, server, tokens, providertest.Start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !refuses.Load() {
+			providertest.Answer(200, `{"name":"projects/x/messages/1"}`)(w, r)
+			return
+		}
+		refused(403, "PERMISSION_DENIED", "SENDER_ID_MISMATCH", "")(w, r)
+	})).URL)
+	if _, err := client.Send(t.Context(), push()); err != nil {
+		t.Fatal(err)
+	}
+	refuses.Store(true)
+	_, err := client.Send(t.Context(), push())
+	providertest.Check(t, err, provider.Suppress, token)
 }
 
 func TestThePayloadFoldsOnEveryPlatform(t *testing.T) {

@@ -15,6 +15,9 @@ type refusalClass struct {
 	class provider.Class
 	text  string        // our words: FCM's may quote the token
 	wait  time.Duration // where FCM names none
+	// setUp: a set-up that is wrong has each good token refused like this. So it
+	// says nothing of a token before another one was accepted.
+	setUp bool
 }
 
 // codes are FCM's own (details[].errorCode), and Google's (error.status) for
@@ -24,7 +27,7 @@ type refusalClass struct {
 var codes = map[string]refusalClass{
 	"UNREGISTERED":       {class: provider.Suppress, text: "the token is not registered any more"},
 	"NOT_FOUND":          {class: provider.Suppress, text: "the token is not known"},
-	"SENDER_ID_MISMATCH": {class: provider.Suppress, text: "the token is another project's"},
+	"SENDER_ID_MISMATCH": {class: provider.Suppress, setUp: true, text: "the token is another project's than FCM_CREDENTIALS are for"},
 
 	"INVALID_ARGUMENT": {class: provider.Permanent, text: "the push is not valid: too large (4096 bytes), or a reserved key in its data"},
 
@@ -65,8 +68,8 @@ func (e answerError) code() (code string, aboutToken bool) {
 }
 
 // refusal types an answer that is not 2xx. The body may be anything: a proxy's
-// HTML among it.
-func refusal(answer once.Answer, m *message.Message, now time.Time) *provider.Error {
+// HTML among it. proven says that our set-up has had a push accepted.
+func refusal(answer once.Answer, m *message.Message, proven bool, now time.Time) *provider.Error {
 	var decoded answerError
 	_ = json.Unmarshal(answer.Body, &decoded) // what is not JSON has no code
 	code, aboutToken := decoded.code()
@@ -82,6 +85,9 @@ func refusal(answer once.Answer, m *message.Message, now time.Time) *provider.Er
 	refused.Class, refused.Message = row.class, row.text
 	if refused.RetryAfter == 0 {
 		refused.RetryAfter = row.wait
+	}
+	if row.setUp && !proven {
+		refused.Class = provider.Permanent
 	}
 	if code == "INVALID_ARGUMENT" && aboutToken {
 		refused.Class, refused.Message = provider.Suppress, "the token is not one"
