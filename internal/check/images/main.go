@@ -189,10 +189,12 @@ func (b builder) build(program, arch string, try int) (string, error) {
 		return "", err
 	}
 	// OCI's format: Docker's has the working container's id in it, and with it
-	// another digest each time.
+	// another digest each time. OCI's has no HEALTHCHECK: ECS asks by its task
+	// definition, and the command itself is run below.
 	//
-	// buildah keeps its cache mounts in TMPDIR: one a try, so that the second
-	// build cannot take what the first compiled.
+	// buildah keeps its cache mounts in TMPDIR: one a try, which the programs and
+	// architectures of that try share, so that each package is compiled twice
+	// from nothing, and no more.
 	cache := filepath.Join(b.folder, fmt.Sprintf("try-%d", try))
 	if err := os.MkdirAll(cache, 0o700); err != nil {
 		return "", err
@@ -235,8 +237,8 @@ func (b builder) inspect(program, arch string) error {
 		return err
 	}
 	config := image.Docker.Config
-	fmt.Printf("%s linux/%s, built in %s\n  size        %.1f MB packed (limit 30), %.1f MB unpacked\n  user        %s\n  entrypoint  %v %v\n  version     %s\n  1st build   %s\n  2nd build   %s\n%s\n",
-		program, arch, took, float64(packed)/1e6, float64(size)/1e6, config.User, config.Entrypoint, config.Cmd,
+	fmt.Printf("%s linux/%s, built in %s\n  size        %.1f MB packed (limit 30), %.1f MB unpacked\n  user        %s\n  entrypoint  %v %v\n  healthcheck %s\n  version     %s\n  1st build   %s\n  2nd build   %s\n%s\n",
+		program, arch, took, float64(packed)/1e6, float64(size)/1e6, config.User, config.Entrypoint, config.Cmd, "none in OCI's format: ECS has it in the task definition",
 		config.Labels["org.opencontainers.image.version"], first, second, view)
 	switch {
 	case packed > limit:
