@@ -81,6 +81,17 @@ func TestPitfall23ProtectionFollowsBusinessWithFewCalls(t *testing.T) {
 			agent: agent{answer: `{"failure":{"Arn":"a","Detail":"d","Reason":"DEPLOYMENT_BLOCKED"}}`},
 			busy:  func(time.Duration) bool { return true }, length: 35 * time.Second, want: []string{"1s on", "16s on", "31s on"},
 		},
+		"an agent that fails is asked again, not in a loop": {
+			agent: agent{answer: `{"error":{"Arn":"a","Code":"ServerException","Message":"m"}}`},
+			busy:  func(time.Duration) bool { return true }, length: 35 * time.Second, want: []string{"1s on", "16s on", "31s on"},
+		},
+		"a task that ECS stops, and protects no more, asks on as long as it is busy": {
+			agent: agent{answer: `{"failure":{"Arn":"a","Detail":"d","Reason":"TASK_NOT_VALID"}}`},
+			busy:  func(at time.Duration) bool { return at < 20*time.Second }, length: time.Minute, want: []string{"1s on", "16s on"},
+		},
+		"what is no JSON is judged by its status": {
+			agent: agent{answer: `<html>`}, busy: func(at time.Duration) bool { return at < 5*time.Second }, length: 40 * time.Second, want: []string{"1s on", "24s off"},
+		},
 		"an agent that hangs is given up after seconds": {
 			agent: agent{hangs: true}, busy: func(time.Duration) bool { return true }, length: 30 * time.Second, want: []string{"1s on", "19s on"},
 		},

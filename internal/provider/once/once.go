@@ -119,13 +119,16 @@ func Unanswered(name string, err error) *provider.Error {
 	return typed
 }
 
-// progress is how far a request came. The transport's goroutines report.
+// progress is how far a request came. The transport's goroutines report. From
+// the moment at which it has a connection it may be written: that it was not yet
+// when an answer, or the end, came proves nothing. net/http looks for another
+// connection only where nothing was written on the one before.
 type progress struct{ traced, written atomic.Bool }
 
 func (p *progress) hooks() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
-		GetConn:      func(string) { p.traced.Store(true) },
-		WroteHeaders: func() { p.written.Store(true) },
+		GetConn: func(string) { p.traced.Store(true); p.written.Store(false) },
+		GotConn: func(httptrace.GotConnInfo) { p.written.Store(true) },
 	}
 }
 
