@@ -2,13 +2,11 @@ package message
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/url"
-	"strconv"
-	"unicode"
-	"unicode/utf16"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // maxDepth bounds nesting: a message is flat, and its data a few levels.
@@ -16,113 +14,63 @@ const maxDepth = 32
 
 // fields is a JSON object whose values are not decoded yet. Names match
 // exactly: "Body" is not "body".
-type fields map[string]json.RawMessage
+type fields map[string]jsontext.Value
 
-// object reads one JSON object, and nothing after it, refusing what two
-// readers could read differently.
+// object reads one JSON object, and nothing after it, in one pass without
+// recursion. It refuses what two readers could read differently: a name that
+// stands twice, and half a character.
 func object(body []byte) (fields, *Invalid) {
-	if invalid := wellFormed(body); invalid != nil {
+	const usual = 16
+	f, decoder := make(fields, usual), jsontext.NewDecoder(bytes.NewBuffer(body))
+	isObject := decoder.PeekKind() == jsontext.KindBeginObject
+	if isObject {
+		_, _ = decoder.ReadToken() // the brace that was seen
+	}
+	for isObject && decoder.PeekKind() != jsontext.KindEndObject {
+		name, err := decoder.ReadToken()
+		if err != nil {
+			return nil, malformed(body, err)
+		}
+		key, from := name.String(), decoder.InputOffset()
+		if invalid := skip(decoder, body); invalid != nil {
+			return nil, invalid
+		}
+		f[key] = bytes.TrimLeft(body[from:decoder.InputOffset()], ": \t\r\n")
+	}
+	if invalid := skip(decoder, body); invalid != nil { // the closing brace, or what is no object
 		return nil, invalid
 	}
-	if loneSurrogate(body) {
-		return nil, invalidf(LoneSurrogate, "an escape such as \\ud83d stands without its other half: write the whole character")
-	}
-	var f fields
-	if err := json.Unmarshal(body, &f); err != nil || f == nil {
-		return nil, invalidf(NotJSON, "the body is not a JSON object")
+	if _, err := decoder.ReadToken(); !errors.Is(err, io.EOF) || !isObject {
+		return nil, invalidf(NotJSON, "the body is not one JSON object")
 	}
 	return f, nil
 }
 
-// loneSurrogate finds an escaped half of a character without the other half,
-// which a decoder would silently turn into U+FFFD. In well-formed JSON a
-// backslash stands in strings only.
-func loneSurrogate(body []byte) bool {
-	for i := bytes.IndexByte(body, '\\'); i >= 0 && i+1 < len(body); {
-		next := i + 2
-		if unit, ok := escapedUnit(body[i:]); ok {
-			next = i + unitLength
-			if utf16.IsSurrogate(unit) {
-				second, _ := escapedUnit(body[next:])
-				if utf16.DecodeRune(unit, second) == unicode.ReplacementChar {
-					return true
-				}
-				next += unitLength
-			}
+// skip reads one value, or the end of one, with all that is in it.
+func skip(decoder *jsontext.Decoder, body []byte) *Invalid {
+	for outside := decoder.StackDepth(); ; {
+		if _, err := decoder.ReadToken(); err != nil {
+			return malformed(body, err)
 		}
-		step := bytes.IndexByte(body[min(next, len(body)):], '\\')
-		if step < 0 {
-			return false
-		}
-		i = next + step
-	}
-	return false
-}
-
-const unitLength = len(`\uD83D`)
-
-// escapedUnit is the UTF-16 unit that text starts with, if it is one's escape.
-func escapedUnit(text []byte) (unit rune, ok bool) {
-	if len(text) < unitLength || text[0] != '\\' || text[1] != 'u' {
-		return 0, false
-	}
-	value, err := strconv.ParseUint(string(text[2:unitLength]), 16, 16)
-	return rune(value), err == nil
-}
-
-// level is one open object or array; names is nil in an array.
-type level struct {
-	names  map[string]bool
-	atName bool
-}
-
-// wellFormed walks the tokens, without recursion, and finds duplicate names
-// and nesting that is too deep, before anything is decoded.
-func wellFormed(body []byte) *Invalid {
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.UseNumber()
-	var open []level
-	for {
-		token, err := decoder.Token()
-		if errors.Is(err, io.EOF) && len(open) == 0 {
+		switch depth := decoder.StackDepth(); {
+		case depth > maxDepth:
+			return invalidf(TooDeep, "nested deeper than %d levels", maxDepth)
+		case depth <= outside:
 			return nil
 		}
-		if err != nil {
-			return invalidf(NotJSON, "the body is not JSON")
-		}
-		if open, err = step(open, token); err != nil {
-			invalid := (*Invalid)(nil)
-			errors.As(err, &invalid)
-			return invalid
-		}
-		if len(open) > maxDepth {
-			return invalidf(TooDeep, "nested deeper than %d levels", maxDepth)
-		}
 	}
 }
 
-// step is the open levels after one token.
-func step(open []level, token json.Token) ([]level, error) {
-	if token == json.Delim('}') || token == json.Delim(']') {
-		return open[:len(open)-1], nil
+// malformed says what is wrong with a body that is UTF-8. What is right but for
+// its strings' characters has an escaped half of one.
+func malformed(body []byte, err error) *Invalid {
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return invalidf(DuplicateKey, "a name stands twice in one object")
+	case jsontext.Value(body).IsValid(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)):
+		return invalidf(LoneSurrogate, "an escape such as \\ud83d stands without its other half: write the whole character")
 	}
-	if top := len(open) - 1; top >= 0 && open[top].names != nil {
-		if name, ok := token.(string); ok && open[top].atName {
-			if open[top].names[name] {
-				return nil, invalidf(DuplicateKey, "a name stands twice in one object")
-			}
-			open[top].names[name], open[top].atName = true, false
-			return open, nil
-		}
-		open[top].atName = true // after this value
-	}
-	switch token {
-	case json.Delim('{'):
-		open = append(open, level{names: map[string]bool{}, atName: true})
-	case json.Delim('['):
-		open = append(open, level{})
-	}
-	return open, nil
+	return invalidf(NotJSON, "the body is not JSON")
 }
 
 func (f fields) isEnvelope() bool {

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/nyaruka/phonenumbers"
-
 	"github.com/novaura/acs-operator/internal/redact"
 )
 
@@ -16,7 +14,7 @@ func (m *Message) normalize() *Invalid {
 	if invalid := m.checkKind(); invalid != nil {
 		return invalid
 	}
-	for _, field := range []struct{ name, text string }{
+	for _, field := range [...]struct{ name, text string }{
 		{"from", m.From.Reveal()},
 		{"to", m.To.Reveal()},
 		{"template", m.Template},
@@ -33,9 +31,12 @@ func (m *Message) normalize() *Invalid {
 			return invalidf(BadField, "%s: control characters, or longer than %d characters", field.name, most)
 		}
 	}
-	for name, text := range map[string]redact.Personal{"body": m.Body, "html": m.HTML, "title": m.Title} {
-		if strings.ContainsRune(text.Reveal(), 0) {
-			return invalidf(BadField, "%s: a NUL character", name)
+	for _, field := range [...]struct {
+		name string
+		text redact.Personal
+	}{{"body", m.Body}, {"html", m.HTML}, {"title", m.Title}} {
+		if strings.IndexByte(field.text.Reveal(), 0) >= 0 {
+			return invalidf(BadField, "%s: a NUL character", field.name)
 		}
 	}
 	switch m.Type {
@@ -149,23 +150,6 @@ func (m *Message) normalizeAddresses() {
 		}
 	}
 }
-
-// e164 is a telephone number as "+", country code and number, without spaces.
-// Its length must be possible in its country; whether it is assigned is the
-// provider's to say, since numbering plans change faster than libraries.
-func e164(address redact.Personal) (redact.Personal, bool) {
-	text := strings.TrimSpace(address.Reveal())
-	if !strings.HasPrefix(text, "+") || strings.ContainsFunc(text, isLetter) {
-		return "", false
-	}
-	number, err := phonenumbers.Parse(text, "")
-	if err != nil || !phonenumbers.IsPossibleNumber(number) || number.GetExtension() != "" {
-		return "", false
-	}
-	return redact.Personal(phonenumbers.Format(number, phonenumbers.E164)), true
-}
-
-func isLetter(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' }
 
 var (
 	shortCode  = regexp.MustCompile(`^[0-9]{3,8}$`)

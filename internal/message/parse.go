@@ -8,6 +8,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/novaura/acs-operator/internal/redact"
 )
 
@@ -202,7 +204,12 @@ func clean(text string, most int) string {
 // printable reports that text has no control characters, line ends among them,
 // and no format characters, which can make it look like another.
 func printable(text string) bool {
-	return strings.IndexFunc(text, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }) < 0
+	return strings.IndexFunc(text, func(r rune) bool {
+		if r >= ' ' && r < unicode.MaxASCII {
+			return false // nearly all: the tables take longer
+		}
+		return unicode.IsControl(r) || unicode.Is(unicode.Cf, r)
+	}) < 0
 }
 
 // reader reads fields and remembers the first that is wrong, so that all the
@@ -216,9 +223,20 @@ func (r *reader) wrong(name, want string) {
 }
 
 // text reads a string; absent and null are the empty one.
-func (r *reader) text(f fields, name string) (text string) {
-	r.into(f, name, "a string", &text)
-	return text
+func (r *reader) text(f fields, name string) string {
+	raw := f[name]
+	switch raw.Kind() {
+	case jsontext.KindInvalid, jsontext.KindNull: // absent, for object has validated what is there
+		return ""
+	case jsontext.KindString:
+		var short [256]byte
+		text, err := jsontext.AppendUnquote(short[:0], raw)
+		if err == nil {
+			return string(text)
+		}
+	}
+	r.wrong(name, "a string")
+	return ""
 }
 
 // list reads an array of strings; one string is a list of one.

@@ -20,53 +20,43 @@ const (
 	ucsSingle, ucsMulti = 70, 67
 )
 
+// gsmWidth is the septets of each character of the alphabet.
+var gsmWidth = func() map[rune]int {
+	widths := map[rune]int{}
+	for _, r := range gsmBasic {
+		widths[r] = 1
+	}
+	for _, r := range gsmExtension {
+		widths[r] = 2
+	}
+	return widths
+}()
+
 // Segments is the number of SMS segments that a body is sent and billed as; 0
 // for an empty one.
 func Segments(body string) int {
-	if widths, ok := gsmWidths(body); ok {
-		return pack(widths, gsmSingle, gsmMulti)
+	if strings.IndexFunc(body, func(r rune) bool { return gsmWidth[r] == 0 }) < 0 {
+		return pack(body, func(r rune) int { return gsmWidth[r] }, gsmSingle, gsmMulti)
 	}
-	var widths []int
-	for _, r := range body {
-		widths = append(widths, utf16.RuneLen(r))
-	}
-	return pack(widths, ucsSingle, ucsMulti)
-}
-
-// gsmWidths are the septets of each character; ok says that all are in the
-// alphabet.
-func gsmWidths(body string) (widths []int, ok bool) {
-	for _, r := range body {
-		switch {
-		case strings.ContainsRune(gsmBasic, r):
-			widths = append(widths, 1)
-		case strings.ContainsRune(gsmExtension, r):
-			widths = append(widths, 2)
-		default:
-			return nil, false
-		}
-	}
-	return widths, true
+	return pack(body, utf16.RuneLen, ucsSingle, ucsMulti)
 }
 
 // pack counts segments: neither an escape pair nor a surrogate pair is cut.
-func pack(widths []int, single, multi int) int {
-	total := 0
-	for _, width := range widths {
-		total += width
-	}
-	if total == 0 {
-		return 0
-	}
-	if total <= single {
-		return 1
-	}
-	segments, used := 1, 0
-	for _, width := range widths {
-		if used+width > multi {
+func pack(body string, width func(rune) int, single, multi int) int {
+	total, segments, used := 0, 1, 0
+	for _, r := range body {
+		w := width(r)
+		total += w
+		if used+w > multi {
 			segments, used = segments+1, 0
 		}
-		used += width
+		used += w
+	}
+	switch {
+	case total == 0:
+		return 0
+	case total <= single:
+		return 1
 	}
 	return segments
 }

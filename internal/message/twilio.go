@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"net/url"
 	"strings"
 
@@ -22,11 +23,11 @@ const EventIDParameter = "acs_id"
 
 // twilioForm reads a form-encoded webhook; ok says that the body is one.
 func twilioForm(body []byte) (form url.Values, ok bool) {
-	text := strings.TrimSpace(string(body))
-	if text == "" || strings.ContainsAny(text[:1], "{[\"") || !strings.Contains(text, "Sid=") {
+	text := bytes.TrimSpace(body)
+	if len(text) == 0 || bytes.IndexByte([]byte(`{["`), text[0]) >= 0 || !bytes.Contains(text, []byte("Sid=")) {
 		return nil, false
 	}
-	form, err := url.ParseQuery(text)
+	form, err := url.ParseQuery(string(text))
 	for name := range form {
 		form.Set(name, strings.ToValidUTF8(form.Get(name), "\uFFFD")) // %FF is no UTF-8
 	}
