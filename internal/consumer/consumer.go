@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -91,10 +92,11 @@ type Consumer struct {
 	deletes    *batcher
 	visibility *batcher
 	demand     chan struct{} // a token wakes one more poller
+	reserving  chan struct{} // has a token while a poller waits for slots: one does at a time
 
 	mu          sync.Mutex
-	failure     error            // why Run gave up; only with UntilEmpty
-	changed     chan struct{}    // closed and replaced when what await watches may have changed
+	failure     error // why Run gave up; only with UntilEmpty
+	waiters     []*waiter
 	held        map[string]*held // by message id, or by handle when on its way back
 	busy        int              // slots that a receive reserved or a job uses
 	slots       slots
@@ -120,11 +122,11 @@ type phases struct {
 func New(o Options) *Consumer {
 	o = o.withDefaults()
 	c := &Consumer{
-		Options: o,
-		demand:  make(chan struct{}, o.pollers()),
-		changed: make(chan struct{}),
-		held:    map[string]*held{},
-		slots:   newSlots(o.Slots),
+		Options:   o,
+		demand:    make(chan struct{}, o.pollers()),
+		reserving: make(chan struct{}, 1),
+		held:      map[string]*held{},
+		slots:     newSlots(o.Slots),
 	}
 	c.deletes, c.visibility = &batcher{send: c.deleteBatch}, &batcher{send: c.changeVisibilityBatch}
 	return c
@@ -181,28 +183,43 @@ func (c *Consumer) drain(pollers *sync.WaitGroup, endJobs context.CancelCauseFun
 	}
 }
 
+// waiter waits for something to become true of a Consumer.
+type waiter struct {
+	is   func() bool
+	done chan struct{} // closed once it was
+}
+
 // await waits until is, which is called with mu held, says true; false when
 // ctx ended first.
 func (c *Consumer) await(ctx context.Context, is func() bool) bool {
-	for {
-		c.mu.Lock()
-		done, changed := is(), c.changed
+	w := &waiter{is: is, done: make(chan struct{})}
+	c.mu.Lock()
+	if is() {
 		c.mu.Unlock()
-		if done {
-			return true
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return false
-		}
+		return true
 	}
+	c.waiters = append(c.waiters, w)
+	c.mu.Unlock()
+	select {
+	case <-w.done:
+		return true
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiters = slices.DeleteFunc(c.waiters, func(other *waiter) bool { return other == w })
+	return false
 }
 
-// announce wakes whoever awaits a change. Call it with mu held.
+// announce wakes those whose wait is over. Call it with mu held.
 func (c *Consumer) announce() {
-	close(c.changed)
-	c.changed = make(chan struct{})
+	c.waiters = slices.DeleteFunc(c.waiters, func(w *waiter) bool {
+		if !w.is() {
+			return false
+		}
+		close(w.done)
+		return true
+	})
 }
 
 // running counts the jobs that have not ended. Call it with mu held.

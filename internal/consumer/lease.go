@@ -57,10 +57,9 @@ func (c *Consumer) hold(m types.Message, now time.Time) *held {
 	}
 	if !again {
 		h = &held{Received: r, key: r.MessageID, attributes: m.MessageAttributes, since: now}
-		var deadline context.Context
-		deadline, release := context.WithDeadlineCause(c.phases.jobs, now.Add(c.MaxHold*9/10), errHeldLong)
-		ctx, cancel := context.WithCancelCause(deadline)
-		h.ctx, h.cancel = ctx, func(cause error) { cancel(cause); release() }
+		ctx, cancel := context.WithCancelCause(c.phases.jobs)
+		deadline := time.AfterFunc(c.MaxHold*9/10, func() { cancel(errHeldLong) })
+		h.ctx, h.cancel = ctx, func(cause error) { deadline.Stop(); cancel(cause) }
 		c.held[r.MessageID] = h
 		c.slots.heldSize += len(h.Body)
 	}

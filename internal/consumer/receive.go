@@ -83,6 +83,12 @@ func (c *Consumer) waitTime(first bool) time.Duration {
 // receiving ended. With few slots free it gives others a moment to become so:
 // one receive of ten costs as much as one of one.
 func (c *Consumer) reserve() int {
+	select {
+	case c.reserving <- struct{}{}:
+		defer func() { <-c.reserving }()
+	case <-c.phases.receiving.Done():
+		return 0
+	}
 	for c.phases.receiving.Err() == nil {
 		if !c.awaitSlots() {
 			return 0
