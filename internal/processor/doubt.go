@@ -41,7 +41,7 @@ func (s *send) resolve(ctx context.Context) consumer.Outcome {
 			Message: "no try was answered, and the provider has the message from none",
 		})
 	case !found:
-		s.log.InfoContext(ctx, "the provider does not have the message", "provider", s.sender.Name())
+		s.log().InfoContext(ctx, "the provider does not have the message", "provider", s.sender.Name())
 		return s.deliver(ctx)
 	}
 	rival, err := s.rival(ctx, receipt)
@@ -137,7 +137,7 @@ func (s *send) found(ctx context.Context, receipt provider.Receipt) consumer.Out
 	if err := s.keep(ctx, func(ctx context.Context) error {
 		return s.Store.UpdateStatus(ctx, store.StatusUpdate{ProviderID: receipt.ID, Status: status})
 	}); err != nil {
-		s.log.WarnContext(ctx, "the delivery status is not recorded", "provider_id", receipt.ID, "error", err)
+		s.log().WarnContext(ctx, "the delivery status is not recorded", "provider_id", receipt.ID, "error", err)
 	}
 	return outcome
 }
@@ -148,10 +148,10 @@ func (s *send) unanswered(ctx context.Context, err error, doubts int) consumer.O
 	if ctx.Err() != nil {
 		return s.afterLease(ctx, "drained")
 	}
-	s.log.WarnContext(ctx, failed, "reason", "in_doubt", "lookups", doubts, "error", err)
+	s.log().WarnContext(ctx, failed, "reason", "in_doubt", "lookups", doubts, "error", err)
 	cannot := errors.Is(err, provider.ErrNoLookup)
 	if (cannot || doubts >= s.MaxLookups) && doubts < s.maxAttempts() && s.Resend(s.m) {
-		s.log.WarnContext(ctx, "sent again, though the provider may have it", "policy", "resend")
+		s.log().WarnContext(ctx, "sent again, though the provider may have it", "policy", "resend")
 		return s.deliver(ctx)
 	}
 	if cannot || doubts >= s.MaxLookups {

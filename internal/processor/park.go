@@ -44,7 +44,7 @@ func (s *send) leave(ctx context.Context, then consumer.Outcome) consumer.Outcom
 	defer cancel()
 	err := s.Store.Park(bounded, s.m.ID, s.m.Hash, *s.parked(then.After))
 	if err != nil && !errors.Is(err, store.ErrLost) {
-		s.log.WarnContext(ctx, "cannot park a message", "error", err)
+		s.log().WarnContext(ctx, "cannot park a message", "error", err)
 	}
 	if err == nil {
 		then.Action, then.After = consumer.Park, 0
@@ -55,7 +55,7 @@ func (s *send) leave(ctx context.Context, then consumer.Outcome) consumer.Outcom
 // withoutSender hands a send back that was never claimed; its row is made where
 // it must wait there.
 func (i *item) withoutSender(ctx context.Context) consumer.Outcome {
-	i.log.WarnContext(ctx, "no sender is configured for the channel", "variable", settings[i.m.Channel])
+	i.log().WarnContext(ctx, "no sender is configured for the channel", "variable", settings[i.m.Channel])
 	outcome := consumer.Outcome{Action: consumer.HandBack, Reason: "no_sender", Pause: configPause}
 	if !i.received.LastReceives() {
 		return outcome

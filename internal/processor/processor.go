@@ -179,7 +179,7 @@ func (p *Processor) claim(ctx context.Context, sends []*send) *consumer.Outcome 
 	}
 	for i, s := range sends {
 		s.result, s.leaseEnd = results[i], began.Add(p.Lease)
-		s.log = s.log.With("attempt", results[i].Event.Attempts)
+		s.attempt = results[i].Event.Attempts
 	}
 	return nil
 }
@@ -190,15 +190,31 @@ type item struct {
 
 	received consumer.Received
 	m        *message.Message
-	log      *slog.Logger
+	attempt  int // of a claim; 0: none was made
 }
 
 func (p *Processor) item(received consumer.Received, m *message.Message) item {
-	one := item{Processor: p, received: received, m: m}
-	if m != nil {
-		one.log = p.Logger.With("id", m.ID, "channel", m.Channel, "queue", received.Queue.Name)
+	return item{Processor: p, received: received, m: m}
+}
+
+// attrs tell a log line's message from others.
+func (i *item) attrs() []slog.Attr {
+	const some = 8 // with those of the line
+	attrs := append(make([]slog.Attr, 0, some), slog.String("id", i.m.ID),
+		slog.String("channel", string(i.m.Channel)), slog.String("queue", i.received.Queue.Name))
+	if i.attempt > 0 {
+		attrs = append(attrs, slog.Int("attempt", i.attempt))
 	}
-	return one
+	return attrs
+}
+
+// log is for the lines that few messages have: a logger of its own costs more
+// than the line.
+func (i *item) log() *slog.Logger { return slog.New(i.Logger.Handler().WithAttrs(i.attrs())) }
+
+// succeeded writes the line that each message has in the end.
+func (i *item) succeeded(ctx context.Context, attrs ...slog.Attr) {
+	i.Logger.LogAttrs(ctx, slog.LevelInfo, processed, append(i.attrs(), attrs...)...)
 }
 
 // The two phrases that alarms in production look for.
@@ -216,7 +232,7 @@ func (i *item) storeDown(ctx context.Context, verb string, err error) consumer.O
 	if ctx.Err() != nil {
 		return consumer.Outcome{Action: consumer.HandBack, Reason: "drained"}
 	}
-	i.log.ErrorContext(ctx, failed, "reason", "store", "verb", verb, "error", err)
+	i.log().ErrorContext(ctx, failed, "reason", "store", "verb", verb, "error", err)
 	wait := storePause + i.jitter(storePause)
 	if i.received.LastReceives() { // no row can take it now: the longer it is hidden, the surer there is one next time
 		wait = longestDelay

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -278,7 +279,8 @@ func (r *pushRun) conclude(ctx context.Context) consumer.Outcome {
 	counts := counted(len(r.m.Tokens), []string{"accepted", "dead", "refused", "in doubt", "given up"}, sent, dead, failed, doubt, left)
 	switch {
 	case sent > 0:
-		return r.sent(ctx, store.Settlement{ProviderID: r.firstID(), Reason: counts}, "tokens", len(r.m.Tokens), "accepted", sent, "dead", dead, "refused", failed, "doubtful", doubt)
+		return r.sent(ctx, store.Settlement{ProviderID: r.firstID(), Reason: counts},
+			slog.Int("tokens", len(r.m.Tokens)), slog.Int("accepted", sent), slog.Int("dead", dead), slog.Int("refused", failed), slog.Int("doubtful", doubt))
 	case doubt > 0:
 		return r.holdTokens(ctx, counts)
 	}
@@ -303,7 +305,7 @@ func (r *pushRun) whyLeft() *provider.Error {
 }
 
 func (r *pushRun) endFailed(ctx context.Context, settlement store.Settlement, refusal *provider.Error) consumer.Outcome {
-	r.log.WarnContext(ctx, failed, "reason", refusal.Class.String(), "code", refusal.Code, "error", refusal)
+	r.log().WarnContext(ctx, failed, "reason", refusal.Class.String(), "code", refusal.Code, "error", refusal)
 	return r.end(ctx, settlement, consumer.Outcome{
 		Action: consumer.DeadLetter, Failed: true, Key: r.m.ID, Reason: settlement.ErrorCode,
 	})

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/novaura/acs-operator/internal/consumer"
@@ -24,7 +25,7 @@ func (i *item) receive(ctx context.Context) consumer.Outcome {
 	case known != nil && known.PayloadHash != i.m.Hash:
 		return i.conflict(ctx)
 	case known != nil:
-		i.log.DebugContext(ctx, "recorded before")
+		i.log().DebugContext(ctx, "recorded before")
 		return consumer.Outcome{Action: consumer.Delete}
 	}
 	if err := i.optInOrOut(ctx); err != nil {
@@ -74,7 +75,7 @@ func (i *item) report(ctx context.Context) consumer.Outcome {
 	case err != nil:
 		return i.storeDown(ctx, "read", err)
 	case known != nil:
-		i.log.DebugContext(ctx, "recorded before")
+		i.log().DebugContext(ctx, "recorded before")
 		return consumer.Outcome{Action: consumer.Delete}
 	}
 	if status, ok := i.reported(); ok {
@@ -147,7 +148,7 @@ func (i *item) record(ctx context.Context, e store.Event) consumer.Outcome {
 	if err := i.insert(ctx, e); err != nil {
 		return i.storeDown(ctx, "record", err)
 	}
-	i.log.InfoContext(ctx, processed, "type", i.m.Type)
+	i.succeeded(ctx, slog.String("type", string(i.m.Type)))
 	return consumer.Outcome{Action: consumer.Delete}
 }
 
@@ -170,7 +171,7 @@ func (i *item) conflict(ctx context.Context) consumer.Outcome {
 	if err := i.insert(ctx, e); err != nil {
 		return i.storeDown(ctx, "record", err)
 	}
-	i.log.ErrorContext(ctx, failed, "reason", idReuse)
+	i.log().ErrorContext(ctx, failed, "reason", idReuse)
 	return consumer.Outcome{Action: consumer.DeadLetter, Failed: true, Reason: idReuse}
 }
 
@@ -194,6 +195,6 @@ func (p *Processor) refuse(ctx context.Context, received consumer.Received, err 
 	if err := p.insert(ctx, e); err != nil {
 		return one.storeDown(ctx, "record", err)
 	}
-	one.log.ErrorContext(ctx, failed, "reason", e.ErrorCode, "detail", invalid.Detail)
+	one.log().ErrorContext(ctx, failed, "reason", e.ErrorCode, "detail", invalid.Detail)
 	return consumer.Outcome{Action: consumer.DeadLetter, Failed: true, Reason: e.ErrorCode}
 }

@@ -3,6 +3,7 @@ package processor
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/novaura/acs-operator/internal/consumer"
@@ -72,7 +73,7 @@ func (s *send) busyWait() time.Duration {
 // failed after the provider had taken it is no dead letter.
 func (s *send) done(ctx context.Context) consumer.Outcome {
 	event := s.result.Event
-	s.log.DebugContext(ctx, "settled before", "status", event.Status)
+	s.log().DebugContext(ctx, "settled before", "status", event.Status)
 	if event.Status == store.InDoubt || event.Status == store.Failed && event.SentAt.IsZero() {
 		return consumer.Outcome{Action: consumer.DeadLetter, Key: s.m.ID, Reason: reason(event.ErrorCode, string(event.Status))}
 	}
@@ -166,26 +167,25 @@ func (s *send) call(ctx context.Context) consumer.Outcome {
 	if err != nil {
 		return s.refused(ctx, provider.AsError(err))
 	}
-	return s.accepted(ctx, receipt, "took", s.Now().Sub(began))
+	return s.accepted(ctx, receipt, slog.Duration("took", s.Now().Sub(began)))
 }
 
 // take settles a message that the provider had all along, unless another event
 // was quicker to.
 func (s *send) take(ctx context.Context, receipt provider.Receipt) consumer.Outcome {
-	return s.sent(ctx, store.Settlement{ProviderID: receipt.ID, Exclusive: true}, "resolved", true)
+	return s.sent(ctx, store.Settlement{ProviderID: receipt.ID, Exclusive: true}, slog.Bool("resolved", true))
 }
 
 // accepted records that the provider has the message.
-func (s *send) accepted(ctx context.Context, receipt provider.Receipt, attrs ...any) consumer.Outcome {
+func (s *send) accepted(ctx context.Context, receipt provider.Receipt, attrs ...slog.Attr) consumer.Outcome {
 	return s.sent(ctx, store.Settlement{ProviderID: receipt.ID}, attrs...)
 }
 
-func (s *send) sent(ctx context.Context, settlement store.Settlement, attrs ...any) consumer.Outcome {
+func (s *send) sent(ctx context.Context, settlement store.Settlement, attrs ...slog.Attr) consumer.Outcome {
 	settlement.Status, settlement.Provider = store.Sent, s.sender.Name()
-	attrs = append(attrs, "provider", settlement.Provider, "provider_id", settlement.ProviderID)
 	outcome := s.end(ctx, settlement, consumer.Outcome{Action: consumer.Delete})
 	if outcome.Action == consumer.Delete {
-		s.log.InfoContext(ctx, processed, attrs...)
+		s.succeeded(ctx, append(attrs, slog.String("provider", settlement.Provider), slog.String("provider_id", settlement.ProviderID))...)
 	}
 	return outcome
 }
@@ -196,10 +196,10 @@ func (s *send) refused(ctx context.Context, err *provider.Error) consumer.Outcom
 		return s.drained(ctx) // our own end of the call, before it began
 	}
 	if err.Class == provider.Throttled {
-		s.log.InfoContext(ctx, "throttled", "code", err.Code, "retry_after", err.RetryAfter)
+		s.log().InfoContext(ctx, "throttled", "code", err.Code, "retry_after", err.RetryAfter)
 		return s.throttled(ctx, err)
 	}
-	s.log.WarnContext(ctx, failed, "reason", err.Class.String(), "code", err.Code, "error", err)
+	s.log().WarnContext(ctx, failed, "reason", err.Class.String(), "code", err.Code, "error", err)
 	switch err.Class { //nolint:exhaustive // Throttled is above, and InDoubt is every other
 	case provider.Permanent:
 		return s.fail(ctx, err)

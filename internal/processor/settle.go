@@ -44,7 +44,7 @@ func (s *send) drained(ctx context.Context) consumer.Outcome {
 // unsettled is a claim that the store would not settle: its lease lapses, and
 // the next claimer asks the provider.
 func (s *send) unsettled(ctx context.Context, err error) consumer.Outcome {
-	s.log.ErrorContext(ctx, failed, "reason", "store", "error", err)
+	s.log().ErrorContext(ctx, failed, "reason", "store", "error", err)
 	outcome := s.afterLease(ctx, "store")
 	if !errors.Is(err, store.ErrLost) && !errors.Is(err, store.ErrTaken) {
 		outcome.Pause, outcome.Gate = storePause, true
