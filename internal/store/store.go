@@ -125,6 +125,16 @@ type Claim struct {
 	Body         redact.Personal // kept in the row; empty: only its hash is
 }
 
+// Event is the row that a claim makes where there is none, but for what the
+// database chooses: owner and times.
+func (c Claim) Event() Event {
+	return Event{
+		ID: c.ID, Channel: c.Channel, Type: c.Type, Status: Processing, From: c.From, To: c.To, Queue: c.Queue,
+		SQSMessageID: c.SQSMessageID, PayloadHash: c.PayloadHash, BodyHash: c.BodyHash, Segments: c.Segments,
+		Template: c.Template, Priority: c.Priority, EnqueuedAt: c.EnqueuedAt, Body: c.Body,
+	}
+}
+
 // Outcome says what a claim came to.
 type Outcome int
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -103,18 +104,42 @@ func outcome(a answer, c store.Claim) store.Outcome {
 func (s *Store) claim(
 	ctx context.Context, owner string, lease time.Duration, claims []store.Claim,
 ) (map[string]answer, error) {
-	answers, err := list(ctx, s, func(row pgx.CollectableRow) (a answer, err error) {
-		err = row.Scan(append(fields(&a.Event), &a.won, &a.doubtful, &a.Suppressed)...)
-		return a, err
-	}, claimSQL, append([]any{owner, lease.Microseconds(), s.now()}, append(claimArrays(claims), rand.Text(), column(claims, func(c store.Claim) *string { return address(c.Body) }))...)...)
+	byID := make(map[string]store.Claim, len(claims))
+	for _, c := range claims {
+		byID[c.ID] = c
+	}
+	arguments := append([]any{owner, lease.Microseconds(), s.now()}, claimArrays(claims)...)
+	bodies := column(claims, func(c store.Claim) *string { return address(c.Body) })
+	list, err := list(ctx, s, func(row pgx.CollectableRow) (answer, error) { return answered(row, byID) },
+		claimSQL, append(arguments, rand.Text(), bodies)...)
 	if err != nil {
 		return nil, err
 	}
-	byID := make(map[string]answer, len(answers))
-	for _, a := range answers {
-		byID[a.Event.ID] = a
+	answers := make(map[string]answer, len(list))
+	for _, a := range list {
+		answers[a.Event.ID] = a
 	}
-	return byID, nil
+	return answers, nil
+}
+
+// answered reads a row of claimSQL. Of one that the claim itself made, which
+// nearly all are, only what the database chose is read.
+func answered(row pgx.CollectableRow, claims map[string]store.Claim) (a answer, err error) {
+	e := &a.Event
+	all := append(fields(e), &a.won, &a.doubtful, &a.Suppressed)
+	few := slices.Clone(all)
+	clear(few[chosen : len(all)-3]) // what is nil is not read
+	if err := row.Scan(few...); err != nil {
+		return a, err
+	}
+	if c, ours := claims[e.ID]; ours && a.won && !a.doubtful && e.Attempts == 1 && e.CreatedAt.Equal(e.UpdatedAt) {
+		fresh := c.Event()
+		fresh.Attempts, fresh.Owner = e.Attempts, e.Owner
+		fresh.LeaseUntil, fresh.CreatedAt, fresh.UpdatedAt = e.LeaseUntil, e.CreatedAt, e.UpdatedAt
+		a.Event = fresh
+		return a, nil
+	}
+	return a, row.Scan(all...)
 }
 
 // claimArrays are the columns of a batch, in the order of claimSQL.

@@ -11,17 +11,21 @@ import (
 	"github.com/novaura/acs-operator/internal/store"
 )
 
-// columns are communication_events, named e, in the order of fields.
-const columns = `e.id, e.channel, e.type, e.status, coalesce(e.from_address, ''), coalesce(e.to_address, ''),
-	e.provider, e.provider_id, e.attempts, e.error_code, e.error, e.queue, e.sqs_message_id, e.payload_hash,
-	e.body_hash, e.segments, e.template, e.priority, e.owner, e.lease_until, e.created_at, e.updated_at, e.sent_at,
+// columns are communication_events, named e, in the order of fields. The first
+// chosen ones are what the database makes up for a new claim.
+const columns = `e.id, e.attempts, e.owner, e.lease_until, e.created_at, e.updated_at,
+	e.channel, e.type, e.status, coalesce(e.from_address, ''), coalesce(e.to_address, ''),
+	e.provider, e.provider_id, e.error_code, e.error, e.queue, e.sqs_message_id, e.payload_hash,
+	e.body_hash, e.segments, e.template, e.priority, e.sent_at,
 	e.enqueued_at, e.settled_reason, e.due_at, coalesce(e.body, '')`
 
+const chosen = 6
+
 func fields(e *store.Event) []any {
-	return []any{&e.ID, &e.Channel, &e.Type, &e.Status, &e.From, &e.To, &e.Provider, &e.ProviderID, &e.Attempts,
+	return []any{&e.ID, &e.Attempts, &e.Owner, moment{&e.LeaseUntil}, moment{&e.CreatedAt}, moment{&e.UpdatedAt},
+		&e.Channel, &e.Type, &e.Status, &e.From, &e.To, &e.Provider, &e.ProviderID,
 		&e.ErrorCode, &e.Error, &e.Queue, &e.SQSMessageID, &e.PayloadHash, &e.BodyHash, &e.Segments, &e.Template,
-		&e.Priority, &e.Owner, moment{&e.LeaseUntil}, moment{&e.CreatedAt}, moment{&e.UpdatedAt}, moment{&e.SentAt},
-		moment{&e.EnqueuedAt}, &e.SettledReason, moment{&e.DueAt}, &e.Body}
+		&e.Priority, moment{&e.SentAt}, moment{&e.EnqueuedAt}, &e.SettledReason, moment{&e.DueAt}, &e.Body}
 }
 
 // Record implements store.Messages.
