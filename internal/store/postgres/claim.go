@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/novaura/acs-operator/internal/redact"
@@ -23,10 +24,9 @@ const claimable = `e.payload_hash = excluded.payload_hash AND (e.status IN ('new
 // SELECT of the same statement could see.
 const claimSQL = `
 WITH input AS (
-	SELECT * FROM unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-		$11::text[], $12::text[], $13::integer[], $14::text[], $15::text[], $16::timestamptz[], $17::text[], $19::text[])
-	AS t (id, channel, type, from_address, to_address, queue, sqs_message_id, payload_hash, body_hash, segments,
-		template, priority, enqueued_at, address_hash, body)
+	SELECT * FROM json_to_recordset($4::json) AS t (id text, channel text, type text, from_address text,
+		to_address text, queue text, sqs_message_id text, payload_hash text, body_hash text, segments integer,
+		template text, priority text, enqueued_at timestamptz, address_hash text, body text)
 ), clock AS (
 	SELECT date_trunc('milliseconds', coalesce($3::timestamptz, now())) AS now
 ), claimed AS (
@@ -35,7 +35,7 @@ WITH input AS (
 		updated_at, enqueued_at, claim_token, body)
 	SELECT id, channel, type, 'processing', from_address, to_address, 1, queue, sqs_message_id, payload_hash, body_hash,
 		segments, template, priority, $1::text, now + $2::bigint * interval '1 microsecond', now, now, enqueued_at,
-		$18::text, body
+		$5::text, body
 	FROM input, clock ORDER BY id
 	ON CONFLICT (id) DO UPDATE SET (status, attempts, queue, sqs_message_id, owner, lease_until, updated_at,
 		claim_token, doubtful) = (
@@ -49,9 +49,9 @@ WITH input AS (
 	RETURNING e.*
 ), opened AS (
 	INSERT INTO acs.communication_attempts (event_id, attempt, owner, started_at)
-	SELECT id, attempts, owner, updated_at FROM claimed WHERE claim_token = $18::text
+	SELECT id, attempts, owner, updated_at FROM claimed WHERE claim_token = $5::text
 )
-SELECT ` + columns + `, e.claim_token = $18::text, e.doubtful, coalesce(s.reason, '')
+SELECT ` + columns + `, e.claim_token = $5::text, e.doubtful, coalesce(s.reason, '')
 FROM claimed e JOIN input i ON i.id = e.id
 LEFT JOIN acs.suppressions s ON s.channel = i.channel AND s.address_hash = i.address_hash`
 
@@ -62,105 +62,102 @@ func (s *Store) Claim(
 ) ([]store.ClaimResult, error) {
 	results := make([]store.ClaimResult, len(claims))
 	for _, round := range rounds(claims, func(c store.Claim) string { return c.ID }) {
-		answers, err := s.claim(ctx, owner, lease, pick(round, claims))
-		if err != nil {
+		if err := s.claim(ctx, owner, lease, round, claims, results); err != nil {
 			return nil, fmt.Errorf("claim: %w", err)
-		}
-		for id, i := range round {
-			result, ok := answers[id]
-			if !ok {
-				return nil, fmt.Errorf("claim %q: the database did not answer for it", id)
-			}
-			result.Outcome = outcome(result, claims[i])
-			results[i] = result.ClaimResult
 		}
 	}
 	return results, nil
 }
 
-// answer is a row as the statement returns it.
-type answer struct {
-	store.ClaimResult
+// claim claims a round's messages, and puts the answers into their places.
+func (s *Store) claim(
+	ctx context.Context, owner string, lease time.Duration, r round, claims []store.Claim, results []store.ClaimResult,
+) error {
+	input, err := json.Marshal(claimRows(r, claims))
+	if err != nil {
+		return err
+	}
+	answered, err := list(ctx, s, func(row pgx.CollectableRow) (struct{}, error) {
+		return struct{}{}, answer(row, r, claims, results)
+	}, claimSQL, owner, lease.Microseconds(), s.now(), string(input), rand.Text())
+	if err == nil && len(answered) != len(r) {
+		err = fmt.Errorf("the database answered for %d of %d messages", len(answered), len(r))
+	}
+	return err
+}
 
-	won, doubtful bool
+// answer reads a row of claimSQL. Of one that the claim itself made, as nearly
+// all are, only what the database chose is read.
+func answer(row pgx.CollectableRow, r round, claims []store.Claim, results []store.ClaimResult) error {
+	var e store.Event
+	var won, doubtful bool
+	var suppressed string
+	all := append(fields(&e), &won, &doubtful, &suppressed)
+	few := slices.Clone(all)
+	clear(few[chosen : len(all)-3]) // what is nil is not read
+	if err := row.Scan(few...); err != nil {
+		return err
+	}
+	i, asked := r[e.ID]
+	if !asked {
+		return fmt.Errorf("the database answered for %q, which was not asked", e.ID)
+	}
+	if won && !doubtful && e.Attempts == 1 && e.CreatedAt.Equal(e.UpdatedAt) {
+		made := claims[i].Event()
+		made.Attempts, made.Owner = e.Attempts, e.Owner
+		made.LeaseUntil, made.CreatedAt, made.UpdatedAt = e.LeaseUntil, e.CreatedAt, e.UpdatedAt
+		e = made
+	} else if err := row.Scan(all...); err != nil {
+		return err
+	}
+	results[i] = store.ClaimResult{Outcome: outcome(e, won, doubtful, claims[i]), Event: e, Suppressed: suppressed}
+	return nil
 }
 
 // outcome says what a claim came to, given the row as it stands now.
-func outcome(a answer, c store.Claim) store.Outcome {
+func outcome(e store.Event, won, doubtful bool, c store.Claim) store.Outcome {
 	switch {
-	case a.won && a.doubtful:
+	case won && doubtful:
 		return store.Doubtful
-	case a.won:
+	case won:
 		return store.Granted
-	case a.Event.PayloadHash != c.PayloadHash:
+	case e.PayloadHash != c.PayloadHash:
 		return store.Conflict
-	case a.Event.Status.Settled():
+	case e.Status.Settled():
 		return store.Done
 	}
 	return store.Busy
 }
 
-// claim claims messages of which no two have one id.
-func (s *Store) claim(
-	ctx context.Context, owner string, lease time.Duration, claims []store.Claim,
-) (map[string]answer, error) {
-	byID := make(map[string]store.Claim, len(claims))
-	for _, c := range claims {
-		byID[c.ID] = c
-	}
-	arguments := append([]any{owner, lease.Microseconds(), s.now()}, claimArrays(claims)...)
-	bodies := column(claims, func(c store.Claim) *string { return address(c.Body) })
-	list, err := list(ctx, s, func(row pgx.CollectableRow) (answer, error) { return answered(row, byID) },
-		claimSQL, append(arguments, rand.Text(), bodies)...)
-	if err != nil {
-		return nil, err
-	}
-	answers := make(map[string]answer, len(list))
-	for _, a := range list {
-		answers[a.Event.ID] = a
-	}
-	return answers, nil
+// claimRow is one row of claimSQL's input; what is absent is NULL.
+type claimRow struct {
+	ID           string     `json:"id"`
+	Channel      string     `json:"channel"`
+	Type         string     `json:"type"`
+	From         string     `json:"from_address,omitempty"`
+	To           string     `json:"to_address,omitempty"`
+	Queue        string     `json:"queue"`
+	SQSMessageID string     `json:"sqs_message_id"`
+	PayloadHash  string     `json:"payload_hash"`
+	BodyHash     string     `json:"body_hash"`
+	Segments     int        `json:"segments"`
+	Template     string     `json:"template"`
+	Priority     string     `json:"priority"`
+	EnqueuedAt   *time.Time `json:"enqueued_at,omitempty"`
+	AddressHash  string     `json:"address_hash"`
+	Body         string     `json:"body,omitempty"`
 }
 
-// answered reads a row of claimSQL. Of one that the claim itself made, which
-// nearly all are, only what the database chose is read.
-func answered(row pgx.CollectableRow, claims map[string]store.Claim) (a answer, err error) {
-	e := &a.Event
-	all := append(fields(e), &a.won, &a.doubtful, &a.Suppressed)
-	few := slices.Clone(all)
-	clear(few[chosen : len(all)-3]) // what is nil is not read
-	if err := row.Scan(few...); err != nil {
-		return a, err
+func claimRows(r round, claims []store.Claim) []claimRow {
+	rows := make([]claimRow, 0, len(r))
+	for _, i := range r {
+		c := &claims[i]
+		rows = append(rows, claimRow{
+			c.ID, c.Channel, c.Type, c.From.Reveal(), c.To.Reveal(), c.Queue, c.SQSMessageID, c.PayloadHash, c.BodyHash,
+			c.Segments, c.Template, c.Priority, optional(c.EnqueuedAt), store.AddressHash(c.To), c.Body.Reveal(),
+		})
 	}
-	if c, ours := claims[e.ID]; ours && a.won && !a.doubtful && e.Attempts == 1 && e.CreatedAt.Equal(e.UpdatedAt) {
-		fresh := c.Event()
-		fresh.Attempts, fresh.Owner = e.Attempts, e.Owner
-		fresh.LeaseUntil, fresh.CreatedAt, fresh.UpdatedAt = e.LeaseUntil, e.CreatedAt, e.UpdatedAt
-		a.Event = fresh
-		return a, nil
-	}
-	return a, row.Scan(all...)
-}
-
-// claimArrays are the columns of a batch, in the order of claimSQL.
-func claimArrays(claims []store.Claim) []any {
-	texts := func(of func(store.Claim) string) []string { return column(claims, of) }
-	return []any{
-		texts(func(c store.Claim) string { return c.ID }),
-		texts(func(c store.Claim) string { return c.Channel }),
-		texts(func(c store.Claim) string { return c.Type }),
-		column(claims, func(c store.Claim) *string { return address(c.From) }),
-		column(claims, func(c store.Claim) *string { return address(c.To) }),
-		texts(func(c store.Claim) string { return c.Queue }),
-		texts(func(c store.Claim) string { return c.SQSMessageID }),
-		texts(func(c store.Claim) string { return c.PayloadHash }),
-		texts(func(c store.Claim) string { return c.BodyHash }),
-		column(claims, func(c store.Claim) int32 { return int32(c.Segments) }), //nolint:gosec // a few
-		texts(func(c store.Claim) string { return c.Template }),
-		texts(func(c store.Claim) string { return c.Priority }),
-		column(claims, func(c store.Claim) *time.Time { return optional(c.EnqueuedAt) }),
-		texts(func(c store.Claim) string { return store.AddressHash(c.To) }),
-	}
+	return rows
 }
 
 // column is one column of a batch.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/novaura/acs-operator/internal/store"
@@ -55,10 +56,9 @@ func (s *Store) Extend(
 // settleSQL ends the claims that still hold, and their attempts with them.
 const settleSQL = `
 WITH input AS (
-	SELECT * FROM unnest($2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-		$9::text[], $10::text[], $11::text[], $12::boolean[], $13::boolean[], $14::text[], $15::text[], $16::bigint[])
-	AS t (id, attempt, owner, status, outcome, provider, provider_id, error_code, error, reason, gone, final, payload,
-		payload_group, due_in)
+	SELECT * FROM json_to_recordset($2::json) AS t (id text, attempt integer, owner text, status text, outcome text,
+		provider text, provider_id text, error_code text, error text, reason text, gone boolean, final boolean,
+		payload text, payload_group text, due_in bigint)
 ), clock AS (
 	SELECT date_trunc('milliseconds', coalesce($1::timestamptz, now())) AS now
 ), mine AS (
@@ -111,8 +111,11 @@ func (s *Store) Settle(ctx context.Context, settlements []store.Settlement) ([]e
 		if len(round) == 0 {
 			continue
 		}
-		settled, err := list(ctx, s, pgx.RowTo[string], settleSQL,
-			append([]any{s.now()}, settleArrays(pick(round, settlements))...)...)
+		input, err := settleRows(pick(round, settlements))
+		if err != nil {
+			return nil, fmt.Errorf("settle: %w", err)
+		}
+		settled, err := list(ctx, s, pgx.RowTo[string], settleSQL, s.now(), input)
 		if err != nil {
 			return nil, fmt.Errorf("settle: %w", err)
 		}
@@ -145,7 +148,11 @@ func (s *Store) settleAlone(ctx context.Context, one store.Settlement) (answer, 
 				answer = store.ErrTaken
 				return err
 			}
-			rows, err := tx.Query(ctx, s.in(settleSQL), append([]any{s.now()}, settleArrays([]store.Settlement{one})...)...)
+			input, err := settleRows([]store.Settlement{one})
+			if err != nil {
+				return err
+			}
+			rows, err := tx.Query(ctx, s.in(settleSQL), s.now(), input)
 			if err != nil {
 				return err
 			}
@@ -159,26 +166,37 @@ func (s *Store) settleAlone(ctx context.Context, one store.Settlement) (answer, 
 	return answer, err
 }
 
-// settleArrays are the columns of a batch, in the order of settleSQL.
-func settleArrays(batch []store.Settlement) []any {
-	texts := func(of func(store.Settlement) string) []string { return column(batch, of) }
-	return []any{
-		texts(func(one store.Settlement) string { return one.ID }),
-		column(batch, func(one store.Settlement) int32 { return int32(one.Attempt) }), //nolint:gosec // attempts are few
-		texts(func(one store.Settlement) string { return one.Owner }),
-		texts(func(one store.Settlement) string { return string(one.Status) }),
-		texts(store.Settlement.Outcome),
-		texts(func(one store.Settlement) string { return one.Provider }),
-		texts(func(one store.Settlement) string { return one.ProviderID }),
-		texts(func(one store.Settlement) string { return one.ErrorCode }),
-		texts(func(one store.Settlement) string { return one.Error }),
-		texts(func(one store.Settlement) string { return one.Reason }),
-		column(batch, func(one store.Settlement) bool { return one.Status.Left() }),
-		column(batch, func(one store.Settlement) bool { return one.Status.Settled() }),
-		column(batch, func(one store.Settlement) *string { return address(parked(one).Body) }),
-		texts(func(one store.Settlement) string { return parked(one).GroupID }),
-		column(batch, func(one store.Settlement) int64 { return parked(one).After.Microseconds() }),
+// settleRow is one row of settleSQL's input; what is absent is NULL.
+type settleRow struct {
+	ID           string `json:"id"`
+	Attempt      int    `json:"attempt"`
+	Owner        string `json:"owner"`
+	Status       string `json:"status"`
+	Outcome      string `json:"outcome"`
+	Provider     string `json:"provider"`
+	ProviderID   string `json:"provider_id"`
+	ErrorCode    string `json:"error_code"`
+	Error        string `json:"error"`
+	Reason       string `json:"reason"`
+	Gone         bool   `json:"gone"`
+	Final        bool   `json:"final"`
+	Payload      string `json:"payload,omitempty"`
+	PayloadGroup string `json:"payload_group"`
+	DueIn        int64  `json:"due_in"` // µs
+}
+
+// settleRows is settleSQL's input.
+func settleRows(batch []store.Settlement) (string, error) {
+	rows := make([]settleRow, len(batch))
+	for i, one := range batch {
+		park := parked(one)
+		rows[i] = settleRow{
+			one.ID, one.Attempt, one.Owner, string(one.Status), one.Outcome(), one.Provider, one.ProviderID, one.ErrorCode,
+			one.Error, one.Reason, one.Status.Left(), one.Status.Settled(), park.Body.Reveal(), park.GroupID, park.After.Microseconds(),
+		}
 	}
+	input, err := json.Marshal(rows)
+	return string(input), err
 }
 
 // parked is what a settlement parks; an empty body stands for nothing.
