@@ -130,24 +130,27 @@ func (p *Processor) Prepare(ctx context.Context, batch []consumer.Received) []co
 	jobs := make([]consumer.Job, len(batch))
 	var sends []*send
 	var places []int
-	for i, received := range batch {
+	for i := range batch {
+		received := &batch[i]
 		if received.Webhook != nil {
-			jobs[i] = func(ctx context.Context) consumer.Outcome { return p.webhook(ctx, received) }
+			jobs[i] = func(ctx context.Context) consumer.Outcome { return p.webhook(ctx, *received) }
 			continue
 		}
 		m, err := message.Parse([]byte(received.Body), received.Key, received.MessageID, message.Channel(received.Queue.Channel))
-		one := p.item(received, m)
 		switch {
 		case err != nil:
-			jobs[i] = func(ctx context.Context) consumer.Outcome { return p.refuse(ctx, received, err) }
+			jobs[i] = func(ctx context.Context) consumer.Outcome { return p.refuse(ctx, *received, err) }
 		case m.Type == message.Received:
-			jobs[i] = one.receive
+			jobs[i] = p.item(*received, m).receive
 		case m.Type == message.Status:
-			jobs[i] = one.report
-		case p.senderOf(m) == nil:
-			jobs[i] = one.withoutSender
+			jobs[i] = p.item(*received, m).report
 		default:
-			s := &send{item: one, sender: p.senderOf(m)}
+			sender := p.senderOf(m)
+			if sender == nil {
+				jobs[i] = p.item(*received, m).withoutSender
+				continue
+			}
+			s := &send{item: *p.item(*received, m), sender: sender}
 			sends, places, jobs[i] = append(sends, s), append(places, i), s.run
 		}
 	}
@@ -193,8 +196,8 @@ type item struct {
 	attempt  int // of a claim; 0: none was made
 }
 
-func (p *Processor) item(received consumer.Received, m *message.Message) item {
-	return item{Processor: p, received: received, m: m}
+func (p *Processor) item(received consumer.Received, m *message.Message) *item {
+	return &item{Processor: p, received: received, m: m}
 }
 
 // attrs tell a log line's message from others.
