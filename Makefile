@@ -35,7 +35,7 @@ lint: ## golangci-lint, pinned in tools/go.mod
 	$(TOOL) golangci-lint run ./...
 
 chaos: ## 100,000 messages, 500 killed workers, PostgreSQL restarts, faults: none lost, none doubled
-	$(GO) run ./chaos --messages 100000 --kills 500 --for 20m --patience 10m --restarts 20 --cuts 60 --workers 4
+	$(GO) run ./chaos --messages 100000 --kills 500 --for 20m --patience 25m --restarts 20 --cuts 60 --workers 4
 
 chaos-short: ## A short chaos, half a minute
 	$(GO) run ./chaos

@@ -100,7 +100,7 @@ func (w *world) put(ctx context.Context, bodies []string) error {
 	return err
 }
 
-// open counts what is not settled: on the queue, parked, or worked on.
+// open counts what is not settled: on the queue, worked on, or parked.
 func (w *world) open(ctx context.Context) (int, error) {
 	answer, err := w.client.GetQueueAttributes(ctx, &awssqs.GetQueueAttributesInput{QueueUrl: &w.queue, AttributeNames: []types.QueueAttributeName{"All"}})
 	if err != nil {
@@ -116,16 +116,12 @@ func (w *world) open(ctx context.Context) (int, error) {
 			total += n
 		}
 	}
-	for _, status := range []store.Status{store.New, store.Scheduled, store.Processing} {
-		counts, err := w.db.CountStatus(ctx, status)
-		if err != nil {
-			return 0, err
-		}
-		for _, n := range counts {
-			total += n
-		}
+	const everAfter = 10 * 365 * 24 * time.Hour
+	parked, err := w.db.CountDue(ctx, everAfter)
+	if err != nil {
+		return 0, err
 	}
-	return total, nil
+	return total + parked[queueName], nil
 }
 
 // result is what became of the messages.
@@ -170,14 +166,21 @@ func (w *world) result(ctx context.Context) (r result, err error) {
 		switch missing := len(events) - accepted; {
 		case missing < 0:
 			r.doubled -= missing
-			r.examples = append(r.examples, fmt.Sprintf("%q was accepted %d times for %v", what.body, accepted, slices.Sorted(maps.Keys(events))))
+			r.examples = append(r.examples, example(what, accepted, events))
 		case missing > kept[what]:
 			r.lost += missing - kept[what]
-			r.examples = append(r.examples, fmt.Sprintf("%q was accepted %d times for %v", what.body, accepted, slices.Sorted(maps.Keys(events))))
+			r.examples = append(r.examples, example(what, accepted, events))
 		}
 	}
 	r.lost = max(0, r.lost-r.open) // what still waits is late, not lost
 	return r, nil
+}
+
+// example tells of a text that was accepted more or less often than it was sent.
+func example(what text, accepted int, events map[string]bool) string {
+	const some = 10
+	ids := slices.Sorted(maps.Keys(events))
+	return fmt.Sprintf("%q was accepted %d times for %d events: %v", what.body, accepted, len(ids), ids[:min(some, len(ids))])
 }
 
 // deadLetters reads the dead-letter queue: how many say what, and why they are

@@ -3,7 +3,9 @@ package twilio
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/novaura/acs-operator/internal/provider"
 	"github.com/novaura/acs-operator/internal/provider/once"
+	"github.com/novaura/acs-operator/internal/redact"
 )
 
 // maxAnswer bounds what is read of an answer: a page of 200 messages fits.
@@ -66,27 +69,44 @@ func (c *call) SendRequest(
 }
 
 func (c *call) request(method, rawURL string, data url.Values) (*http.Request, error) {
-	target, err := url.Parse(rawURL)
+	address, err := c.client.own(rawURL)
 	if err != nil {
 		return nil, err
 	}
-	target.Scheme, target.Host = c.client.base.Scheme, c.client.base.Host
-	target.Path = strings.TrimSuffix(c.client.base.Path, "/") + target.Path
 	var body io.Reader = http.NoBody
+	header := maps.Clone(c.client.header)
 	if method == http.MethodPost {
 		body = strings.NewReader(data.Encode())
-	} else {
-		target.RawQuery = data.Encode()
+		header["Content-Type"] = formType
+	} else if query := data.Encode(); query != "" {
+		address += "?" + query
 	}
-	request, err := http.NewRequestWithContext(c.ctx, method, target.String(), body)
+	request, err := http.NewRequestWithContext(c.ctx, method, address, body)
 	if err != nil {
 		return nil, err
 	}
-	request.SetBasicAuth(c.client.accountSID, c.client.authToken.Reveal())
-	request.Header.Set("Accept", "application/json")
-	request.Header.Set("User-Agent", "novaura-acs-processor twilio-go/"+client.LibraryVersion)
-	if method == http.MethodPost {
-		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
+	request.Header = header
 	return request, nil
+}
+
+var formType = []string{"application/x-www-form-urlencoded"}
+
+// headerOf is what all requests have.
+func headerOf(accountSID string, token redact.Secret) http.Header {
+	request := http.Request{Header: http.Header{
+		"Accept":     {"application/json"},
+		"User-Agent": {"novaura-acs-processor twilio-go/" + client.LibraryVersion},
+	}}
+	request.SetBasicAuth(accountSID, token.Reveal())
+	return request.Header
+}
+
+// own is a URL of twilio-go's on the base that we are configured for.
+func (c *Client) own(rawURL string) (string, error) {
+	_, rest, absolute := strings.Cut(rawURL, "://")
+	slash := strings.IndexByte(rest, '/')
+	if !absolute || slash < 0 {
+		return "", errors.New("twilio-go asked for a URL without a host or a path")
+	}
+	return c.base + rest[slash:], nil
 }

@@ -59,10 +59,10 @@ type Config struct {
 // Client is a provider.Sender. It is safe for concurrent use.
 type Client struct {
 	accountSID  string
-	authToken   redact.Secret
+	header      http.Header // the credentials among it; shared, and so never changed
 	from        string
 	serviceSID  string
-	base        *url.URL
+	base        string   // without a slash at its end
 	callback    *url.URL // nil: none
 	timeout     time.Duration
 	httpClient  *http.Client
@@ -99,8 +99,8 @@ func New(c Config) (*Client, error) {
 		c.Now = time.Now
 	}
 	return &Client{
-		accountSID: c.AccountSID, authToken: c.AuthToken, from: c.From, serviceSID: c.MessagingServiceSID,
-		base: base, callback: callback, timeout: c.Timeout, httpClient: once.NewClient(c.HTTPClient), currentTime: c.Now,
+		accountSID: c.AccountSID, header: headerOf(c.AccountSID, c.AuthToken), from: c.From, serviceSID: c.MessagingServiceSID,
+		base: strings.TrimSuffix(base.Scheme+"://"+base.Host+base.EscapedPath(), "/"), callback: callback, timeout: c.Timeout, httpClient: once.NewClient(c.HTTPClient), currentTime: c.Now,
 	}, nil
 }
 
