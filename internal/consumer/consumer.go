@@ -91,6 +91,7 @@ type Consumer struct {
 	phases     phases
 	deletes    *batcher
 	visibility *batcher
+	crew       crew
 	demand     chan struct{} // a token wakes one more poller
 	reserving  chan struct{} // has a token while a poller waits for slots: one does at a time
 
@@ -123,6 +124,7 @@ func New(o Options) *Consumer {
 	o = o.withDefaults()
 	c := &Consumer{
 		Options:   o,
+		crew:      newCrew(),
 		demand:    make(chan struct{}, o.pollers()),
 		reserving: make(chan struct{}, 1),
 		held:      map[string]*held{},
@@ -176,6 +178,7 @@ func (c *Consumer) drain(pollers *sync.WaitGroup, endJobs context.CancelCauseFun
 	defer cancel()
 
 	pollers.Wait()
+	defer c.crew.dismiss()
 	c.await(jobsEnd, func() bool { return c.running() == 0 })
 	c.reportStuck(0)
 	if !c.await(c.phases.settling, func() bool { return len(c.held) == c.running() }) {

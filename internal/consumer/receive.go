@@ -205,10 +205,10 @@ func (c *Consumer) accept(messages []types.Message, asked int) {
 	case len(batch) == 0:
 	case c.phases.receiving.Err() != nil:
 		for _, h := range batch {
-			go c.conclude(h, Outcome{Action: HandBack})
+			c.crew.run(func() { c.conclude(h, Outcome{Action: HandBack}) })
 		}
 	default:
-		go c.work(batch)
+		c.crew.run(func() { c.work(batch) })
 	}
 	if len(messages) >= asked {
 		select {

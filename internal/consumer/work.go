@@ -18,10 +18,10 @@ func (c *Consumer) work(batch []*held) {
 	}
 	for i, h := range batch {
 		if err != nil {
-			go c.conclude(h, retryLater(h))
+			c.crew.run(func() { c.conclude(h, retryLater(h)) })
 			continue
 		}
-		go func() { c.conclude(h, c.run(h, jobs[i])) }()
+		c.crew.run(func() { c.conclude(h, c.run(h, jobs[i])) })
 	}
 }
 
