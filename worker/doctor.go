@@ -111,7 +111,7 @@ func (c doctorCommand) checkPolicy(ctx context.Context) finding {
 	}
 	ctx, cancel := context.WithTimeout(ctx, oneCheck)
 	defer cancel()
-	if _, err := c.follow(ctx, slog.New(slog.DiscardHandler)); err != nil {
+	if _, _, err := c.follow(ctx, slog.New(slog.DiscardHandler)); err != nil {
 		return finding{"policy", failed, err.Error(), "correct the policy at " + c.Policy}
 	}
 	return finding{"policy", fine, "loaded from " + c.Policy, ""}

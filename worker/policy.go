@@ -23,18 +23,19 @@ type rules func(message.Channel) config.ChannelSpec
 
 // follow reads the DeliveryPolicy, and follows its changes until ctx ends. A
 // first version that is wrong is an error; a later one leaves what runs.
-func (f workerPolicyFlag) follow(ctx context.Context, logger *slog.Logger) (rules, error) {
+func (f workerPolicyFlag) follow(ctx context.Context, logger *slog.Logger) (of rules, retention func() time.Duration, err error) {
 	current := &atomic.Pointer[config.DeliveryPolicy]{}
 	current.Store(config.DefaultDeliveryPolicy())
-	of := func(channel message.Channel) config.ChannelSpec {
+	of = func(channel message.Channel) config.ChannelSpec {
 		return current.Load().Spec.Channels.Of(string(channel))
 	}
+	retention = func() time.Duration { return current.Load().Spec.Retention }
 	if f.Policy == "" {
-		return of, nil
+		return of, retention, nil
 	}
 	src, err := source.Open(f.Policy)
 	if err != nil {
-		return nil, &cli.UsageError{Err: err}
+		return nil, nil, &cli.UsageError{Err: err}
 	}
 	var first error
 	var started atomic.Bool
@@ -55,9 +56,9 @@ func (f workerPolicyFlag) follow(ctx context.Context, logger *slog.Logger) (rule
 	})
 	started.Store(true)
 	if first != nil {
-		return nil, cli.Usagef("the policy of WORKER_POLICY is not valid:\n%w", first)
+		return nil, nil, cli.Usagef("the policy of WORKER_POLICY is not valid:\n%w", first)
 	}
-	return of, nil
+	return of, retention, nil
 }
 
 // deliveryOf is the one DeliveryPolicy of a source.

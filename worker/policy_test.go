@@ -55,7 +55,8 @@ func TestABadEditOfTheDeliveryPolicyLeavesTheRunningOne(t *testing.T) {
 	}
 	log := &journal{}
 	follow := func() (rules, error) {
-		return workerPolicyFlag{Policy: path}.follow(t.Context(), slog.New(slog.NewTextHandler(log, nil)))
+		of, _, err := workerPolicyFlag{Policy: path}.follow(t.Context(), slog.New(slog.NewTextHandler(log, nil)))
+		return of, err
 	}
 	edit("much")
 	if _, err := follow(); err == nil || !strings.Contains(err.Error(), "rateLimit") {

@@ -17,23 +17,39 @@ import (
 // letter 14 more.
 const leastRows = 28 * 24 * time.Hour
 
+// historyFlags say how long the history is kept.
+type historyFlags struct {
+	Retention time.Duration `env:"HISTORY_RETENTION" name:"retention" help:"How long addresses and bodies of settled events are kept; the DeliveryPolicy's retention when absent (2160h)."`
+	Rows      time.Duration `env:"HISTORY_ROWS" name:"rows" default:"2880h" help:"How long the rows themselves are kept: 672h or more, since a queue may still deliver until then."`
+}
+
+func (f historyFlags) check() error {
+	switch {
+	case f.Rows < leastRows:
+		return cli.Usagef("HISTORY_ROWS (--rows) is %s; a row must stay for %s: until then its message may come again, and the row is what keeps it from being sent twice", f.Rows, leastRows)
+	case f.Retention < 0:
+		return cli.Usagef("HISTORY_RETENTION (--retention) is %s; it is above 0", f.Retention)
+	}
+	return nil
+}
+
 // pruneCommand lets the history forget.
 type pruneCommand struct {
 	open.Flags
 	workerPolicyFlag
-	Retention time.Duration `env:"HISTORY_RETENTION" help:"How long addresses and bodies of settled events are kept; the DeliveryPolicy's retention when absent (2160h)."`
-	Rows      time.Duration `env:"HISTORY_ROWS" default:"2880h" help:"How long the rows themselves are kept: 672h or more, since a queue may still deliver until then."`
-	Batch     int           `default:"500" help:"Rows in one statement."`
-	Pause     time.Duration `default:"100ms" help:"Between two statements."`
+	historyFlags
+	Batch int           `default:"500" help:"Rows in one statement."`
+	Pause time.Duration `default:"100ms" help:"Between two statements."`
 }
 
 // Run works through the history once, in small batches.
 func (c pruneCommand) Run(ctx context.Context, streams cli.Streams) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	switch {
-	case c.Rows < leastRows:
-		return cli.Usagef("--rows is %s; a row must stay for %s: until then its message may come again, and the row is what keeps it from being sent twice", c.Rows, leastRows)
-	case c.Retention < 0 || c.Batch < 1:
-		return cli.Usagef("--retention and --batch are above 0")
+	case c.Batch < 1:
+		return cli.Usagef("--batch is above 0")
 	case c.Retention == 0:
 		var err error
 		if c.Retention, err = c.retention(ctx); err != nil {
@@ -45,26 +61,33 @@ func (c pruneCommand) Run(ctx context.Context, streams cli.Streams) error {
 		return &cli.UsageError{Err: err}
 	}
 	defer func() { _ = db.Close() }()
-	now := time.Now()
-	p := store.Pruning{Addresses: now.Add(-c.Retention), Rows: now.Add(-c.Rows), Limit: c.Batch}
-	var erased, deleted int
-	for {
-		done, err := db.Prune(ctx, p)
-		if err != nil {
-			return fmt.Errorf("prune, %d erased and %d deleted so far: %w", erased, deleted, err)
-		}
-		erased, deleted, p.From = erased+done.Erased, deleted+done.Deleted, done.Next
-		if done.Done {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(c.Pause):
-		}
+	erased, deleted, err := prune(ctx, db, c.historyFlags, c.Batch, c.Pause)
+	if err != nil {
+		return err
 	}
 	_, err = fmt.Fprintf(streams.Out, "addresses of %d events erased, %d events deleted\n", erased, deleted)
 	return err
+}
+
+// prune works through the history once, so many rows in one statement.
+func prune(ctx context.Context, db store.Upkeep, f historyFlags, batch int, pause time.Duration) (erased, deleted int, err error) {
+	now := time.Now()
+	p := store.Pruning{Addresses: now.Add(-f.Retention), Rows: now.Add(-f.Rows), Limit: batch}
+	for {
+		done, err := db.Prune(ctx, p)
+		if err != nil {
+			return erased, deleted, fmt.Errorf("prune, %d erased and %d deleted so far: %w", erased, deleted, err)
+		}
+		erased, deleted, p.From = erased+done.Erased, deleted+done.Deleted, done.Next
+		if done.Done {
+			return erased, deleted, nil
+		}
+		select {
+		case <-ctx.Done():
+			return erased, deleted, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
 }
 
 // forgetCommand erases a person.

@@ -33,7 +33,9 @@ type runCommand struct {
 	StopTimeout time.Duration `env:"WORKER_STOP_TIMEOUT" default:"30s" help:"From SIGTERM to SIGKILL: the task definition's stopTimeout."`
 	UntilEmpty  bool          `help:"Stop when the queues are empty."`
 	timing
-	KeepBodies bool `env:"HISTORY_BODIES" name:"history-bodies" help:"Keep the bodies of what is sent in the history; otherwise only their hashes are kept."`
+	historyFlags
+	PruneEvery time.Duration `env:"WORKER_PRUNE_EVERY" default:"24h" help:"How often one of all workers erases addresses and deletes rows that are too old; 0: never."`
+	KeepBodies bool          `env:"HISTORY_BODIES" name:"history-bodies" help:"Keep the bodies of what is sent in the history; otherwise only their hashes are kept."`
 }
 
 // timing bounds one send: a provider call is shorter than half a lease, so
@@ -54,6 +56,9 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 	if err := c.checkNamed(named); err != nil {
 		return err
 	}
+	if err := c.check(); err != nil {
+		return err
+	}
 	aws, err := awsclient.Load(ctx)
 	if err != nil {
 		return usage(err)
@@ -70,7 +75,7 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	rules, err := c.follow(ctx, logger)
+	rules, retention, err := c.follow(ctx, logger)
 	if err != nil {
 		return err
 	}
@@ -79,8 +84,9 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 		return usage(err)
 	}
 	defer func() { _ = db.Close() }()
+	self := owner()
 	handler := processor.New(processor.Options{
-		Store: claims(store.Grouped(db)), Senders: senders, Rules: rules, Owner: owner(), Lease: c.Lease, ProviderTimeout: c.ProviderTimeout, Logger: logger,
+		Store: claims(store.Grouped(db)), Senders: senders, Rules: rules, Owner: self, Lease: c.Lease, ProviderTimeout: c.ProviderTimeout, Logger: logger,
 		ProviderSettles: c.ProviderSettles, Webhooks: webhooks,
 		KeepBodies: c.KeepBodies,
 	})
@@ -88,6 +94,7 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 	checkStop(logger, c.StopTimeout, c.ProviderTimeout)
 	return c.consume(ctx, handler, &services{
 		serviceFlags: c.serviceFlags, db: db, sqs: sqs.NewFromConfig(aws), queues: queues, out: streams.Out, logger: logger,
+		upkeep: upkeep{historyFlags: c.historyFlags, every: c.PruneEvery, retention: retention, db: db, owner: self, logger: logger},
 	})
 }
 

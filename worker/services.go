@@ -32,6 +32,7 @@ type serviceFlags struct {
 type services struct {
 	serviceFlags
 
+	upkeep    upkeep
 	db        store.Store
 	sqs       *sqs.Client
 	queues    []consumer.Queue
@@ -56,6 +57,7 @@ func (s *services) start(ctx context.Context) (stop func(), err error) {
 		carrier.Queues[q.Name] = q.URL
 	}
 	running.Go(func() { carrier.Run(ctx) })
+	running.Go(func() { s.upkeep.run(ctx) })
 	if agent := os.Getenv("ECS_AGENT_URI"); agent != "" {
 		protector := ecsagent.Protector{AgentURI: strings.TrimSuffix(agent, "/"), Busy: s.busy, Logger: s.logger}
 		running.Go(func() { protector.Run(lasting) })

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -38,6 +40,11 @@ func (s *Store) migrations() ([]*goose.Migration, error) {
 		if err != nil {
 			return nil, err
 		}
+		if strings.HasSuffix(name, concurrently) {
+			alone := func(ctx context.Context, db *sql.DB) error { return s.index(ctx, db, string(statements)) }
+			steps = append(steps, goose.NewGoMigration(version, &goose.GoFunc{RunDB: alone}, nil))
+			continue
+		}
 		up := func(ctx context.Context, tx *sql.Tx) error {
 			if _, err := tx.ExecContext(ctx, `SELECT set_config('search_path', $1, true)`, s.schema); err != nil {
 				return err
@@ -50,21 +57,55 @@ func (s *Store) migrations() ([]*goose.Migration, error) {
 	return steps, nil
 }
 
-// Migrate implements store.Store. Several processes may call it at once: a
-// lock that ends with its transaction lets one in at a time, poolers or not.
-func (s *Store) Migrate(ctx context.Context) (version int64, err error) {
-	err = pgx.BeginFunc(ctx, s.pool, func(lock pgx.Tx) error {
-		if _, err := lock.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`,
-			"acs migrations of "+s.schema); err != nil {
-			return err
-		}
-		if err := s.prepare(ctx); err != nil {
-			return err
-		}
-		return s.up(ctx)
-	})
+// concurrently ends the names of steps that are one CREATE INDEX CONCURRENTLY: it
+// runs in no transaction and locks no writer out, however big the table is. Names
+// of tables carry acs. there, since a search_path would be left in the session.
+const concurrently = "_concurrently.sql"
+
+// index makes an index that writers go on beside. What an attempt that was broken
+// off has left is not valid, and goes first.
+func (s *Store) index(ctx context.Context, db *sql.DB, statement string) error {
+	broken, err := list(ctx, s, pgx.RowTo[string], `SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+		JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1::text AND NOT i.indisvalid`, s.schema)
 	if err != nil {
-		return 0, fmt.Errorf("migrate schema %s: %w", s.schema, err)
+		return err
+	}
+	for _, name := range broken {
+		if _, err := db.ExecContext(ctx, `DROP INDEX CONCURRENTLY IF EXISTS `+s.schema+`.`+pgx.Identifier{name}.Sanitize()); err != nil {
+			return err
+		}
+	}
+	_, err = db.ExecContext(ctx, s.in(statement))
+	return err
+}
+
+// Migrate implements store.Store. Several processes may call it at once: a
+// lock that ends with its transaction lets one in at a time, poolers or not. It
+// is tried and not waited for, since an index that is made concurrently waits for
+// every statement that is under way, a wait for a lock among them.
+func (s *Store) Migrate(ctx context.Context) (version int64, err error) {
+	const again = 200 * time.Millisecond
+	for mine := false; !mine; {
+		err = pgx.BeginFunc(ctx, s.pool, func(lock pgx.Tx) error {
+			if err := lock.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))`, // simple: else the portal keeps its snapshot
+				pgx.QueryExecModeSimpleProtocol, "acs migrations of "+s.schema).Scan(&mine); err != nil || !mine {
+				return err
+			}
+			if err := s.prepare(ctx); err != nil {
+				return err
+			}
+			return s.up(ctx)
+		})
+		if err == nil && !mine {
+			select {
+			case <-ctx.Done():
+				err = ctx.Err()
+			case <-time.After(again):
+			}
+		}
+		if err != nil {
+			return 0, fmt.Errorf("migrate schema %s: %w", s.schema, err)
+		}
 	}
 	return s.version(ctx)
 }

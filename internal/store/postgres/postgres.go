@@ -70,7 +70,7 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 	const conns, connectTimeout = 4, 5 * time.Second
 	config.MaxConns = conns
 	if opts.MaxConns > 0 {
-		config.MaxConns = max(opts.MaxConns, 2) // Migrate holds a lock on one and works on another
+		config.MaxConns = max(opts.MaxConns, 3) // Migrate holds a lock on one and works on two
 	}
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connectTimeout

@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -54,6 +56,59 @@ func TestManyMigrateAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// An index is made while claims go on and a transaction is open; a broken one of
+// an attempt that was killed is made anew; and a schema of a version that made it
+// in step 10 stays as it is.
+func TestAnIndexIsMadeBesideWorkersThatGoOn(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string]string{
+		"for the first time": `DROP INDEX acs.communication_events_due`,
+		"after an attempt that was broken off": `UPDATE pg_index SET indisvalid = false, indisready = false
+			WHERE indexrelid = 'acs.communication_events_due'::regclass`,
+		"where there is one": `SELECT 1`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dsn, schema := pgtest.DSN(t)
+			s := open(t, dsn, Options{Schema: schema, MaxConns: 1})
+			if _, err := s.Migrate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for _, statement := range []string{before, `DELETE FROM acs.acs_schema_versions WHERE version_id = 50`} {
+				if _, err := s.exec(t.Context(), strings.ReplaceAll(statement, "acs.acs", schema+".acs")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			var claims sync.WaitGroup
+			claims.Go(func() {
+				for n := 0; ctx.Err() == nil; n++ {
+					claim := store.Claim{ID: strconv.Itoa(n), Channel: "sms", Type: "message_send"}
+					if _, err := s.Claim(t.Context(), "worker-1", time.Minute, []store.Claim{claim}); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+			var migrations sync.WaitGroup
+			for range 3 {
+				migrations.Go(func() {
+					if version, err := open(t, dsn, Options{Schema: schema, MaxConns: 1}).Migrate(t.Context()); err != nil || version < 50 {
+						t.Errorf("got version %d and error %v", version, err)
+					}
+				})
+			}
+			migrations.Wait()
+			stop()
+			claims.Wait()
+			valid, err := list(t.Context(), s, pgx.RowTo[bool], `SELECT indisvalid FROM pg_index WHERE indexrelid = 'acs.communication_events_due'::regclass`)
+			if err != nil || len(valid) != 1 || !valid[0] {
+				t.Errorf("the index: %v, %v", valid, err)
+			}
+		})
+	}
 }
 
 func TestAnotherApplicationsTableIsRefusedWithTheFix(t *testing.T) {

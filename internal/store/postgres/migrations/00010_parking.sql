@@ -6,5 +6,3 @@ ALTER TABLE communication_events ADD COLUMN payload text;
 ALTER TABLE communication_events ADD COLUMN payload_group text NOT NULL DEFAULT '';
 ALTER TABLE communication_events ADD COLUMN due_at timestamptz(3);
 ALTER TABLE communication_events ADD COLUMN body text;
-
-CREATE INDEX communication_events_due ON communication_events (due_at) WHERE due_at IS NOT NULL;
