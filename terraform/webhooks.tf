@@ -84,7 +84,7 @@ resource "aws_iam_role_policy" "webhooks" {
 locals {
   webhook_marks = {
     acs_webhook_signature = { DataType = "String", StringValue = "$${request.header.x-twilio-signature}" }
-    acs_webhook_url       = { DataType = "String", StringValue = "https://$${context.domainName}$${request.path}" }
+    acs_webhook_url       = { DataType = "String", StringValue = "https://$${context.domainName}$${context.path}" }
   }
   # An integration knows no raw query, so the one parameter that is signed with
   # the URL has a mark and a route of its own.

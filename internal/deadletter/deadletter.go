@@ -1,7 +1,7 @@
 // Package deadletter takes messages back from a dead-letter queue: those that
 // failed get another try, under their keys, and no other does.
 //
-// It imports the SQS client, message, parking and store. Start with
+// It imports the SQS client, consumer, message, parking and store. Start with
 // Redriver.Run.
 package deadletter
 
@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/novaura/acs-operator/internal/consumer"
 	"github.com/novaura/acs-operator/internal/message"
 	"github.com/novaura/acs-operator/internal/parking"
 	"github.com/novaura/acs-operator/internal/store"
@@ -142,6 +143,9 @@ func (r *Redriver) Run(ctx context.Context, tell func(Verdict)) error {
 func (r *Redriver) read(m types.Message) Letter {
 	text := func(name string) string { return aws.ToString(m.MessageAttributes[name].StringValue) }
 	letter := Letter{ID: aws.ToString(m.MessageId), Reason: text(reasonAttribute), message: m, body: aws.ToString(m.Body)}
+	if _, posted := m.MessageAttributes[consumer.WebhookURL]; posted {
+		letter.body = message.Posted(letter.body)
+	}
 	parsed, err := message.Parse([]byte(letter.body), text(parking.Key), letter.ID, r.Channel)
 	if err != nil {
 		letter.invalid = err.Error()

@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"encoding/base64"
 	"net/url"
 	"strings"
 
@@ -20,6 +21,15 @@ var twilioParameters = map[string]bool{
 // carries our own id. Whoever puts callbacks on the queue passes it on with
 // Twilio's parameters.
 const EventIDParameter = "acs_id"
+
+// Posted is the form that was posted to a gateway: one that takes forms for
+// binary hands them on in base64.
+func Posted(body string) string {
+	if decoded, err := base64.StdEncoding.DecodeString(body); err == nil {
+		return string(decoded)
+	}
+	return body
+}
 
 // twilioForm reads a form-encoded webhook; ok says that the body is one.
 func twilioForm(body []byte) (form url.Values, ok bool) {

@@ -2,7 +2,6 @@ package processor
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"net/url"
 	"time"
@@ -87,10 +86,7 @@ func (p *Processor) genuine(ctx context.Context, hook consumer.Webhook, body str
 	if p.Webhooks == nil {
 		return "", false, errNoVerifier
 	}
-	// A gateway that takes the form for binary hands it on in base64.
-	if decoded, err := base64.StdEncoding.DecodeString(body); err == nil {
-		body = string(decoded)
-	}
+	body = message.Posted(body)
 	if hook.Event == "" {
 		genuine, err = p.Webhooks.Verify(ctx, hook.URL, body, hook.Signature)
 		return body, genuine, err
