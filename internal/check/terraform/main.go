@@ -98,6 +98,7 @@ func check(ctx context.Context, out io.Writer, keepState string) error {
 		{"apply from empty", c.apply}, {"second plan", c.secondPlan}, {"keep the state", func() (string, error) { return c.keepState(keepState) }},
 		{"the programs against it", func() (string, error) { return c.endToEnd(endpoint) }},
 		{"plan after the run", c.secondPlan},
+		{"apply the webhooks' API", c.applyWebhooks},
 		{"destroy", c.destroy}, {"upgrade of a kept state", c.upgrade},
 	}
 	for _, step := range steps {
@@ -163,6 +164,12 @@ func (c *checker) planEverything() (string, error) {
 
 func (c *checker) apply() (string, error) {
 	return c.last("Apply complete!", "apply", "-auto-approve", "-input=false", "-no-color", "-var-file="+c.vars, "-var=scaling_policy_file="+c.policy)
+}
+
+// applyWebhooks makes what moto has of them: the API, not SES's events.
+func (c *checker) applyWebhooks() (string, error) {
+	return c.last("Apply complete!", "apply", "-auto-approve", "-input=false", "-no-color", "-var-file="+c.vars, "-var=scaling_policy_file="+c.policy,
+		"-var=webhooks=true", "-target=aws_apigatewayv2_route.twilio", "-target=aws_apigatewayv2_stage.webhooks")
 }
 
 func (c *checker) destroy() (string, error) {
