@@ -290,8 +290,7 @@ func (b builder) describe(id string) (*image, error) {
 	return described, json.Unmarshal([]byte(text), described)
 }
 
-// lookInside sums up the image's files and runs its program as its user, in
-// its root, where this machine can.
+// lookInside sums up the image's files and runs its program.
 func (b builder) lookInside(id, program, arch string) (size int64, view string, err error) {
 	container, err := b.buildah("from", "--pull-never", id)
 	if err != nil {
@@ -309,20 +308,35 @@ func (b builder) lookInside(id, program, arch string) (size int64, view string, 
 	if _, err := fmt.Sscan(text, &size); err != nil {
 		return 0, "", err
 	}
+	view, err = b.runInside(mount, program, arch)
+	return size, view, err
+}
+
+// runInside runs an image's program: as its user and in its root where this
+// machine has its architecture, or else by QEMU where that is installed.
+func (b builder) runInside(mount, program, arch string) (view string, err error) {
+	command, how := []string{"chroot", "--userspec=" + user, mount, "/" + program}, ""
 	if arch != runtime.GOARCH {
-		return size, "  not run     this machine is " + runtime.GOARCH + "\n", nil
+		emulator, err := exec.LookPath("qemu-" + machines[arch] + "-static")
+		if err != nil {
+			return "  not run     this machine is " + runtime.GOARCH + ", and has no qemu-user-static\n", nil
+		}
+		command, how = []string{emulator, filepath.Join(mount, program)}, " (by QEMU, outside its root)"
 	}
-	help, err := b.run("chroot", "--userspec="+user, mount, "/"+program, "--help")
+	help, err := b.run(command[0], append(command[1:], "--help")...)
 	if err != nil {
-		return 0, "", err
+		return "", err
 	}
 	// Nothing runs there, so the health command must say so, and not crash.
-	health := exec.CommandContext(b.ctx, "chroot", "--userspec="+user, mount, "/"+program, "health")
+	health := exec.CommandContext(b.ctx, command[0], append(command[1:], "health")...)
 	health.Env = []string{"WORKER_HEALTH_LISTEN=127.0.0.1:1", "CONTROLLER_METRICS_LISTEN=127.0.0.1:1"}
 	said, err := health.CombinedOutput()
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 {
-		return 0, "", fmt.Errorf("%s health, where nothing runs: %w\n%s", program, err, said)
+		return "", fmt.Errorf("%s health, where nothing runs: %w\n%s", program, err, said)
 	}
 	first, _, _ := strings.Cut(help, "\n")
-	return size, fmt.Sprintf("  --help      %s\n  health      exit 1: %s\n", first, bytes.TrimSpace(said)), nil
+	return fmt.Sprintf("  --help      %s%s\n  health      exit 1: %s\n", first, how, bytes.TrimSpace(said)), nil
 }
+
+// machines are architectures as QEMU names them.
+var machines = map[string]string{"amd64": "x86_64", "arm64": "aarch64"}
