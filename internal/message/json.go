@@ -12,16 +12,31 @@ import (
 // maxDepth bounds nesting: a message is flat, and its data a few levels.
 const maxDepth = 32
 
-// fields is a JSON object whose values are not decoded yet. Names match
-// exactly: "Body" is not "body".
-type fields map[string]jsontext.Value
+// fields is a JSON object whose values are not decoded yet, in their order.
+type fields []field
+
+type field struct {
+	name  string
+	value jsontext.Value
+}
+
+// get is the value of a name, nil where there is none. Names match exactly:
+// "Body" is not "body".
+func (f fields) get(name string) jsontext.Value {
+	for i := range f {
+		if f[i].name == name {
+			return f[i].value
+		}
+	}
+	return nil
+}
 
 // object reads one JSON object, and nothing after it, in one pass without
 // recursion. It refuses what two readers could read differently: a name that
 // stands twice, and half a character.
 func object(body []byte) (fields, *Invalid) {
-	const usual = 16
-	f, decoder := make(fields, usual), jsontext.NewDecoder(bytes.NewBuffer(body))
+	const usual = 12
+	f, decoder := make(fields, 0, usual), jsontext.NewDecoder(bytes.NewBuffer(body))
 	isObject := decoder.PeekKind() == jsontext.KindBeginObject
 	if isObject {
 		_, _ = decoder.ReadToken() // the brace that was seen
@@ -35,7 +50,7 @@ func object(body []byte) (fields, *Invalid) {
 		if invalid := skip(decoder, body); invalid != nil {
 			return nil, invalid
 		}
-		f[key] = bytes.TrimLeft(body[from:decoder.InputOffset()], ": \t\r\n")
+		f = append(f, field{key, bytes.TrimLeft(body[from:decoder.InputOffset()], ": \t\r\n")})
 	}
 	if invalid := skip(decoder, body); invalid != nil { // the closing brace, or what is no object
 		return nil, invalid
@@ -74,19 +89,19 @@ func malformed(body []byte, err error) *Invalid {
 }
 
 func (f fields) isEnvelope() bool {
-	return string(f["Type"]) == `"Notification"` && f["Message"] != nil
+	return string(f.get("Type")) == `"Notification"` && f.get("Message") != nil
 }
 
-func (f fields) isTwilio() bool { return f["MessageSid"] != nil || f["SmsSid"] != nil }
+func (f fields) isTwilio() bool { return f.get("MessageSid") != nil || f.get("SmsSid") != nil }
 
 // form is the object as Twilio's form parameters: values that are not text
 // are not Twilio's, and left out, but for those that are read.
 func (f fields) form() (url.Values, *Invalid) {
 	var r reader
 	form := url.Values{}
-	for name := range f {
-		if twilioParameters[name] {
-			form.Set(name, r.text(f, name))
+	for _, one := range f {
+		if twilioParameters[one.name] {
+			form.Set(one.name, r.text(f, one.name))
 		}
 	}
 	return form, r.invalid

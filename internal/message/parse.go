@@ -224,7 +224,7 @@ func (r *reader) wrong(name, want string) {
 
 // text reads a string; absent and null are the empty one.
 func (r *reader) text(f fields, name string) string {
-	raw := f[name]
+	raw := f.get(name)
 	switch raw.Kind() {
 	case jsontext.KindInvalid, jsontext.KindNull: // absent, for object has validated what is there
 		return ""
@@ -241,7 +241,7 @@ func (r *reader) text(f fields, name string) string {
 
 // list reads an array of strings; one string is a list of one.
 func (r *reader) list(f fields, name string) (list []redact.Personal) {
-	if raw := f[name]; len(raw) > 0 && raw[0] == '"' {
+	if raw := f.get(name); len(raw) > 0 && raw[0] == '"' {
 		return []redact.Personal{redact.Personal(r.text(f, name))}
 	}
 	r.into(f, name, "an array of strings", &list)
@@ -250,8 +250,8 @@ func (r *reader) list(f fields, name string) (list []redact.Personal) {
 
 // into decodes a field into target; absent and null leave it as it is.
 func (r *reader) into(f fields, name, want string, target any) {
-	raw, ok := f[name]
-	if !ok || string(raw) == "null" {
+	raw := f.get(name)
+	if raw == nil || string(raw) == "null" {
 		return
 	}
 	decoder := json.NewDecoder(bytes.NewReader(raw))

@@ -30,13 +30,13 @@ var sesWords = map[string]string{
 const sesValidation = "Successfully validated SNS topic"
 
 func (f fields) isSES() bool {
-	return f["mail"] != nil && (f["eventType"] != nil || f["notificationType"] != nil)
+	return f.get("mail") != nil && (f.get("eventType") != nil || f.get("notificationType") != nil)
 }
 
 // isSNSSetup finds what SNS and SES send while they are set up.
 func (f fields) isSNSSetup() bool {
-	kind, notice := string(f["Type"]), string(f["notificationType"])
-	return (kind == `"SubscriptionConfirmation"` || kind == `"UnsubscribeConfirmation"`) && f["TopicArn"] != nil ||
+	kind, notice := string(f.get("Type")), string(f.get("notificationType"))
+	return (kind == `"SubscriptionConfirmation"` || kind == `"UnsubscribeConfirmation"`) && f.get("TopicArn") != nil ||
 		notice == `"AmazonSnsSubscriptionSucceeded"`
 }
 

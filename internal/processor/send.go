@@ -147,15 +147,13 @@ func (s *send) latestCall() time.Time {
 // rateLimited is the code of a send that the channel's rate holds back.
 const rateLimited = "rate_limit"
 
-// turn waits for the channel's rate, no longer than the lease allows.
+// turn waits for the channel's rate.
 func (s *send) turn(ctx context.Context) error {
 	limiter := s.Limiters[s.m.Channel]
 	if limiter == nil {
 		return nil
 	}
-	bounded, cancel := context.WithTimeout(ctx, s.latestCall().Sub(s.Now()))
-	defer cancel()
-	return limiter.Wait(bounded, s.received.Queue.Rank)
+	return limiter.Wait(ctx, s.received.Queue.Rank)
 }
 
 // call asks the provider once.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -74,10 +73,10 @@ func (c *call) request(method, rawURL string, data url.Values) (*http.Request, e
 		return nil, err
 	}
 	var body io.Reader = http.NoBody
-	header := maps.Clone(c.client.header)
+	header := c.client.header
 	if method == http.MethodPost {
 		body = strings.NewReader(data.Encode())
-		header["Content-Type"] = formType
+		header = c.client.postHeader
 	} else if query := data.Encode(); query != "" {
 		address += "?" + query
 	}
@@ -85,11 +84,9 @@ func (c *call) request(method, rawURL string, data url.Values) (*http.Request, e
 	if err != nil {
 		return nil, err
 	}
-	request.Header = header
+	request.Header = header // net/http only reads it
 	return request, nil
 }
-
-var formType = []string{"application/x-www-form-urlencoded"}
 
 // headerOf is what all requests have.
 func headerOf(accountSID string, token redact.Secret) http.Header {

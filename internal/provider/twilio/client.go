@@ -59,7 +59,8 @@ type Config struct {
 // Client is a provider.Sender. It is safe for concurrent use.
 type Client struct {
 	accountSID  string
-	header      http.Header // the credentials among it; shared, and so never changed
+	header      http.Header // of every call, the credentials among it; shared, and so never changed
+	postHeader  http.Header // the same, with the form's type
 	from        string
 	serviceSID  string
 	base        string   // without a slash at its end
@@ -98,8 +99,11 @@ func New(c Config) (*Client, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	header := headerOf(c.AccountSID, c.AuthToken)
+	postHeader := header.Clone()
+	postHeader.Set("Content-Type", "application/x-www-form-urlencoded")
 	return &Client{
-		accountSID: c.AccountSID, header: headerOf(c.AccountSID, c.AuthToken), from: c.From, serviceSID: c.MessagingServiceSID,
+		accountSID: c.AccountSID, header: header, postHeader: postHeader, from: c.From, serviceSID: c.MessagingServiceSID,
 		base: strings.TrimSuffix(base.Scheme+"://"+base.Host+base.EscapedPath(), "/"), callback: callback, timeout: c.Timeout, httpClient: once.NewClient(c.HTTPClient), currentTime: c.Now,
 	}, nil
 }

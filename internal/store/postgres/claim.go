@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -73,49 +74,65 @@ func (s *Store) Claim(
 func (s *Store) claim(
 	ctx context.Context, owner string, lease time.Duration, r round, claims []store.Claim, results []store.ClaimResult,
 ) error {
-	input, err := json.Marshal(claimRows(r, claims))
+	input, err := asJSON(claimRows(r, claims))
 	if err != nil {
 		return err
 	}
+	in := newClaimAnswer()
 	answered, err := list(ctx, s, func(row pgx.CollectableRow) (struct{}, error) {
-		return struct{}{}, answer(row, r, claims, results)
-	}, claimSQL, owner, lease.Microseconds(), s.now(), string(input), rand.Text())
+		return struct{}{}, in.read(row, r, claims, results)
+	}, claimSQL, owner, lease.Microseconds(), s.now(), input, rand.Text())
 	if err == nil && len(answered) != len(r) {
 		err = fmt.Errorf("the database answered for %d of %d messages", len(answered), len(r))
 	}
 	return err
 }
 
-// answer reads a row of claimSQL. Of one that the claim itself made, as nearly
-// all are, only what the database chose is read.
-func answer(row pgx.CollectableRow, r round, claims []store.Claim, results []store.ClaimResult) error {
-	var e store.Event
-	var won, doubtful bool
-	var suppressed string
-	all := append(fields(&e), &won, &doubtful, &suppressed)
-	few := slices.Clone(all)
-	clear(few[chosen : len(all)-3]) // what is nil is not read
-	if err := row.Scan(few...); err != nil {
+// claimAnswer is where the rows of claimSQL are read into, one after another.
+type claimAnswer struct {
+	event         store.Event
+	won, doubtful bool
+	suppressed    string
+	all           []any
+	few           []any // all, but for what a claim knows that made its row
+}
+
+func newClaimAnswer() *claimAnswer {
+	a := &claimAnswer{}
+	a.all = append(fields(&a.event), &a.won, &a.doubtful, &a.suppressed)
+	a.few = slices.Clone(a.all)
+	clear(a.few[chosen : len(a.all)-3]) // what is nil is not read
+	return a
+}
+
+// read reads a row. Of one that the claim itself made, as nearly all are, only
+// what the database chose is read.
+func (a *claimAnswer) read(row pgx.CollectableRow, r round, claims []store.Claim, results []store.ClaimResult) error {
+	if err := row.Scan(a.few...); err != nil {
 		return err
 	}
+	e := &a.event
 	i, asked := r[e.ID]
 	if !asked {
 		return fmt.Errorf("the database answered for %q, which was not asked", e.ID)
 	}
-	if won && !doubtful && e.Attempts == 1 && e.CreatedAt.Equal(e.UpdatedAt) {
-		made := claims[i].Event()
-		made.Attempts, made.Owner = e.Attempts, e.Owner
-		made.LeaseUntil, made.CreatedAt, made.UpdatedAt = e.LeaseUntil, e.CreatedAt, e.UpdatedAt
-		e = made
-	} else if err := row.Scan(all...); err != nil {
-		return err
+	result := &results[i]
+	if a.won && !a.doubtful && e.Attempts == 1 && e.CreatedAt.Equal(e.UpdatedAt) {
+		result.Event = claims[i].Event()
+		result.Event.Attempts, result.Event.Owner = e.Attempts, e.Owner
+		result.Event.LeaseUntil, result.Event.CreatedAt, result.Event.UpdatedAt = e.LeaseUntil, e.CreatedAt, e.UpdatedAt
+	} else {
+		if err := row.Scan(a.all...); err != nil {
+			return err
+		}
+		result.Event = *e
 	}
-	results[i] = store.ClaimResult{Outcome: outcome(e, won, doubtful, claims[i]), Event: e, Suppressed: suppressed}
+	result.Outcome, result.Suppressed = outcome(&result.Event, a.won, a.doubtful, claims[i]), a.suppressed
 	return nil
 }
 
 // outcome says what a claim came to, given the row as it stands now.
-func outcome(e store.Event, won, doubtful bool, c store.Claim) store.Outcome {
+func outcome(e *store.Event, won, doubtful bool, c store.Claim) store.Outcome {
 	switch {
 	case won && doubtful:
 		return store.Doubtful
@@ -158,6 +175,15 @@ func claimRows(r round, claims []store.Claim) []claimRow {
 		})
 	}
 	return rows
+}
+
+// asJSON is a statement's input. Text that is no UTF-8 is an error.
+func asJSON(rows any) (string, error) {
+	const usual = 16 << 10
+	var text strings.Builder
+	text.Grow(usual)
+	err := json.MarshalWrite(&text, rows)
+	return text.String(), err
 }
 
 // column is one column of a batch.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/novaura/acs-operator/internal/store"
@@ -195,8 +194,7 @@ func settleRows(batch []store.Settlement) (string, error) {
 			one.Error, one.Reason, one.Status.Left(), one.Status.Settled(), park.Body.Reveal(), park.GroupID, park.After.Microseconds(),
 		}
 	}
-	input, err := json.Marshal(rows)
-	return string(input), err
+	return asJSON(rows)
 }
 
 // parked is what a settlement parks; an empty body stands for nothing.
