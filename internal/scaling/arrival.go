@@ -42,6 +42,8 @@ type rateSample struct {
 	To       stamp   `json:"to"`
 	Rate     float64 `json:"rate"` // messages/s
 	Variance float64 `json:"variance"`
+	// AtLeast: what the tasks did meanwhile was known as a lower bound only.
+	AtLeast bool `json:"atLeast,omitempty"`
 }
 
 func (s rateSample) middle() stamp { return s.From + (s.To-s.From)/2 }
@@ -111,6 +113,9 @@ func (a *arrivalRate) lay(e *estimate, s rateSample, next *rateSample, told func
 	length := s.To.sub(s.From)
 	if e.At == 0 {
 		e.level = level{s.To, s.Rate, s.Variance + s.Rate*s.Rate/4}
+		return
+	}
+	if s.AtLeast && s.Rate < e.Rate {
 		return
 	}
 	if e.since != 0 && a.isOver(e, s) {
@@ -208,9 +213,10 @@ func (a *arrivalRate) observeMinute(end stamp, period, count float64) (found dum
 	begin := end - stamp(period*1000)
 	rate := count / period
 	a.learnWander(begin, rate, period)
+	first := a.Minute == 0 // what was reckoned from depths alone gives way
 	a.Minute, a.Count = end, rate
 	variance := max(count, 1) / (period * period)
-	if a.At == 0 {
+	if first {
 		a.level = level{end, rate, variance + rate*rate/4}
 		return dump{}, false
 	}

@@ -2,6 +2,7 @@ package scaling
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -14,6 +15,12 @@ const (
 	// alikeSize is how many times as large one dump may be as another of the
 	// same series.
 	alikeSize = 4
+	// onTime is how far, in seconds, a dump seems to be off that is on time:
+	// it came somewhere between two looks.
+	onTime = 8.0
+	// manyDumps within manyWithin are noise: they meet every prediction.
+	manyDumps  = 5
+	manyWithin = 25 * time.Minute
 )
 
 // periods are the distances at which campaigns and jobs repeat, shortest
@@ -36,6 +43,12 @@ type pattern struct {
 	Size   float64 `json:"size"`   // messages
 	Hits   int     `json:"hits"`
 	Misses int     `json:"misses,omitempty"`
+	Spread float64 `json:"spread,omitempty"` // seconds that it comes off its time, smoothed
+}
+
+// slack is how long, in seconds, before and after its time it is looked for.
+func (p pattern) slack() float64 {
+	return min(2*max(0, p.Spread-onTime), punctual.Seconds())
 }
 
 // calendar remembers dumps and what they seem to follow. A pattern has its say
@@ -81,6 +94,7 @@ func (c *calendar) hit(d dump) (predicted bool) {
 			p.Hits = min(p.Hits+1, 30)
 			p.Misses = max(0, p.Misses-1)
 			p.Size += 0.5 * (d.Size - p.Size)
+			p.Spread += 0.3 * (math.Abs(d.At.sub(due)) - p.Spread)
 			p.Next = due + p.Period + (d.At-due)/2
 			predicted = true
 			break
@@ -91,6 +105,9 @@ func (c *calendar) hit(d dump) (predicted bool) {
 
 // suspect makes a pattern of a dump that nothing predicted and an earlier one.
 func (c *calendar) suspect(d dump) {
+	if c.noise(d.At) {
+		return
+	}
 	for _, period := range periods {
 		before := d.At.add(-period)
 		for _, e := range slices.Backward(c.Dumps) {
@@ -135,10 +152,18 @@ func (c *calendar) turn(known, now stamp) {
 	})
 }
 
-// due is the largest dump predicted from..to, and the pattern that says so.
-func (c *calendar) due(from, to stamp) (best pattern, found bool) {
+// noise says that dumps come so often that any time is one's.
+func (c *calendar) noise(now stamp) bool {
+	n := len(c.Dumps)
+	return n >= manyDumps && c.Dumps[n-manyDumps].At.within(manyWithin, now)
+}
+
+// due is the largest dump predicted from..to, and the pattern that says so;
+// give or take so many times its slack.
+func (c *calendar) due(from, to stamp, give float64) (best pattern, found bool) {
 	for _, p := range c.Patterns {
-		if p.Next >= from && p.Next <= to && p.Size > best.Size {
+		off := stamp(give * p.slack() * 1000)
+		if p.Next >= from-off && p.Next <= to+off && p.Size > best.Size {
 			best, found = p, true
 		}
 	}
@@ -156,9 +181,16 @@ func (c *calendar) correct(i int, size float64) {
 	d.Size = size
 }
 
-// explains says that a surge which began at a time was predicted.
-func (c *calendar) explains(since stamp) bool {
+// explains says that a surge which began at a time, and brought so many
+// messages so far, was predicted.
+func (c *calendar) explains(since stamp, extra float64) bool {
+	if c.noise(since) {
+		return false
+	}
 	for _, p := range c.Patterns {
+		if extra > 3*p.Size {
+			continue
+		}
 		for _, due := range []stamp{p.Next, p.Next - p.Period} {
 			if due.within(punctual, since) && since.within(punctual, due) {
 				return true

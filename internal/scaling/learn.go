@@ -174,7 +174,7 @@ func (q *queueMemory) sample(spec *config.QueueSpec, tasks *taskMemory, from dep
 	jumped := grown > max(5*math.Sqrt(noise), fewMessages)
 	switch {
 	case known && perTask > 0 && busy:
-	case known && jumped:
+	case known && jumped && (perTask > 0 || ran == 0): // what was done meanwhile is not known otherwise
 	case q.Calm != 0 && q.Calm <= from.At && q.Flight > 0 && q.Depth.InFlight > 0 && q.held(perTask, tasks.runningNow()) == 0:
 		inFlight := (q.Depth.InFlight + from.InFlight) / 2
 		told := inFlight / q.Flight
@@ -182,10 +182,13 @@ func (q *queueMemory) sample(spec *config.QueueSpec, tasks *taskMemory, from dep
 	default:
 		return rateSample{}, false
 	}
-	work := perTask * ran
+	work, atLeast := perTask*ran, q.alone(spec) == 0
+	if q.Service.Idle > 0 {
+		work, atLeast = 0, true // next to nothing was done of late
+	}
 	if !busy {
 		work = min(work, rate*passed)
 	}
 	arrived := max(0, grown+work)
-	return rateSample{Rate: arrived / passed, Variance: (noise + arrived + 0.01*work*work + perTask*perTask*unsure) / (passed * passed)}, true
+	return rateSample{Rate: arrived / passed, Variance: (noise + arrived + 0.01*work*work + perTask*perTask*unsure) / (passed * passed), AtLeast: atLeast}, true
 }

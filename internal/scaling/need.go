@@ -54,6 +54,7 @@ func (f fleet) count() int { return f.running + f.starting }
 type outlook struct {
 	now       stamp
 	objective float64 // seconds
+	flight    float64 // seconds of it that a task takes
 	waiting   float64 // messages that no task has yet
 	inFlight  float64
 	rate      float64 // messages/s that arrive
@@ -82,7 +83,7 @@ const (
 func (o outlook) verdict(f fleet) verdict {
 	count := f.count()
 	ahead := o.ahead(f)
-	allowed := o.objective * (1 - marginPart)
+	allowed := o.allowed()
 	if ahead > allowed*max(o.rate, o.perTask*float64(count)) && ahead > 1 {
 		drain := o.drain(f, ahead)
 		if need := ceil((o.rate + (ahead-leave*allowed*o.rate)/drain) / o.perTask); need > count {
@@ -102,6 +103,11 @@ func (o outlook) verdict(f fleet) verdict {
 	return verdict{min(count, finish), ruleFinish}
 }
 
+// allowed is how long, in seconds, a message may wait for a task.
+func (o outlook) allowed() float64 {
+	return max(o.objective-o.flight, o.objective/2) * (1 - marginPart)
+}
+
 // ahead is the backlog when a task asked for now starts to work.
 func (o outlook) ahead(f fleet) float64 {
 	working := float64(f.running) + float64(f.starting)*f.share
@@ -110,7 +116,7 @@ func (o outlook) ahead(f fleet) float64 {
 
 // drain is the time in which the backlog ahead is to be gone once tasks came.
 func (o outlook) drain(f fleet, ahead float64) float64 {
-	allowed := o.objective * (1 - marginPart)
+	allowed := o.allowed()
 	near := min(1, allowed*o.rate/max(ahead, 1))
 	return max(min(drainWithin, o.objective), allowed-f.lag) + drainSlowly*near*near
 }
@@ -154,11 +160,11 @@ func (o outlook) lateWith(tasks int) bool { return o.clearing(tasks) > o.objecti
 func (o outlook) guess(f fleet, shrinking bool) (int, string) {
 	count := f.count()
 	wanted := ceil((o.rate + o.waiting/drainWithin) / guessedPerTask)
-	if shrinking || o.waiting <= fewMessages {
+	if shrinking || o.waiting <= max(fewMessages, float64(count)) {
 		wanted = max(min(count, wanted), min(1, count))
 		return wanted, taskCount(wanted) + " until the rate of one is known"
 	}
-	if f.starting <= count/2 {
+	if f.starting <= count/4 {
 		wanted = max(wanted, 2*count)
 	}
 	wanted = max(wanted, count, 1)
@@ -179,7 +185,7 @@ func ceil(v float64) int {
 func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory, f fleet, now time.Time, after time.Duration) (need QueueNeed, held string) {
 	at := stampOf(now)
 	e := q.Arrival.now(nil)
-	if e.since != 0 && q.Calendar.explains(e.since) {
+	if e.since != 0 && q.Calendar.explains(e.since, e.extra) {
 		e.Rate, e.since, q.Came = e.before, 0, max(q.Came, e.since)
 	}
 	view := q.outlook(spec, o, e, f, at)
@@ -242,7 +248,7 @@ func (q *queueMemory) weigh(view *outlook, e estimate, tasks *taskMemory, f flee
 // outlook gathers the estimates of the queue at now.
 func (q *queueMemory) outlook(spec *config.QueueSpec, o Queue, e estimate, f fleet, now stamp) outlook {
 	view := outlook{
-		now: now, objective: spec.MaxAge.Seconds(), perTask: q.perTask(spec), rate: e.plan(f.lag),
+		now: now, objective: spec.MaxAge.Seconds(), flight: q.Flight, perTask: q.perTask(spec), rate: e.plan(f.lag),
 		inFlight: q.Depth.InFlight, waiting: min(q.Depth.Visible+valueOf(o.Parked), maxCount),
 	}
 	_, learned := q.Service.rate()
@@ -273,15 +279,19 @@ func (q *queueMemory) climb(e estimate, seconds float64) float64 {
 // predicts, and keeps them until it came or did not.
 func (q *queueMemory) foresee(need *QueueNeed, o outlook, e estimate, f fleet) {
 	ahead := stamp((f.longest + f.interval) * 1000)
-	holds := f.interval + oneSample
+	holds, give := f.interval+oneSample, 1.0
 	if !q.live(o.now) { // nothing shows for minutes whether it came
-		holds = f.interval + o.objective
+		holds, give = f.interval+o.objective, 0
 	}
-	due, found := q.Calendar.due(o.now-stamp(holds*1000), o.now+ahead)
+	due, found := q.Calendar.due(o.now-stamp(holds*1000), o.now+ahead, give)
 	if !found || o.perTask == 0 {
 		return
 	}
-	if came := max(q.Calendar.last(), e.since, q.Came); came.within(punctual, due.Next) {
+	came := q.Calendar.last()
+	if !q.live(o.now) { // it is long over when it shows that it came
+		came = max(came, e.since, q.Came)
+	}
+	if came.within(punctual, due.Next) {
 		return
 	}
 	wanted := ceil((due.Size/(o.objective*burstPart) + o.rate) / o.perTask)
@@ -352,7 +362,7 @@ func (q *queueMemory) push(need *QueueNeed, o outlook, source Queue, f fleet) {
 	if need.Need < f.count() {
 		need.Need, need.Why = f.count(), "oldest message "+seconds(o.age)+" old"
 	}
-	if o.waiting < o.objective*(1-marginPart)*o.perTask*float64(f.running) {
+	if o.waiting < o.allowed()*o.perTask*float64(f.running) {
 		return // the age is of then: what waits now is young
 	}
 	draining := o.perTask > 0 && o.waiting/max(o.perTask*float64(f.count())-o.rate, 1e-9) < o.objective

@@ -61,7 +61,7 @@ func (q *queueMemory) pastOf(tasks *taskMemory, now stamp) (p past) {
 			ran = float64(tasks.runningNow()) * p.step
 		}
 		p.ran[i] = ran
-		if due, found := q.Calendar.due(from, to-1); found {
+		if due, found := q.Calendar.due(from, to-1, 0); found {
 			p.burst[i] = due.Size
 		} else if came, size := q.Calendar.cameIn(from, to); came {
 			p.burst[i] = size
