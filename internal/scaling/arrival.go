@@ -44,9 +44,19 @@ type rateSample struct {
 	Variance float64 `json:"variance"`
 	// AtLeast: what the tasks did meanwhile was known as a lower bound only.
 	AtLeast bool `json:"atLeast,omitempty"`
+	// AtMost: the tasks may have had nothing to do for a part of it.
+	AtMost bool `json:"atMost,omitempty"`
 }
 
 func (s rateSample) middle() stamp { return s.From + (s.To-s.From)/2 }
+
+// bound says that it is no reading, but one side of it.
+func (s rateSample) bound() bool { return s.AtLeast || s.AtMost }
+
+// atMost says that the sample tells of no more than a rate; none tells nothing.
+func (s *rateSample) atMost(rate float64) bool {
+	return s != nil && !s.AtLeast && (s.AtMost || s.Rate <= rate)
+}
 
 // arrivalRate estimates messages/s that arrive: a level that wanders, seen
 // through samples of known error (a Kalman filter of one dimension). The level
@@ -71,6 +81,9 @@ type estimate struct {
 	since  stamp   // when it began; 0: there is none
 	extra  float64 // messages that it brought so far
 	bias   float64 // messages/s that the newest samples lay off, smoothed
+	// A surge tells of no less than the highest sample that would have been
+	// none: edge, and the rate that it would have given, least.
+	edge, least float64
 }
 
 // known says that at least one sample was taken in.
@@ -88,19 +101,31 @@ func (a *arrivalRate) drift(rate float64) float64 {
 
 // now lays the live samples on the counted level. told is called for each dump
 // that they show to be over.
-func (a *arrivalRate) now(told func(dump)) estimate {
+func (a *arrivalRate) now(told func(dump)) estimate { return a.lain(a.Live, told) }
+
+// usual is the rate as it was known before the newest depth, of which a live
+// sample may tell.
+func (a *arrivalRate) usual(newest stamp) float64 {
+	live := a.Live
+	if n := len(live); n > 0 && live[n-1].To == newest {
+		live = live[:n-1]
+	}
+	return a.lain(live, nil).Rate
+}
+
+func (a *arrivalRate) lain(live []rateSample, told func(dump)) estimate {
 	e := estimate{level: a.level}
 	if a.Surge != 0 {
 		e.before, e.since, e.extra = a.Rate, a.Surged.add(-time.Minute), (a.Surge-a.Rate)*60
 		e.Rate, e.At = a.Surge, a.Surged
 	}
-	for i, s := range a.Live {
+	for i, s := range live {
 		if s.middle() <= a.At {
 			continue
 		}
 		var next *rateSample
-		if i+1 < len(a.Live) {
-			next = &a.Live[i+1]
+		if i+1 < len(live) {
+			next = &live[i+1]
 		}
 		a.lay(&e, s, next, told)
 	}
@@ -111,11 +136,14 @@ func (a *arrivalRate) now(told func(dump)) estimate {
 // so too, and a dump otherwise, which tells nothing of the rate.
 func (a *arrivalRate) lay(e *estimate, s rateSample, next *rateSample, told func(dump)) {
 	length := s.To.sub(s.From)
+	if e.At == 0 && s.AtMost {
+		return
+	}
 	if e.At == 0 {
 		e.level = level{s.To, s.Rate, s.Variance + s.Rate*s.Rate/4}
 		return
 	}
-	if s.AtLeast && s.Rate < e.Rate {
+	if s.AtLeast && s.Rate < e.Rate || s.AtMost && s.Rate > e.Rate {
 		return
 	}
 	if e.since != 0 && a.isOver(e, s) {
@@ -130,20 +158,25 @@ func (a *arrivalRate) lay(e *estimate, s rateSample, next *rateSample, told func
 	// Samples that lie off on one side again and again tell of a ramp: the
 	// level is less sure than it thinks.
 	e.bias += 0.4 * (min(max(off, -e.Rate), e.Rate) - e.bias)
-	if math.Abs(off) <= surprise*math.Sqrt(prior+variance) {
-		prior = max(prior, e.bias*e.bias-0.5*variance)
-		gain := prior / (prior + variance)
+	far := surprise * math.Sqrt(prior+variance)
+	prior = max(prior, e.bias*e.bias-0.5*variance)
+	gain := prior / (prior + variance)
+	// One low sample may be a count that was wrong, until the next agrees: it
+	// tells no more than the lowest that is believed.
+	low := off < -far && !next.atMost(e.Rate+off/2)
+	if low {
+		off = -far
+	}
+	if math.Abs(off) <= far {
 		e.Rate, e.Variance, e.At = max(0, e.Rate+gain*off), (1-gain)*prior, max(e.At, s.To)
-		if e.since != 0 {
+		if e.since != 0 && !low {
 			e.extra += (s.Rate - e.before) * length
 		}
 		return
 	}
-	if off < 0 && (next == nil || next.Rate > e.Rate+off/2) {
-		return // one low sample: a count that was wrong, until the next agrees
-	}
 	if e.since == 0 {
 		e.before, e.since = e.Rate, s.From
+		e.least, e.edge = e.Rate+gain*far, e.Rate+far
 	}
 	e.extra += (s.Rate - e.before) * length
 	e.level, e.bias = level{s.To, s.Rate, s.Variance}, 0
@@ -165,19 +198,21 @@ func (e estimate) plan(seconds float64) float64 {
 		return e.Rate
 	}
 	lasted := max(0, e.At.sub(e.since))
-	return e.before + (e.Rate-e.before)*min(1, lasting*lasted/max(1, seconds)*min(1, usualStep*e.before/e.Rate*lasted/oneSample))
+	return max(e.least, e.before+(e.Rate-e.before)*min(1, lasting*lasted/max(1, seconds)*min(1, usualStep*e.before/e.Rate*lasted/oneSample)))
 }
 
 // climb is by how much the rate will lie higher on average over the next so
 // many seconds, by the newest live samples: a climb that stands out of their
 // error is expected to go on for as long as it was seen.
-func (a *arrivalRate) climb(seconds float64) float64 {
+//
+// No sample counts for more than highest.
+func (a *arrivalRate) climb(seconds, highest float64) float64 {
 	n := len(a.Live)
-	if n < 4 || seconds <= 0 || a.Live[n-4].From < a.At.add(-2*time.Minute) {
+	if n < 4 || seconds <= 0 || a.Live[n-4].From < a.At.add(-2*time.Minute) || slices.ContainsFunc(a.Live[n-4:], rateSample.bound) {
 		return 0
 	}
 	last, first := a.Live[n-2:], a.Live[n-4:n-2]
-	rise := (last[0].Rate + last[1].Rate - first[0].Rate - first[1].Rate) / 2
+	rise := (min(last[0].Rate, highest) + min(last[1].Rate, highest) - first[0].Rate - first[1].Rate) / 2
 	variance := (last[0].Variance + last[1].Variance + first[0].Variance + first[1].Variance) / 4
 	variance += a.drift(first[0].Rate) * last[1].To.sub(first[0].From) / 2
 	if rise <= 0 || rise*rise <= climbSurprise*climbSurprise*variance {

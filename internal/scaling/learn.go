@@ -171,14 +171,16 @@ func (q *queueMemory) sample(spec *config.QueueSpec, tasks *taskMemory, from dep
 	}
 	perTask := q.perTask(spec)
 	busy := q.busyThrough(from.At, q.Depth.At)
+	atMost := false
 	jumped := grown > max(5*math.Sqrt(noise), fewMessages)
+	flight, flying := q.sampleFlight(from, perTask, tasks.runningNow())
 	switch {
 	case known && perTask > 0 && busy:
 	case known && jumped && (perTask > 0 || ran == 0): // what was done meanwhile is not known otherwise
-	case q.Calm != 0 && q.Calm <= from.At && q.Flight > 0 && q.Depth.InFlight > 0 && q.held(perTask, tasks.runningNow()) == 0:
-		inFlight := (q.Depth.InFlight + from.InFlight) / 2
-		told := inFlight / q.Flight
-		return rateSample{Rate: told, Variance: max(inFlight, 1)/(q.Flight*q.Flight) + inFlightError*inFlightError*told*told}, true
+	case flying:
+		return flight, true
+	case known && q.alone(spec) > 0:
+		atMost = true
 	default:
 		return rateSample{}, false
 	}
@@ -186,9 +188,24 @@ func (q *queueMemory) sample(spec *config.QueueSpec, tasks *taskMemory, from dep
 	if q.Service.Idle > 0 {
 		work, atLeast = 0, true // next to nothing was done of late
 	}
-	if !busy {
+	if !busy && !atMost {
 		work = min(work, rate*passed)
 	}
 	arrived := max(0, grown+work)
-	return rateSample{Rate: arrived / passed, Variance: (noise + arrived + 0.01*work*work + perTask*perTask*unsure) / (passed * passed), AtLeast: atLeast}, true
+	s = rateSample{Rate: arrived / passed, Variance: (noise + arrived + 0.01*work*work + perTask*perTask*unsure) / (passed * passed), AtLeast: atLeast, AtMost: atMost}
+	if flying && flight.Rate > s.Rate {
+		return flight, true
+	}
+	return s, true
+}
+
+// sampleFlight reads the arrivals from what is in flight, of a queue that was
+// calm up to this look.
+func (q *queueMemory) sampleFlight(from depth, perTask float64, running int) (s rateSample, found bool) {
+	if q.calm == 0 || q.calm > from.At || q.Flight <= 0 || q.Depth.InFlight <= 0 || q.held(perTask, running) > 0 {
+		return s, false
+	}
+	inFlight := (q.Depth.InFlight + from.InFlight) / 2
+	told := inFlight / q.Flight
+	return rateSample{Rate: told, Variance: max(inFlight, 1)/(q.Flight*q.Flight) + inFlightError*inFlightError*told*told}, true
 }

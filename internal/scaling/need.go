@@ -58,6 +58,7 @@ type outlook struct {
 	waiting   float64 // messages that no task has yet
 	inFlight  float64
 	rate      float64 // messages/s that arrive
+	usual     float64 // as rate, as it was known before the newest depth
 	perTask   float64 // messages/s; 0: nothing known
 	learned   bool
 	age       float64 // seconds, 0: unknown or none
@@ -84,7 +85,7 @@ func (o outlook) verdict(f fleet) verdict {
 	count := f.count()
 	ahead := o.ahead(f)
 	allowed := o.allowed()
-	if ahead > allowed*max(o.rate, o.perTask*float64(count)) && ahead > 1 {
+	if ahead > allowed*max(o.usual, o.perTask*float64(count)) && ahead > 1 {
 		drain := o.drain(f, ahead)
 		if need := ceil((o.rate + (ahead-leave*allowed*o.rate)/drain) / o.perTask); need > count {
 			return verdict{need, ruleShort}
@@ -162,6 +163,9 @@ func (o outlook) guess(f fleet, shrinking bool) (int, string) {
 	wanted := ceil((o.rate + o.waiting/drainWithin) / guessedPerTask)
 	if shrinking || o.waiting <= max(fewMessages, float64(count)) {
 		wanted = max(min(count, wanted), min(1, count))
+		if o.rate > 0 {
+			wanted = count // an optimist's guess is none to take tasks away by
+		}
 		return wanted, taskCount(wanted) + " until the rate of one is known"
 	}
 	if f.starting <= count/4 {
@@ -196,10 +200,9 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 		held = "depth unknown"
 	case view.perTask > 0:
 		need.Need, need.Why = q.weigh(&view, e, tasks, f)
-		if most := max(2*f.count(), 1); spec.ThroughputPerTask == 0 && !view.learned && need.Need > most {
+		if spec.ThroughputPerTask == 0 && !view.learned && need.Need > f.count() {
 			// The rate is only a lower bound: a task may do far more.
-			guessed, why := view.guess(f, false)
-			if guessed = max(guessed, most); guessed < need.Need {
+			if guessed, why := view.guess(f, q.shrinking(drainWithin)); guessed < need.Need {
 				need.Need, need.Why = guessed, why
 			}
 		}
@@ -236,7 +239,7 @@ func (q *queueMemory) weigh(view *outlook, e estimate, tasks *taskMemory, f flee
 	mean := 0.0
 	for i, c := range courses {
 		o := *view
-		o.waiting, o.rate = c.waiting+beside, c.rate
+		o.waiting, o.rate, o.usual = c.waiting+beside, c.rate, view.usual*c.rate/max(view.rate, 1e-9)
 		needs[i] = o.verdict(f)
 		mean += o.waiting / scenarios
 	}
@@ -248,7 +251,7 @@ func (q *queueMemory) weigh(view *outlook, e estimate, tasks *taskMemory, f flee
 // outlook gathers the estimates of the queue at now.
 func (q *queueMemory) outlook(spec *config.QueueSpec, o Queue, e estimate, f fleet, now stamp) outlook {
 	view := outlook{
-		now: now, objective: spec.MaxAge.Seconds(), flight: q.Flight, perTask: q.perTask(spec), rate: e.plan(f.lag),
+		now: now, objective: spec.MaxAge.Seconds(), flight: q.Flight, perTask: q.perTask(spec), rate: e.plan(f.lag), usual: q.Arrival.usual(q.Depth.At),
 		inFlight: q.Depth.InFlight, waiting: min(q.Depth.Visible+valueOf(o.Parked), maxCount),
 	}
 	_, learned := q.Service.rate()
@@ -265,14 +268,19 @@ func (q *queueMemory) outlook(spec *config.QueueSpec, o Queue, e estimate, f fle
 	return view
 }
 
-// climb is as the arrivals' own, but for dumps: those are no ramps.
+// climb is as the arrivals' own, but for dumps: those are no ramps, and a surge
+// that may be one is taken for no more than its edge.
 func (q *queueMemory) climb(e estimate, seconds float64) float64 {
 	const settles = 2 * time.Minute
 	fresh := e.since != 0 && e.At.sub(e.since) < 1.5*max(oneSample, q.Depth.At.sub(q.Before.At))
-	if fresh || max(q.Calendar.last(), q.Came).within(settles, q.Depth.At) {
+	if max(q.Calendar.last(), q.Came).within(settles, q.Depth.At) {
 		return 0
 	}
-	return q.Arrival.climb(seconds)
+	highest := math.Inf(1)
+	if fresh {
+		highest = e.edge
+	}
+	return q.Arrival.climb(seconds, highest)
 }
 
 // foresee starts tasks one start lag ahead of a dump that the calendar

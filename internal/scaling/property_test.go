@@ -135,14 +135,17 @@ func checkPause(t *rapid.T, p config.ScalingPolicy, obs Observation, state State
 	}
 }
 
-// checkUnknown: without depths nothing is taken away, the bounds aside.
+// checkUnknown: without depths, or what is in flight, nothing is taken away, the
+// bounds aside.
 func checkUnknown(t *rapid.T, p *config.ScalingPolicy, obs Observation, state State, now time.Time) {
 	for name := range obs.Queues {
-		q := obs.Queues[name]
-		q.Visible = nil
-		d, _ := Decide(p, Observation{Time: now, Service: obs.Service, Queues: map[string]Queue{name: q}}, state, now)
-		if least := min(obs.Service.Desired, boundsAt(&p.Spec, now).Max); d.Desired < least {
-			t.Fatalf("unknown, and %d became %d: %s", obs.Service.Desired, d.Desired, d.Reason)
+		for _, forget := range []func(*Queue){func(q *Queue) { q.Visible = nil }, func(q *Queue) { q.InFlight = nil }} {
+			q := obs.Queues[name]
+			forget(&q)
+			d, _ := Decide(p, Observation{Time: now, Service: obs.Service, Queues: map[string]Queue{name: q}}, state, now)
+			if least := min(obs.Service.Desired, boundsAt(&p.Spec, now).Max); d.Desired < least {
+				t.Fatalf("unknown, and %d became %d: %s", obs.Service.Desired, d.Desired, d.Reason)
+			}
 		}
 	}
 }

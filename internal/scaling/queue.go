@@ -38,11 +38,12 @@ type span struct {
 
 // queueMemory is what is remembered of one queue.
 type queueMemory struct {
-	Depth    depth          `json:"depth"`            // the newest one told; its time 0: none yet
-	Before   depth          `json:"before"`           // the one before it
-	Anchor   depth          `json:"anchor"`           // the one that the next live sample counts from
-	Busy     []span         `json:"busy,omitempty"`   // when every task had work waiting
-	Calm     stamp          `json:"calm,omitempty"`   // since when none had; 0: they have
+	Depth    depth          `json:"depth"`          // the newest one told; its time 0: none yet
+	Before   depth          `json:"before"`         // the one before it
+	Anchor   depth          `json:"anchor"`         // the one that the next live sample counts from
+	Busy     []span         `json:"busy,omitempty"` // when every task had work waiting
+	Calm     stamp          `json:"calm,omitempty"` // since when none had; 0: they have
+	calm     stamp          // as Calm, before the newest depth
 	Empty    stamp          `json:"empty,omitempty"`  // when none waited last
 	Zeros    int            `json:"zeros,omitempty"`  // depths in a row that were all zero
 	Flight   float64        `json:"flight,omitempty"` // seconds a message is in flight, with no other waiting; 0: not seen yet
@@ -89,6 +90,7 @@ func (q *queueMemory) lookAt(o Queue, running int, perTask float64) (newer bool)
 		q.Empty = seen.At
 	}
 	q.countZeros(o)
+	q.calm = q.Calm
 	q.noticeBusy(running, q.held(perTask, running))
 	return true
 }
