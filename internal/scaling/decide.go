@@ -218,10 +218,11 @@ func (d *deciding) fleet() fleet {
 	s := d.capacity()
 	running := min(s.Running, s.Desired) // what is above is stopping
 	tasks, interval := &d.state.Tasks, d.spec.Interval.Seconds()
-	lag := tasks.lag() + interval
+	start := tasks.lag()
+	lag := start + interval
 	return fleet{
 		running: running, starting: s.Desired - running, lag: lag, longest: tasks.longest(), interval: interval,
-		share: tasks.startingWork(d.at, tasks.lag(), lag),
+		share: tasks.startingWork(d.at, start, lag),
 	}
 }
 

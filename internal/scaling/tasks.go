@@ -132,7 +132,9 @@ func (m *taskMemory) lag() float64 {
 	if len(m.Lags) < minLags {
 		return defaultStartLag.Seconds()
 	}
-	sorted := slices.Sorted(slices.Values(m.Lags))
+	var room [maxLags]float64 // a decision sorts them three times
+	sorted := append(room[:0], m.Lags...)
+	slices.Sort(sorted)
 	return sorted[(len(sorted)*9-1)/10]
 }
 
