@@ -130,6 +130,12 @@ func (o outlook) least() int {
 
 // say tells a verdict for people.
 func (v verdict) say(o outlook, f fleet) string {
+	switch {
+	case v.rule == ruleCalm:
+		return fmt.Sprintf("%s %s up", taskCount(v.tasks), verb(v.tasks, "keeps", "keep"))
+	case v.rule != ruleShort && o.stays(v.tasks):
+		return fmt.Sprintf("%s %s up, %s of work behind", taskCount(v.tasks), verb(v.tasks, "keeps", "keep"), seconds(o.waiting/max(o.perTask*float64(v.tasks), 1e-9)))
+	}
 	switch v.rule {
 	case ruleShort:
 		spare := o.perTask*float64(v.tasks) - o.rate
@@ -139,8 +145,6 @@ func (v verdict) say(o outlook, f fleet) string {
 			return fmt.Sprintf("%s %s it within %s, late, and more would start too late to help", taskCount(v.tasks), verb(v.tasks, "clears", "clear"), seconds(o.clearing(v.tasks)))
 		}
 		return fmt.Sprintf("%s %s to drain it", taskCount(v.tasks), verb(v.tasks, "is enough", "are enough"))
-	case ruleCalm:
-		return fmt.Sprintf("%s %s up", taskCount(v.tasks), verb(v.tasks, "keeps", "keep"))
 	default:
 		if o.lateWith(v.tasks) {
 			return fmt.Sprintf("%s %s it within %s, sooner than another would start", taskCount(v.tasks), verb(v.tasks, "clears", "clear"), seconds(o.clearing(v.tasks)))
@@ -153,6 +157,9 @@ func (v verdict) say(o outlook, f fleet) string {
 func (o outlook) clearing(tasks int) float64 {
 	return o.waiting / max(o.perTask*float64(tasks)-o.rate, 1e-3)
 }
+
+// stays says that so many tasks leave what waits about as it is.
+func (o outlook) stays(tasks int) bool { return o.clearing(tasks) > 10*o.objective }
 
 func (o outlook) lateWith(tasks int) bool { return o.clearing(tasks) > o.objective }
 
