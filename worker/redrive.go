@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -46,7 +47,7 @@ func (f deadLetterFlags) redriver(ctx context.Context, db store.Store) (*deadlet
 		Store: db, SQS: client, Channel: message.Channel(f.Channel), Queue: queue, DeadLetters: f.DeadLetterURL, By: f.author(),
 	}
 	if r.DeadLetters == "" {
-		if r.DeadLetters, err = deadletter.Find(ctx, client, queue); err != nil {
+		if r.DeadLetters, err = deadletter.Find(ctx, client, queue); err != nil && !errors.Is(err, deadletter.ErrNone) {
 			return nil, err
 		}
 	}

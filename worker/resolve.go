@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,8 +77,8 @@ func (c resolveEventCommand) sendAgain(ctx context.Context, db store.Store) erro
 	case err != nil:
 		return err
 	case found == nil:
-		return fmt.Errorf("its message is not on %s, and bodies are nowhere else: have its producer send it again with the same id, after `worker events resolve %s --not-sent --without-copy`",
-			r.DeadLetters, c.ID)
+		return fmt.Errorf("its message is neither in its row nor on a dead-letter queue (%s), and bodies are nowhere else: have its producer send it again with the same id, after `worker events resolve %s --not-sent --without-copy`",
+			cmp.Or(r.DeadLetters, "there is none"), c.ID)
 	case !found.Redriven:
 		return errors.New(found.Why)
 	}

@@ -107,7 +107,7 @@ func (c runCommand) consume(ctx context.Context, handler consumer.Handler, besid
 	for _, queue := range beside.queues {
 		beside.consumers = append(beside.consumers, consumer.New(consumer.Options{
 			SQS: beside.sqs, Handler: handler, Queue: queue, Slots: c.Concurrency, StopTimeout: drainOf(c.StopTimeout),
-			UntilEmpty: c.UntilEmpty, Logger: beside.logger, Ready: beside.db.Ready, VisibilityTimeout: c.Visibility,
+			Keep: beside.keep, UntilEmpty: c.UntilEmpty, Logger: beside.logger, Ready: beside.db.Ready, VisibilityTimeout: c.Visibility,
 		}))
 	}
 	working, end := context.WithCancel(ctx)

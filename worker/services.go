@@ -18,6 +18,7 @@ import (
 	"github.com/novaura/acs-operator/internal/consumer"
 	"github.com/novaura/acs-operator/internal/ecsagent"
 	"github.com/novaura/acs-operator/internal/parking"
+	"github.com/novaura/acs-operator/internal/redact"
 	"github.com/novaura/acs-operator/internal/store"
 )
 
@@ -68,6 +69,11 @@ func (s *services) start(ctx context.Context) (stop func(), err error) {
 		running.Go(func() { s.publish(lasting) })
 	}
 	return func() { end(); running.Wait() }, nil
+}
+
+// keep has a dead letter's row keep it, where its queue has no dead-letter queue.
+func (s *services) keep(ctx context.Context, r consumer.Received, row string) error {
+	return s.db.Keep(ctx, row, store.Parked{Body: redact.Personal(r.Body), GroupID: r.GroupID})
 }
 
 func (s *services) busy() bool {

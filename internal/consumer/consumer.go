@@ -32,6 +32,9 @@ type Options struct {
 	// DeadLetterURL is where dead letters go; empty: the queue's
 	// RedrivePolicy names it.
 	DeadLetterURL string
+	// Keep has a dead letter where there is no queue for it: by its row's key. An
+	// error leaves the message on its queue. nil: it stays there.
+	Keep func(ctx context.Context, r Received, row string) error
 	// Slots is how many jobs run at once; 0: as many as pay, found by trying
 	// (slots.go).
 	Slots int

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,13 +21,17 @@ import (
 
 const reasonAttribute = "acs_reason"
 
-// deadLetter copies the message to the dead-letter queue and deletes it once
-// the copy was accepted. Without such a queue it is deleted: its row holds the
-// reason. When no copy is accepted it stays, with backoff; a RedrivePolicy's
-// maxReceiveCount then bounds how often it comes.
+// deadLetter copies the message to the dead-letter queue, or without such a queue
+// into its row, and deletes it once the copy was accepted. When no copy is
+// accepted it stays, with backoff; a RedrivePolicy's maxReceiveCount then bounds
+// how often it comes, and otherwise only its age.
 func (c *Consumer) deadLetter(h *held, handle string, o Outcome) Outcome {
 	url, err := c.deadLetterURL()
-	if err == nil && url != "" {
+	switch {
+	case err != nil:
+	case url == "":
+		err = c.keep(h, o)
+	default:
 		err = c.copyTo(url, h, o)
 	}
 	if err != nil {
@@ -34,14 +39,23 @@ func (c *Consumer) deadLetter(h *held, handle string, o Outcome) Outcome {
 		c.setVisibility(h, handle, retryLater(h).After, &c.stats.Retried)
 		return o
 	}
-	if url == "" {
-		c.Logger.Error("deleting a message that can never succeed: the queue has no dead-letter queue, only its row tells of it",
-			"message_id", h.MessageID, "reason", o.Reason)
-	} else {
-		c.count(&c.stats.DeadLettered)
-	}
+	c.count(&c.stats.DeadLettered)
 	c.delete(h, handle)
 	return Outcome{Action: Delete}
+}
+
+// keep has the message kept where there is no dead-letter queue.
+func (c *Consumer) keep(h *held, o Outcome) error {
+	if c.Keep == nil {
+		return errors.New("the queue has no dead-letter queue")
+	}
+	ctx, cancel := context.WithTimeout(c.phases.settling, callTimeout)
+	defer cancel()
+	if err := c.Keep(ctx, h.Received, cmp.Or(o.Row, o.Key, h.Key, h.MessageID)); err != nil {
+		return fmt.Errorf("the queue has no dead-letter queue: %w", err)
+	}
+	c.Logger.Warn("the queue has no dead-letter queue: the message is kept in its row", "message_id", h.MessageID, "reason", o.Reason)
+	return nil
 }
 
 // deadLetterURL is the given queue or the one that the RedrivePolicy names;

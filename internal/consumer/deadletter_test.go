@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -32,14 +33,14 @@ func TestADeadLetterIsDeletedOnlyOnceItsCopyIsAccepted(t *testing.T) {
 		"without a reason": {given: "https://other", url: "https://other", want: map[string]string{"acs_id": "key", "acs_deferrals": "2"}},
 		"a reason that SQS would refuse": {given: "https://other", reason: "a\x00b\xff" + strings.Repeat("c", 600), url: "https://other",
 			want: map[string]string{"acs_id": "key", "acs_reason": "a b\uFFFD" + strings.Repeat("c", 508), "acs_deferrals": "2"}},
-		"a copy that fails for now":                {policy: redrive, reason: "r", send: fails(3, errors.New("reset")), url: "https://queue/123456789012/events-dlq", want: map[string]string{"acs_id": "key", "acs_reason": "r", "acs_deferrals": "2"}},
-		"a copy that fails on":                     {policy: redrive, send: fails(4, errors.New("reset")), stays: true, says: "it stays"},
-		"no room for the reason":                   {policy: redrive, reason: "r", send: fails(1, apiError("InvalidParameterValue")), url: "https://queue/123456789012/events-dlq", want: map[string]string{"acs_id": "key", "acs_deferrals": "2"}},
-		"no room for the key":                      {policy: redrive, reason: "r", send: fails(2, apiError("InvalidParameterValue")), url: "https://queue/123456789012/events-dlq", want: map[string]string{"acs_id": "key", "acs_deferrals": "2"}},
-		"no room for the body":                     {policy: redrive, send: fails(3, apiError("InvalidParameterValue")), stays: true, says: "it stays"},
-		"the policy cannot be read":                {attributes: fails(2, errors.New("reset")), stays: true, says: "find the dead-letter queue"},
-		"a policy that is none":                    {policy: `{"deadLetterTargetArn":"x"}`, stays: true, says: "redrive policy's target"},
-		"no dead-letter queue: its row has reason": {reason: "no channel", says: "no dead-letter queue"},
+		"a copy that fails for now":                     {policy: redrive, reason: "r", send: fails(3, errors.New("reset")), url: "https://queue/123456789012/events-dlq", want: map[string]string{"acs_id": "key", "acs_reason": "r", "acs_deferrals": "2"}},
+		"a copy that fails on":                          {policy: redrive, send: fails(4, errors.New("reset")), stays: true, says: "it stays"},
+		"no room for the reason":                        {policy: redrive, reason: "r", send: fails(1, apiError("InvalidParameterValue")), url: "https://queue/123456789012/events-dlq", want: map[string]string{"acs_id": "key", "acs_deferrals": "2"}},
+		"no room for the key":                           {policy: redrive, reason: "r", send: fails(2, apiError("InvalidParameterValue")), url: "https://queue/123456789012/events-dlq", want: map[string]string{"acs_id": "key", "acs_deferrals": "2"}},
+		"no room for the body":                          {policy: redrive, send: fails(3, apiError("InvalidParameterValue")), stays: true, says: "it stays"},
+		"the policy cannot be read":                     {attributes: fails(2, errors.New("reset")), stays: true, says: "find the dead-letter queue"},
+		"a policy that is none":                         {policy: `{"deadLetterTargetArn":"x"}`, stays: true, says: "redrive policy's target"},
+		"no dead-letter queue, nor a row that keeps it": {reason: "no channel", stays: true, says: "no dead-letter queue"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
@@ -71,6 +72,39 @@ func TestADeadLetterIsDeletedOnlyOnceItsCopyIsAccepted(t *testing.T) {
 					if got := aws.ToString(copied.MessageAttributes[attribute].StringValue); got != want {
 						t.Errorf("%s: got %q, want %q", attribute, got, want)
 					}
+				}
+			})
+		})
+	}
+}
+
+func TestWithoutADeadLetterQueueAMessageIsKeptElsewhereOrStays(t *testing.T) {
+	for name, tc := range map[string]struct {
+		outcome Outcome
+		err     error
+		row     string
+		stays   bool
+	}{
+		"by its row's key":          {outcome: Outcome{Row: "row", Key: "key"}, row: "row"},
+		"by its own key":            {outcome: Outcome{Key: "key"}, row: "key"},
+		"by its SQS id":             {row: "id-1"},
+		"not where it is not taken": {err: errors.New("connection refused"), row: "id-1", stays: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				f := newFake("m")
+				tc.outcome.Action, tc.outcome.Failed, tc.outcome.Pause = DeadLetter, true, time.Hour
+				var rows []string
+				c := start(t, f, Options{Handler: takes(0, tc.outcome), Keep: func(_ context.Context, r Received, row string) error {
+					if r.Body != "m" {
+						t.Errorf("kept %+v", r)
+					}
+					rows = append(rows, row)
+					return tc.err
+				}})
+				pass(1100 * time.Millisecond)
+				if stays := len(f.left()) == 1; stays != tc.stays || len(rows) != 1 || rows[0] != tc.row {
+					t.Errorf("stays %t, kept in %v; want %t, %s\n%s", stays, rows, tc.stays, tc.row, c.log)
 				}
 			})
 		})

@@ -40,7 +40,7 @@ type Action int
 const (
 	Delete     Action = iota // it is settled
 	Retry                    // it comes again after Outcome.After
-	DeadLetter               // a copy with acs_id goes to the dead-letter queue, then it is deleted; without such a queue it is deleted, for its row holds the reason
+	DeadLetter               // a copy with acs_id goes to the dead-letter queue, then it is deleted; without such a queue Options.Keep has it
 	HandBack                 // it becomes visible at once, unspent: another worker may take it
 	Park                     // its row keeps it until it is due: it is deleted, and counts as no success
 )
@@ -54,6 +54,9 @@ type Outcome struct {
 	// Key is the idempotency key that a dead letter carries as acs_id; empty:
 	// Received.Key, or else the SQS message id.
 	Key string
+	// Row is the key of the row that tells of a dead letter; empty: Key, or what
+	// stands for it.
+	Row string
 	// Reason is why, in one line without personal data; it goes with a dead
 	// letter as the message attribute acs_reason.
 	Reason string

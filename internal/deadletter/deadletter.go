@@ -61,7 +61,7 @@ type Redriver struct {
 	SQS         sqsAPI
 	Channel     message.Channel
 	Queue       string // URL
-	DeadLetters string // URL; see Find
+	DeadLetters string // URL, see Find; empty: rows alone are looked at
 	By          string // who says so, for the history
 	DryRun      bool
 	// Match selects letters; nil: all.
@@ -73,7 +73,10 @@ type Redriver struct {
 	Wait func(context.Context) error
 }
 
-// Find returns the URL of the dead-letter queue that a queue names.
+// ErrNone says that a queue has no dead-letter queue: its rows keep its letters.
+var ErrNone = errors.New("names no dead-letter queue")
+
+// Find returns the URL of the dead-letter queue that a queue names, or ErrNone.
 func Find(ctx context.Context, client sqsAPI, queue string) (string, error) {
 	out, err := client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 		QueueUrl: &queue, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameRedrivePolicy},
@@ -91,7 +94,7 @@ func Find(ctx context.Context, client sqsAPI, queue string) (string, error) {
 	}
 	target, err := arn.Parse(policy.Target)
 	if err != nil {
-		return "", fmt.Errorf("the queue %s names no dead-letter queue", queue)
+		return "", fmt.Errorf("the queue %s %w", queue, ErrNone)
 	}
 	found, err := client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &target.Resource, QueueOwnerAWSAccountId: &target.AccountID})
 	if err != nil {
@@ -104,9 +107,62 @@ func Find(ctx context.Context, client sqsAPI, queue string) (string, error) {
 // left is shown again at the end.
 const hidden = 5 * time.Minute
 
-// Run looks at every letter once, and tells what becomes of each. It ends with
-// the first receive that finds nothing new.
+// Run looks at every letter once, on the dead-letter queue and in the channel's
+// rows, and tells what becomes of each.
 func (r *Redriver) Run(ctx context.Context, tell func(Verdict)) error {
+	if r.DeadLetters != "" {
+		if err := r.queued(ctx, tell); err != nil {
+			return err
+		}
+	}
+	return r.kept(ctx, tell)
+}
+
+// kept looks at the letters that their rows keep. Those that are reopened are due,
+// and the workers carry them back to their queues.
+func (r *Redriver) kept(ctx context.Context, tell func(Verdict)) error {
+	const most = 100_000
+	rows, err := r.Store.Events(ctx, store.Filter{Channel: string(r.Channel), Kept: true, Limit: most})
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		verdict := Verdict{Letter: Letter{ID: row.ID, Reason: row.ErrorCode}}
+		switch {
+		case r.Match != nil && !r.Match(verdict.Letter):
+			verdict.Why = "not selected"
+		case row.Attempts == 0: // no worker has come to claim it
+			verdict.Why = "it would not be understood again: " + row.Error
+		default:
+			verdict.Why = r.objection(row)
+		}
+		if verdict.Redriven = verdict.Why == ""; verdict.Redriven && !r.DryRun {
+			if err := r.reopen(ctx, row, &verdict); err != nil {
+				return err
+			}
+		}
+		tell(verdict)
+	}
+	return nil
+}
+
+// reopen waits for its turn and applies the person's word to a row.
+func (r *Redriver) reopen(ctx context.Context, row store.Event, verdict *Verdict) error {
+	if r.Wait != nil {
+		if err := r.Wait(ctx); err != nil {
+			return err
+		}
+	}
+	err := r.Store.Resolve(ctx, store.Resolution{ID: row.ID, From: row.Status, By: r.By, Reason: "tried again after " + row.ErrorCode})
+	if errors.Is(err, store.ErrLost) {
+		verdict.Redriven, verdict.Why = false, "it has changed meanwhile"
+		return nil
+	}
+	return err
+}
+
+// queued ends with the first receive that finds nothing new.
+func (r *Redriver) queued(ctx context.Context, tell func(Verdict)) error {
 	var left []types.Message
 	defer func() { r.show(context.WithoutCancel(ctx), left) }()
 	for seen := map[string]bool{}; ; {

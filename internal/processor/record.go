@@ -172,7 +172,7 @@ func (i *item) conflict(ctx context.Context) consumer.Outcome {
 		return i.storeDown(ctx, "record", err)
 	}
 	i.log().ErrorContext(ctx, failed, "reason", idReuse)
-	return consumer.Outcome{Action: consumer.DeadLetter, Failed: true, Reason: idReuse}
+	return consumer.Outcome{Action: consumer.DeadLetter, Failed: true, Row: e.ID, Reason: idReuse}
 }
 
 // refuse records what is known of a message that cannot be understood, and

@@ -101,8 +101,13 @@ type Pruned struct {
 // Upkeep is what people do to the history.
 type Upkeep interface {
 	// Resolve applies a person's word. ErrLost: the row is not, or no longer,
-	// as the person saw it, or the provider has had it: nothing changed.
+	// as the person saw it, or the provider has had it: nothing changed. What is
+	// New again, and kept in its row, is due at once.
 	Resolve(ctx context.Context, r Resolution) error
+	// Keep gives the row of a message that failed or is in doubt the message
+	// itself, where no dead-letter queue takes it; After means nothing. ErrLost:
+	// there is no such row.
+	Keep(ctx context.Context, id string, p Parked) error
 	// Prune works on one batch of the history.
 	Prune(ctx context.Context, p Pruning) (Pruned, error)
 	// Forget erases an address, and bodies with it, from every row, ends what

@@ -193,6 +193,7 @@ type Filter struct {
 	Status     Status
 	ProviderID string
 	Since      time.Time // created at or after
+	Kept       bool      // only those whose row keeps the message (Upkeep.Keep)
 	Limit      int       // at most so many rows; 0: 100
 }
 

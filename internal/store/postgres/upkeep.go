@@ -18,7 +18,9 @@ func (s *Store) Resolve(ctx context.Context, r store.Resolution) error {
 			UPDATE acs.communication_events e
 			SET status = $4::text, attempts = e.attempts + 1, provider = $5::text, provider_id = $6::text, error_code = '',
 				error = '', settled_reason = $8::text, updated_at = clock.now,
-				sent_at = CASE WHEN $4::text = 'sent' THEN clock.now END
+				sent_at = CASE WHEN $4::text = 'sent' THEN clock.now END,
+				due_at = CASE WHEN $4::text = 'new' AND e.payload IS NOT NULL THEN clock.now END,
+				payload = CASE WHEN $4::text = 'new' THEN e.payload END
 			FROM clock WHERE e.id = $2::text AND e.status = $3::text AND e.sent_at IS NULL
 			RETURNING e.id, e.attempts
 		), told AS (
@@ -37,11 +39,25 @@ func (s *Store) Resolve(ctx context.Context, r store.Resolution) error {
 	return nil
 }
 
+// Keep implements store.Upkeep.
+func (s *Store) Keep(ctx context.Context, id string, p store.Parked) error {
+	changed, err := s.exec(ctx, `UPDATE acs.communication_events SET payload = $2::text, payload_group = $3::text
+		WHERE id = $1::text AND status IN ('failed', 'in_doubt')`, id, p.Body.Reveal(), p.GroupID)
+	if err == nil && changed == 0 {
+		err = store.ErrLost
+	}
+	if err != nil {
+		return fmt.Errorf("keep %q: %w", id, err)
+	}
+	return nil
+}
+
 // erasable and deletable are settled rows that were left alone since; what is
 // in doubt stays until a person has decided.
 const (
 	erasable = `e.status NOT IN ('new', 'scheduled', 'processing') AND e.updated_at < $1::timestamptz
-		AND (e.from_address IS NOT NULL OR e.to_address IS NOT NULL OR e.body IS NOT NULL)`
+		AND (e.from_address IS NOT NULL OR e.to_address IS NOT NULL OR e.body IS NOT NULL
+			OR e.payload IS NOT NULL)`
 	deletable = `e.status NOT IN ('new', 'scheduled', 'processing', 'in_doubt') AND e.updated_at < $2::timestamptz`
 )
 
@@ -59,7 +75,7 @@ func (s *Store) Prune(ctx context.Context, p store.Pruning) (pruned store.Pruned
 				SELECT e.id, `+deletable+` AS goes, `+erasable+` AS fades
 				FROM acs.communication_events e JOIN batch b ON b.id = e.id ORDER BY e.id FOR UPDATE OF e SKIP LOCKED
 			), erased AS (
-				UPDATE acs.communication_events e SET from_address = NULL, to_address = NULL, body = NULL
+				UPDATE acs.communication_events e SET from_address = NULL, to_address = NULL, body = NULL, payload = NULL
 				FROM locked l WHERE e.id = l.id AND l.fades AND NOT l.goes RETURNING e.id
 			), deleted AS (
 				DELETE FROM acs.communication_events e USING locked l WHERE e.id = l.id AND l.goes RETURNING e.id

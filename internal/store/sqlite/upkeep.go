@@ -15,15 +15,18 @@ func (s *Store) Resolve(ctx context.Context, r store.Resolution) error {
 	status, outcome := r.Outcome()
 	err := s.write(ctx, func(tx *sql.Tx) error {
 		now := text(s.now())
-		var sentAt any
+		var sentAt, dueAt any
 		if status == store.Sent {
 			sentAt = now
+		} else {
+			dueAt = now
 		}
 		held, err := changed(tx.ExecContext(ctx, `UPDATE communication_events
 			SET status = ?, attempts = attempts + 1, provider = ?, provider_id = ?, error_code = '', error = '',
-				settled_reason = ?, updated_at = ?, sent_at = ?
+				settled_reason = ?, updated_at = ?, sent_at = ?,
+				due_at = CASE WHEN payload IS NOT NULL THEN ? END, payload = CASE WHEN ? = 'new' THEN payload END
 			WHERE id = ? AND status = ? AND sent_at IS NULL`,
-			status, r.Provider, r.ProviderID, r.Reason, now, sentAt, r.ID, r.From))
+			status, r.Provider, r.ProviderID, r.Reason, now, sentAt, dueAt, status, r.ID, r.From))
 		if err != nil {
 			return err
 		}
@@ -38,6 +41,22 @@ func (s *Store) Resolve(ctx context.Context, r store.Resolution) error {
 	})
 	if err != nil {
 		return fmt.Errorf("resolve %q: %w", r.ID, err)
+	}
+	return nil
+}
+
+// Keep implements store.Upkeep.
+func (s *Store) Keep(ctx context.Context, id string, p store.Parked) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		held, err := changed(tx.ExecContext(ctx, `UPDATE communication_events SET payload = ?, payload_group = ?
+			WHERE id = ? AND status IN ('failed', 'in_doubt')`, p.Body.Reveal(), p.GroupID, id))
+		if err == nil && !held {
+			err = store.ErrLost
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("keep %q: %w", id, err)
 	}
 	return nil
 }
@@ -82,9 +101,9 @@ func prune(ctx context.Context, tx *sql.Tx, p store.Pruning, id string, pruned *
 		pruned.Deleted += btoi(gone)
 		return err
 	}
-	erased, err := changed(tx.ExecContext(ctx, `UPDATE communication_events SET from_address = NULL, to_address = NULL, body = NULL
+	erased, err := changed(tx.ExecContext(ctx, `UPDATE communication_events SET from_address = NULL, to_address = NULL, body = NULL, payload = NULL
 		WHERE id = ? AND status NOT IN ('new', 'scheduled', 'processing') AND updated_at < ?
-			AND (from_address IS NOT NULL OR to_address IS NOT NULL OR body IS NOT NULL)`, id, text(p.Addresses)))
+			AND (from_address IS NOT NULL OR to_address IS NOT NULL OR body IS NOT NULL OR payload IS NOT NULL)`, id, text(p.Addresses)))
 	pruned.Erased += btoi(erased)
 	return err
 }

@@ -13,6 +13,7 @@ import (
 
 func upkeep(t *testing.T, open Open) {
 	resolutions(t, open)
+	keeping(t, open)
 	pruning(t, open)
 	ctx := context.Background()
 	t.Run("whom a person asks to forget is in no row, and what is parked for them ends", func(t *testing.T) {
@@ -97,6 +98,67 @@ func resolutions(t *testing.T, open Open) {
 			if err := r.Resolve(ctx, store.Resolution{ID: id, From: store.Failed}); !errors.Is(err, store.ErrLost) {
 				t.Errorf("%s: got %v, want %v", id, err, store.ErrLost)
 			}
+		}
+	})
+}
+
+func keeping(t *testing.T, open Open) {
+	ctx := context.Background()
+	what := store.Parked{Body: "as it came", GroupID: "tenant"}
+	kept := func(r room) (ids []string) {
+		r.t.Helper()
+		events, err := r.Events(ctx, store.Filter{Kept: true})
+		r.must(err)
+		for _, e := range events {
+			ids = append(ids, e.ID)
+		}
+		return ids
+	}
+	t.Run("a row keeps what failed, until a person has it tried again: then it is due, and carried as it came", func(t *testing.T) {
+		r := enter(t, open)
+		r.record(store.Event{ID: "m", Status: store.Failed, Queue: queue, ErrorCode: "21211", PayloadHash: message("m").PayloadHash})
+		r.record(store.Event{ID: "other", Status: store.Failed, Queue: queue})
+		r.must(r.Keep(ctx, "m", what))
+		r.must(r.Keep(ctx, "m", what)) // its copy
+		if ids := kept(r); len(ids) != 1 || ids[0] != "m" || len(r.due()) != 0 {
+			t.Errorf("kept: %v", ids)
+		}
+		r.must(r.Resolve(ctx, store.Resolution{ID: "m", From: store.Failed, By: "ann"}))
+		r.must(r.Resolve(ctx, store.Resolution{ID: "other", From: store.Failed, By: "ann"}))
+		due := r.due()
+		if len(kept(r)) != 0 || len(due) != 1 || due[0].ID != "m" || due[0].Body != "as it came" || due[0].GroupID != "tenant" {
+			t.Errorf("due: %v, kept: %v", due, kept(r))
+		}
+		r.must(r.Unpark(ctx, due))
+		r.want("worker-1", "m", store.Granted)
+	})
+	t.Run("what a person says was sent is kept no more", func(t *testing.T) {
+		r := enter(t, open)
+		r.record(store.Event{ID: "m", Status: store.InDoubt, Queue: queue})
+		r.must(r.Keep(ctx, "m", what))
+		r.must(r.Resolve(ctx, store.Resolution{ID: "m", From: store.InDoubt, Sent: true, By: "ann"}))
+		if ids := kept(r); len(ids) != 0 || len(r.due()) != 0 {
+			t.Errorf("kept: %v", ids)
+		}
+	})
+	t.Run("no other row keeps anything", func(t *testing.T) {
+		r := enter(t, open)
+		r.record(store.Event{ID: "sent", Status: store.Sent})
+		r.record(store.Event{ID: "new", Status: store.New})
+		for _, id := range []string{"sent", "new", "nobody"} {
+			if err := r.Keep(ctx, id, what); !errors.Is(err, store.ErrLost) {
+				t.Errorf("%s: got %v, want %v", id, err, store.ErrLost)
+			}
+		}
+	})
+	t.Run("what is kept goes with the addresses", func(t *testing.T) {
+		r := enter(t, open)
+		r.record(store.Event{ID: "m", Status: store.Failed, Queue: queue, CreatedAt: start})
+		r.must(r.Keep(ctx, "m", what))
+		got, err := r.Prune(ctx, store.Pruning{Addresses: start.Add(time.Hour), Rows: start, Limit: 10})
+		r.must(err)
+		if ids := kept(r); got.Erased != 1 || len(ids) != 0 {
+			t.Errorf("%d erased, kept: %v", got.Erased, ids)
 		}
 	})
 }
