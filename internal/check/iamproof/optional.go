@@ -87,7 +87,8 @@ spec:
   receivers:
     - {name: topic, sns: {topicARN: "`+arn("sns", alertTopic)+`"}}
     - {name: mail, email: {to: ["oncall@example.org"]}}
-  rules: []
+  rules:
+    - {alert: Never, expr: queue.visible < 0, severity: info, receivers: [topic, mail], message: never}
 `), 0o600)
 	if err != nil {
 		return err
