@@ -157,9 +157,23 @@ func (s *Store) version(ctx context.Context) (version int64, err error) {
 	return version, err
 }
 
+// errReadOnly says that the server only reads.
+var errReadOnly = errors.New("the database only reads: it is a replica, or has just become one")
+
 // Ready implements store.Store. A newer schema than this code's is fine:
-// migrations expand first and contract later.
+// migrations expand first and contract later. A server that only reads is not
+// ready: a worker would receive messages that it cannot claim, until SQS takes
+// them for poison.
 func (s *Store) Ready(ctx context.Context) error {
+	var readOnly string
+	err := s.pool.QueryRow(ctx, `SELECT current_setting('transaction_read_only')`).Scan(&readOnly)
+	if err == nil && readOnly == "on" {
+		s.pool.Reset()
+		err = errReadOnly
+	}
+	if err != nil {
+		return fmt.Errorf("check schema %s: %w", s.schema, err)
+	}
 	steps, err := s.migrations()
 	if err != nil {
 		return fmt.Errorf("check schema %s: %w", s.schema, err)

@@ -145,7 +145,17 @@ func list[T any](
 		found, err = pgx.CollectRows(rows, scan)
 		return err
 	})
+	s.leaveReplica(err)
 	return found, err
+}
+
+// leaveReplica gives up all connections where the server writes no more: it was
+// the primary, before another became so. New ones look its name up again.
+func (s *Store) leaveReplica(err error) {
+	const readOnly = "25006"
+	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && refused.Code == readOnly {
+		s.pool.Reset()
+	}
 }
 
 // exec runs a statement and counts the rows that it changed.
@@ -155,6 +165,7 @@ func (s *Store) exec(ctx context.Context, query string, args ...any) (changed in
 		changed = tag.RowsAffected()
 		return err
 	})
+	s.leaveReplica(err)
 	return changed, err
 }
 

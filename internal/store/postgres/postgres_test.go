@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -139,6 +140,56 @@ func TestADatabaseThatIsNotMigratedIsNotReadyAndSaysWhatToDo(t *testing.T) {
 	err := open(t, dsn, Options{Schema: schema}).Ready(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "worker migrate") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A primary that becomes a replica answers on, and writes no more.
+func TestADatabaseThatOnlyReadsIsNotReadyAndItsConnectionsAreGivenUp(t *testing.T) {
+	t.Parallel()
+	admin, port := pgtest.Guarded(t, "worker", "secret")
+	s := open(t, fmt.Sprintf("postgres://worker:secret@127.0.0.1:%d/acs?sslmode=disable", port), Options{Schema: "acs"})
+	if _, err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	all := s.pool.AcquireAllIdle(t.Context())
+	for _, conn := range all { // the connections there are find themselves on a replica
+		if _, err := conn.Exec(t.Context(), `SET default_transaction_read_only = on`); err != nil {
+			t.Fatal(err)
+		}
+		conn.Release()
+	}
+	if err := s.Ready(t.Context()); len(all) == 0 || !errors.Is(err, errReadOnly) {
+		t.Fatalf("%d connections: got %v, want %v", len(all), err, errReadOnly)
+	}
+	if err := s.Ready(t.Context()); err != nil {
+		t.Errorf("a new connection, to the new primary: %v", err)
+	}
+	superuser, err := pgx.Connect(t.Context(), admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer superuser.Close(t.Context())
+	claims := []store.Claim{{ID: "m", Channel: "sms", Type: "message_send"}}
+	set := func(to string) {
+		t.Helper()
+		if _, err := superuser.Exec(t.Context(), `ALTER ROLE worker SET default_transaction_read_only = `+to); err != nil {
+			t.Fatal(err)
+		}
+		s.pool.Reset()
+	}
+	set("on")
+	if _, err := s.Claim(t.Context(), "worker-1", time.Minute, claims); err == nil {
+		t.Error("a replica granted a claim")
+	}
+	if err := s.Ready(t.Context()); !errors.Is(err, errReadOnly) {
+		t.Errorf("got %v, want %v", err, errReadOnly)
+	}
+	set("off")
+	for _, conn := range s.pool.AcquireAllIdle(t.Context()) {
+		conn.Release()
+	}
+	if got, err := s.Claim(t.Context(), "worker-1", time.Minute, claims); err != nil || got[0].Outcome != store.Granted {
+		t.Errorf("after it: got %+v, %v", got, err)
 	}
 }
 
