@@ -14,6 +14,7 @@ type History struct {
 	sent    map[int64]float64 // messages/s by the Unix second at which their minute began
 	period  int64
 	perTask float64
+	atLeast float64 // messages/s that a task was seen to do
 }
 
 // NewHistory gathers of one queue.
@@ -29,17 +30,22 @@ func (h *History) Add(o scaling.Observation) {
 	}
 }
 
-// Learned takes in what a decision knew of a task. The first that knew counts.
+// Learned takes in what a decision knew of a task. The first that knew counts;
+// where none did, the highest rate that a task was seen to do at least.
 func (h *History) Learned(d scaling.Decision) {
 	for _, q := range d.Queues {
-		if q.Queue == h.queue && q.Learned && h.perTask == 0 {
+		switch {
+		case q.Queue != h.queue:
+		case q.Learned && h.perTask == 0:
 			h.perTask = q.PerTask
+		case !q.Learned:
+			h.atLeast = max(h.atLeast, q.PerTask)
 		}
 	}
 }
 
 // Rates returns the arrivals, messages/s, one a second, and what a task did a
-// second, 0 when that was not learned. Minutes without a count repeat the one
+// second, 0 when nothing is known of that. Minutes without a count repeat the one
 // before.
 func (h *History) Rates() (rates []float64, perTask float64, err error) {
 	if len(h.sent) < 2 {
@@ -52,6 +58,9 @@ func (h *History) Rates() (rates []float64, perTask float64, err error) {
 			last = rate
 		}
 		rates = append(rates, flat(int(h.period), last)...)
+	}
+	if h.perTask == 0 {
+		return rates, h.atLeast, nil
 	}
 	return rates, h.perTask, nil
 }
