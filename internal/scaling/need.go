@@ -167,7 +167,8 @@ func (o outlook) lateWith(tasks int) bool { return o.clearing(tasks) > o.objecti
 // optimist at once, and double whenever those that run do not make it.
 func (o outlook) guess(f fleet, shrinking bool) (int, string) {
 	count := f.count()
-	wanted := ceil((o.rate + o.waiting/drainWithin) / guessedPerTask)
+	// What came since the look before waits: it is not taken for a rate as well.
+	wanted := ceil((min(o.rate, o.usual) + o.waiting/drainWithin) / guessedPerTask)
 	if shrinking || o.waiting <= max(fewMessages, float64(count)) {
 		wanted = max(min(count, wanted), min(1, count))
 		if o.rate > 0 {
