@@ -255,10 +255,15 @@ func (c *checker) upgrade() (string, error) {
 		return "", err
 	}
 	var lost []error
+	var changed []string
 	for _, change := range plan.ResourceChanges {
-		if actions := strings.Join(change.Change.Actions, " "); keep[change.Type] && strings.Contains(actions, "delete") {
+		actions := strings.Join(change.Change.Actions, " ")
+		if actions != "no-op" {
+			changed = append(changed, change.Address)
+		}
+		if keep[change.Type] && strings.Contains(actions, "delete") {
 			lost = append(lost, fmt.Errorf("%s would be lost (%s)", change.Address, actions))
 		}
 	}
-	return fmt.Sprint(plan.Counts()), errors.Join(lost...)
+	return fmt.Sprintf("%v, of %s", plan.Counts(), strings.Join(changed, ", ")), errors.Join(lost...)
 }
