@@ -39,6 +39,9 @@ func (c *Client) Find(ctx context.Context, m *message.Message, since time.Time) 
 		if err != nil {
 			return nil, call.typed(err)
 		}
+		if answer.Messages == nil { // an error with status 200, a proxy's page: no word that there are none
+			return nil, incomplete("the answer has no messages field")
+		}
 		older := false
 		for _, listed := range answer.Messages {
 			created, err := time.Parse(time.RFC1123Z, value(listed.DateCreated))
