@@ -10,15 +10,19 @@ package parking
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/novaura/acs-operator/internal/store"
 )
@@ -87,19 +91,37 @@ func (c *Carrier) Carry(ctx context.Context) (carried int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	var failed error // of one queue or message, which is in no other's way
 	for _, batch := range batches(due) {
-		accepted, err := c.send(ctx, batch)
+		accepted, err := c.send(ctx, batch, true)
+		if err != nil && len(batch) == 1 && tooLong(err) && named(batch[0]) {
+			accepted, err = c.send(ctx, batch, false)
+		}
 		if len(accepted) > 0 {
 			if err := c.Store.Unpark(ctx, accepted); err != nil {
-				return carried, err
+				return carried, errors.Join(failed, err)
 			}
 		}
-		if err != nil {
-			return carried, err
-		}
+		failed = errors.Join(failed, err)
 		carried += len(accepted)
 	}
-	return carried, nil
+	return carried, failed
+}
+
+// tooLong says that the queue refused a copy for its size: a body that filled its
+// message to the limit has no room for the key.
+func tooLong(err error) bool {
+	refused := smithy.APIError(nil)
+	return errors.As(err, &refused) && (strings.HasSuffix(refused.ErrorCode(), "BatchRequestTooLong") ||
+		strings.HasPrefix(refused.ErrorCode(), "InvalidParameterValue"))
+}
+
+// named says that the body itself has the key.
+func named(d store.Due) bool {
+	var body struct {
+		ID string `json:"id"`
+	}
+	return json.Unmarshal([]byte(d.Body.Reveal()), &body) == nil && body.ID == d.ID
 }
 
 // batches splits what is due by queue and by the size of a call.
@@ -118,13 +140,16 @@ func batches(due []store.Due) (all [][]store.Due) {
 	return all
 }
 
-// send sends copies and returns those that the queue took.
-func (c *Carrier) send(ctx context.Context, batch []store.Due) (accepted []store.Due, err error) {
+// send sends copies, with their keys or without, and returns those that the queue
+// took.
+func (c *Carrier) send(ctx context.Context, batch []store.Due, keyed bool) (accepted []store.Due, err error) {
 	in := &sqs.SendMessageBatchInput{QueueUrl: aws.String(c.Queues[batch[0].Queue])}
 	for i, d := range batch {
 		entry := types.SendMessageBatchRequestEntry{
 			Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(d.Body.Reveal()),
-			MessageAttributes: map[string]types.MessageAttributeValue{Key: {DataType: aws.String("String"), StringValue: aws.String(d.ID)}},
+		}
+		if keyed {
+			entry.MessageAttributes = map[string]types.MessageAttributeValue{Key: {DataType: aws.String("String"), StringValue: aws.String(d.ID)}}
 		}
 		if d.GroupID != "" {
 			entry.MessageGroupId = aws.String(d.GroupID)

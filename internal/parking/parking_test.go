@@ -110,7 +110,7 @@ func TestWhatAQueueDoesNotTakeStaysParkedAndIsTriedAgain(t *testing.T) {
 	r.queue.down, r.queue.refuse["0"] = false, true
 	r.carry(t, 0) // leased by the carrier that failed
 	r.now = r.now.Add(lease)
-	if got, err := r.Carry(t.Context()); got != 0 || err == nil {
+	if got, err := r.Carry(t.Context()); got != 1 || err == nil {
 		t.Fatalf("carried %d with error %v", got, err)
 	}
 	delete(r.queue.refuse, "0")
