@@ -94,6 +94,8 @@ locals {
   }
 }
 
+# A later change of a mapping needs terraform apply -replace: the provider sends
+# updates incomplete (https://github.com/hashicorp/terraform-provider-aws/issues/22647).
 resource "aws_apigatewayv2_integration" "twilio" {
   for_each = var.webhooks ? local.webhook_routes : {}
 
