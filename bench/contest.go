@@ -59,7 +59,8 @@ var contestants = []contestant{
 	{"worker", 100, (*stage).worker},
 	{"bare", 100, func(s *stage, schema string) *exec.Cmd { return s.self("bare", schema) }},
 	{"floor", 100, func(s *stage, schema string) *exec.Cmd { return s.self("floor", schema) }},
-	{"sqs-consumer", 50, (*stage).peer},
+	{"sqs-consumer", 50, func(s *stage, _ string) *exec.Cmd { return s.peer("") }},
+	{"sqs-consumer, in batches", 50, func(s *stage, _ string) *exec.Cmd { return s.peer("BATCH=1") }},
 }
 
 func contest(ctx context.Context, o options) (err error) {
@@ -122,7 +123,7 @@ func (s *stage) build(ctx context.Context) (func() error, error) {
 
 // installPeer gets the npm library into a folder of its own.
 func (s *stage) installPeer(ctx context.Context) (func() error, error) {
-	if s.only != "" && s.only != "sqs-consumer" {
+	if s.only != "" && !strings.HasPrefix(s.only, "sqs-consumer") {
 		return nil, nil
 	}
 	for _, name := range []string{"package.json", "index.mjs"} {
@@ -229,23 +230,23 @@ func (s *stage) self(role, _ string) *exec.Cmd {
 	return exec.Command(self, "-role", role)
 }
 
-func (s *stage) peer(string) *exec.Cmd {
+func (s *stage) peer(setting string) *exec.Cmd {
 	command := exec.Command("node", "index.mjs")
-	command.Dir = s.folder
+	command.Dir, command.Env = s.folder, []string{setting}
 	return command
 }
 
 // measure fills a queue, lets the contestant empty it, and reads what it cost.
 func (s *stage) measure(ctx context.Context, c contestant, round int) (figure, error) {
 	n := s.messages * c.messages / 100
-	name := fmt.Sprintf("%s-%d", c.name, round)
+	name := fmt.Sprintf("%s-%d", strings.ReplaceAll(c.name, ", in ", "-"), round)
 	queue, err := s.fill(ctx, name, n)
 	if err != nil {
 		return figure{}, fmt.Errorf("fill the queue: %w", err)
 	}
-	schema := strings.ReplaceAll(strings.ReplaceAll(name, "-", "_"), ".", "_")
+	schema := strings.ReplaceAll(name, "-", "_")
 	command := c.command(s, schema)
-	command.Env = s.environment(queue, schema)
+	command.Env = append(s.environment(queue, schema), command.Env...)
 	log, err := os.Create(filepath.Join(s.folder, name+".log"))
 	if err != nil {
 		return figure{}, err
@@ -266,7 +267,7 @@ func (s *stage) measure(ctx context.Context, c contestant, round int) (figure, e
 	}
 	cpu := (command.ProcessState.UserTime() + command.ProcessState.SystemTime()).Seconds()
 	f := figure{perCPU: float64(n) / cpu, rate: float64(n) / took.Seconds(), rss: usage.Maxrss}
-	fmt.Printf("round %d  %-13s %6d messages  %6.2f CPU-s  %7.0f messages/CPU-s  %6.0f messages/s  %3d MiB\n", round+1, c.name, n, cpu, f.perCPU, f.rate, f.rss/1024)
+	fmt.Printf("round %d  %-24s %6d messages  %6.2f CPU-s  %7.0f messages/CPU-s  %6.0f messages/s  %3d MiB\n", round+1, c.name, n, cpu, f.perCPU, f.rate, f.rss/1024)
 	return f, nil
 }
 

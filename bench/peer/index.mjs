@@ -1,11 +1,13 @@
 // sqs-consumer with a handler that does what the worker does at the least:
-// insert a claim, send, update, and let the library delete the batch.
+// insert a claim, send, update. The library deletes: a batch in one call with
+// BATCH, which is its best; else each message with a call of its own, which is
+// what its handleMessage does.
 import { Agent, request } from 'node:http';
 import { SQSClient, GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
 import { Consumer } from 'sqs-consumer';
 import pg from 'pg';
 
-const { QUEUE_URL, PROVIDER_URL, PG_HOST, PG_SCHEMA } = process.env;
+const { QUEUE_URL, PROVIDER_URL, PG_HOST, PG_SCHEMA, BATCH } = process.env;
 const sqs = new SQSClient({});
 const pool = new pg.Pool({ host: PG_HOST, user: 'test', database: 'postgres', max: 10 });
 await pool.query(`CREATE SCHEMA ${PG_SCHEMA}; CREATE TABLE ${PG_SCHEMA}.events
@@ -35,7 +37,9 @@ async function handle(message) {
 
 const consumer = Consumer.create({
   queueUrl: QUEUE_URL, sqs, batchSize: 10, waitTimeSeconds: 1,
-  handleMessageBatch: async (messages) => { await Promise.all(messages.map(handle)); return messages; },
+  ...(BATCH
+    ? { handleMessageBatch: async (messages) => { await Promise.all(messages.map(handle)); return messages; } }
+    : { handleMessage: async (message) => { await handle(message); return message; } }),
 });
 consumer.on('error', (err) => { console.error(err); process.exit(1); });
 consumer.on('processing_error', (err) => { console.error(err); process.exit(1); });
