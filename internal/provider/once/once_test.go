@@ -163,7 +163,7 @@ func TestRetryAfterIsSecondsOrADateAndNeverMoreThanADay(t *testing.T) {
 
 func TestErrorsOfLibrariesTellNoURL(t *testing.T) {
 	t.Parallel()
-	_, err := http.Get("http://127.0.0.1:1/?To=%2B14155550123") //nolint:noctx,bodyclose // it fails
+	_, err := http.Get("http://127.0.0.1:1/?To=%2B14155550123") //nolint:noctx // it fails
 	if got := WithoutURL(err); strings.Contains(got.Error(), "4155550123") || errors.Is(got, nil) {
 		t.Errorf("got %v", got)
 	}

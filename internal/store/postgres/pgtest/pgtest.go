@@ -88,8 +88,14 @@ func Guarded(t testing.TB, owner, password string) (admin string, port int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port = free.Addr().(*net.TCPAddr).Port
+	_, listened, err := net.SplitHostPort(free.Addr().String())
 	_ = free.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if port, err = strconv.Atoi(listened); err != nil {
+		t.Fatal(err)
+	}
 	own, err := start(bin, "listen_addresses=127.0.0.1", "port="+strconv.Itoa(port))
 	if err != nil {
 		t.Fatal(err)
