@@ -61,7 +61,7 @@ func (q QueueNeed) sentence(current int) string {
 	if q.ArrivalKnown {
 		arriving = perSecond(q.Arrival) + " arriving"
 	}
-	text := fmt.Sprintf("%s: %s waiting, %s", q.Queue, number(q.Backlog-q.InFlight), arriving)
+	text := fmt.Sprintf("%s: %s waiting, %s", q.Queue, number(max(0, q.Backlog-q.InFlight)), arriving)
 	if q.PerTask > 0 {
 		text += fmt.Sprintf(", %s %s %s", taskCount(current), verb(current, "does", "do"), perSecond(q.PerTask*float64(current)))
 	}
