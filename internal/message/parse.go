@@ -225,15 +225,12 @@ func (r *reader) wrong(name, want string) {
 // text reads a string; absent and null are the empty one.
 func (r *reader) text(f fields, name string) string {
 	raw := f.get(name)
-	switch raw.Kind() {
-	case jsontext.KindInvalid, jsontext.KindNull: // absent, for object has validated what is there
+	if raw == nil || raw.Kind() == jsontext.KindNull {
 		return ""
-	case jsontext.KindString:
-		var short [256]byte
-		text, err := jsontext.AppendUnquote(short[:0], raw)
-		if err == nil {
-			return string(text)
-		}
+	}
+	var short [256]byte
+	if text, err := jsontext.AppendUnquote(short[:0], raw); err == nil { // an error: it is no string
+		return string(text)
 	}
 	r.wrong(name, "a string")
 	return ""

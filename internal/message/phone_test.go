@@ -23,7 +23,7 @@ func slowE164(t *testing.T, text string) string {
 
 func TestANumberThatIsTakenAsItStandsIsWhatTheParserMakesOfIt(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test's
+	random := rand.New(rand.NewPCG(1, 2))
 	plain := 0
 	for code := range phonenumbers.GetSupportedCallingCodes() {
 		for range 200 {

@@ -34,7 +34,7 @@ func Posted(body string) string {
 // twilioForm reads a form-encoded webhook; ok says that the body is one.
 func twilioForm(body []byte) (form url.Values, ok bool) {
 	text := bytes.TrimSpace(body)
-	if len(text) == 0 || bytes.IndexByte([]byte(`{["`), text[0]) >= 0 || !bytes.Contains(text, []byte("Sid=")) {
+	if len(text) == 0 || strings.IndexByte(`{["`, text[0]) >= 0 || !bytes.Contains(text, []byte("Sid=")) {
 		return nil, false
 	}
 	form, err := url.ParseQuery(string(text))
