@@ -29,6 +29,9 @@ const (
 	// finishWithin is the time, in seconds, in which the rest of a backlog is
 	// worked off when tasks are let go.
 	finishWithin = 20.0
+	// calmProves is how long, in seconds, a queue must have been near empty to
+	// say that its tasks keep up.
+	calmProves = 60.0
 	// ageComesWithin is how long after a queue was empty CloudWatch may still
 	// have no age of it.
 	ageComesWithin = 4 * time.Minute
@@ -264,6 +267,11 @@ func (q *queueMemory) outlook(spec *config.QueueSpec, o Queue, e estimate, f fle
 	}
 	_, learned := q.Service.rate()
 	view.waiting += q.held(view.perTask, f.running)
+	calm := q.Calm != 0 && q.live(now) && q.Depth.At.sub(q.Calm) >= calmProves
+	if told := spec.ThroughputPerTask > 0; calm && !told && view.perTask > 0 && view.usual > 2*view.perTask*float64(f.running) && f.running > 0 {
+		// A queue that stays empty has tasks enough, whatever was learned of one.
+		view.perTask = view.usual / float64(f.running)
+	}
 	if q.live(view.now) {
 		view.rate = max(view.rate*(1+q.Arrival.ahead(now, f.lag)), view.rate+q.climb(e, f.lag))
 	}

@@ -256,3 +256,16 @@ func BenchmarkDecide(b *testing.B) {
 		}
 	}
 }
+
+func TestAQueueThatStaysEmptyHasTasksEnough(t *testing.T) {
+	now := stampOf(monday)
+	q := queueMemory{
+		Depth: depth{At: now}, Calm: now.add(-2 * time.Minute),
+		Service: serviceRate{PerTask: 0.35, Minutes: 5}, Arrival: arrivalRate{level: level{At: now, Rate: 40, Variance: 1}, Minute: now},
+	}
+	spec := &config.QueueSpec{Name: queueName, MaxAge: time.Minute}
+	need, _ := q.needOf(spec, seen(40, 0, 2400).Queues[queueName], &taskMemory{}, fleet{running: 40, lag: 75, interval: 15}, monday, 5*time.Minute)
+	if need.Need > 40 {
+		t.Errorf("%d tasks for an empty queue, of which 40 run: %s", need.Need, need.Why)
+	}
+}
