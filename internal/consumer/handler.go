@@ -87,7 +87,7 @@ type Job func(ctx context.Context) Outcome
 type Handler interface {
 	// Prepare sees a received batch (1 to 10 messages of one queue) before
 	// any of it is worked on, so that a store can claim it in one statement.
-	// It returns one job a message, in order; each is run exactly once, on a
-	// goroutine of its own.
+	// It returns one job a message, in order; each is run exactly once, at
+	// the same time as the others.
 	Prepare(ctx context.Context, batch []Received) []Job
 }

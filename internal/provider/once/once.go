@@ -24,6 +24,10 @@ import (
 // has sends at once.
 const conns = 256
 
+// buffer is the size of a connection's two buffers, in bytes: a send and its
+// answer fit, and hundreds of connections take half of what they would.
+const buffer = 2 << 10
+
 // NewTransport keeps connections by the protocols that are wanted.
 //
 // HTTP/1.1 is the choice for sends: there net/http repeats a POST by itself
@@ -34,6 +38,8 @@ func NewTransport(protocols *http.Protocols) *http.Transport {
 		Proxy:                 http.ProxyFromEnvironment,
 		MaxIdleConns:          conns,
 		MaxIdleConnsPerHost:   conns,
+		ReadBufferSize:        buffer,
+		WriteBufferSize:       buffer,
 		IdleConnTimeout:       30 * time.Second, // below the minute after which balancers drop
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
