@@ -271,6 +271,7 @@ func receiverOf(policies []*config.AlertPolicy, n alerting.Notification) (config
 
 // sent writes down what a send came to: told, once it was taken.
 func (r *runner) sent(ctx context.Context, n alerting.Notification, err error) {
+	r.options.Instruments.told(n.Receiver, err)
 	a := &r.alerts
 	a.mu.Lock()
 	delete(a.flying, n.Key)

@@ -16,6 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/novaura/acs-operator/config"
 	"github.com/novaura/acs-operator/internal/alerting"
 	"github.com/novaura/acs-operator/internal/notify"
@@ -43,8 +45,9 @@ spec:
 // wire answers the requests of receivers within a bubble: a webhook that
 // remembers, and Twilio's stand-in.
 type wire struct {
-	twilio *sandbox.Server
-	began  time.Time
+	twilio   *sandbox.Server
+	began    time.Time
+	registry *prometheus.Registry // made by alerted, of the run
 
 	mu   sync.Mutex
 	hook []string // "1m30s firing: q: 5000 wait"
@@ -96,6 +99,25 @@ func (w *wire) notifier(t *testing.T) *notify.Notifier {
 	return notify.New(notify.Options{SMS: client, Transport: w})
 }
 
+// counted is what the counter of notifications says of an outcome.
+func (w *wire) counted(t *testing.T, outcome string) (n float64) {
+	t.Helper()
+	families, err := w.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			for _, label := range metric.GetLabel() {
+				if family.GetName() == "acs_notifications_total" && label.GetValue() == outcome {
+					n += metric.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return n
+}
+
 // orders are the silences that hold; nothing is held in doubt.
 type orders []store.Silence
 
@@ -110,13 +132,14 @@ func alerted(t *testing.T, w *world, net *wire, o Orders, length time.Duration, 
 	if err != nil {
 		t.Fatal(err)
 	}
+	net.registry = prometheus.NewRegistry()
 	ctx, cancel := context.WithTimeout(t.Context(), length)
 	defer cancel()
 	leader := w.leader(ctx, "a")
 	var running sync.WaitGroup
 	running.Go(func() { leader.Run(ctx) })
 	running.Go(meanwhile)
-	loop := New(Options{Services: w, Metrics: w, Memory: w, Leader: leader, Logger: logger, Notifier: net.notifier(t), Orders: o})
+	loop := New(Options{Services: w, Metrics: w, Memory: w, Leader: leader, Logger: logger, Notifier: net.notifier(t), Orders: o, Instruments: NewInstruments(net.registry)})
 	loop.ApplyAlerts(policies.Alert)
 	loop.Apply(policies.Scaling)
 	loop.Run(ctx)
@@ -207,6 +230,9 @@ func TestAReceiverThatFailsIsToldOnceItIsBack(t *testing.T) {
 		}
 		if c := condition(t, loop, Notifying); c.Status != True {
 			t.Errorf("got condition %+v", c)
+		}
+		if taken, failed := net.counted(t, "taken"), net.counted(t, "failed"); taken < 1 || failed < 1 {
+			t.Errorf("counted %v taken and %v failed, want some of both", taken, failed)
 		}
 	})
 }

@@ -14,6 +14,7 @@ import (
 type Instruments struct {
 	decisions *prometheus.CounterVec
 	errors    *prometheus.CounterVec
+	notified  *prometheus.CounterVec
 	lateness  *prometheus.HistogramVec
 	duration  *prometheus.HistogramVec
 }
@@ -28,6 +29,9 @@ func NewInstruments(registry prometheus.Registerer) *Instruments {
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "acs_reconcile_errors_total", Help: "Errors of reconciles, by class: target_read, target_write, metrics, history.",
 		}, []string{"policy", "class"}),
+		notified: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "acs_notifications_total", Help: "Notifications, by what came of them: taken, or failed for now.",
+		}, []string{"receiver", "outcome"}),
 		lateness: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "acs_loop_lateness_seconds", Help: "How long after it was due a tick began.", Buckets: seconds,
 		}, []string{"policy"}),
@@ -35,7 +39,7 @@ func NewInstruments(registry prometheus.Registerer) *Instruments {
 			Name: "acs_reconcile_duration_seconds", Help: "How long a tick took.", Buckets: seconds,
 		}, []string{"policy"}),
 	}
-	registry.MustRegister(i.decisions, i.errors, i.lateness, i.duration)
+	registry.MustRegister(i.decisions, i.errors, i.notified, i.lateness, i.duration)
 	return i
 }
 
@@ -61,6 +65,18 @@ func (i *Instruments) failed(policy, class string, err error) {
 	if err != nil {
 		counter.Inc()
 	}
+}
+
+// told counts a notification.
+func (i *Instruments) told(receiver string, err error) {
+	if i == nil {
+		return
+	}
+	outcome := "taken"
+	if err != nil {
+		outcome = "failed"
+	}
+	i.notified.WithLabelValues(receiver, outcome).Inc()
 }
 
 func (i *Instruments) decided(d scaling.Decision) {
