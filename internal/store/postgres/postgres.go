@@ -121,12 +121,15 @@ func (s *Store) wall() time.Time {
 }
 
 // again runs do once more for each deadlock or serialisation failure, of which
-// PostgreSQL says that nothing was done: at most three times.
+// PostgreSQL says that nothing was done, and for each connection of the pool
+// that turns out to be dead before a byte was sent: at most three times.
 func again(do func() error) error {
 	var err error
 	for range 3 {
 		var refused *pgconn.PgError
-		if err = do(); !errors.As(err, &refused) || refused.Code != "40P01" && refused.Code != "40001" {
+		err = do()
+		undone := errors.As(err, &refused) && (refused.Code == "40P01" || refused.Code == "40001")
+		if !undone && !pgconn.SafeToRetry(err) {
 			return err
 		}
 	}
