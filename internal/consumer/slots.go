@@ -7,7 +7,8 @@ import (
 
 // The bounds of adaptive slots, in jobs.
 const (
-	firstSlots = 16
+	leastSlots = 16
+	firstSlots = 64 // fewer share too few statements and calls with each other
 	mostSlots  = 256
 	// mostHeld bounds what held bodies take, in bytes: SQS allows 1 MiB each.
 	mostHeld = 24 << 20
@@ -16,7 +17,8 @@ const (
 // The pace of adaptation.
 const (
 	adaptEvery = 500 * time.Millisecond
-	restTicks  = 40   // ticks without a further try after one that did not pay
+	firstRest  = 4    // ticks without a further try after one that did not pay,
+	restTicks  = 40   // up to so many after several: one may have met a busy moment
 	leastGain  = 1.10 // of throughput, from twice the slots
 )
 
@@ -26,7 +28,7 @@ const (
 // hundreds of calls at once, and a rate limit, a busy database or a busy
 // processor, which more slots do not help, get no more than they can use. A
 // queue that was told to pause (a provider that throttles) falls back by a
-// quarter, but not below firstSlots.
+// quarter, but not below leastSlots.
 //
 // Consumer.mu guards it.
 type slots struct {
@@ -39,6 +41,7 @@ type slots struct {
 	before   int  // slots before the try under way; 0: none is
 	rate     int  // jobs a tick before the try
 	resting  int  // ticks until the next try
+	rest     int  // ticks of the next rest
 	heldSize int  // bytes of the bodies held
 }
 
@@ -46,7 +49,7 @@ func newSlots(given int) slots {
 	if given > 0 {
 		return slots{now: given, fixed: true}
 	}
-	return slots{now: firstSlots}
+	return slots{now: firstSlots, rest: firstRest}
 }
 
 // adapt ticks until ctx ends.
@@ -74,10 +77,12 @@ func (s *slots) tick() int {
 	switch {
 	case s.fixed:
 	case paused:
-		s.now, s.before, s.resting = max(s.now*3/4, firstSlots), 0, restTicks
+		s.now, s.before, s.resting = max(s.now*3/4, leastSlots), 0, restTicks
 	case s.before > 0: // a try has been under way for one period
 		if float64(ended) < leastGain*float64(s.rate) {
-			s.now, s.resting = s.before, restTicks
+			s.now, s.resting, s.rest = s.before, s.rest, min(2*s.rest, restTicks)
+		} else {
+			s.rest = firstRest
 		}
 		s.before = 0
 	case s.resting > 0:

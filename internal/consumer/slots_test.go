@@ -45,8 +45,32 @@ func TestSlotsFallBackWhenTheProviderThrottles(t *testing.T) {
 	for range 100 {
 		s.period(0, true, true)
 	}
-	if s.now != firstSlots {
-		t.Errorf("%d slots in the end, want %d", s.now, firstSlots)
+	if s.now != leastSlots {
+		t.Errorf("%d slots in the end, want %d", s.now, leastSlots)
+	}
+}
+
+func TestATryThatMetABusyMomentIsRepeatedSoonAndOneThatNeverPaysSeldom(t *testing.T) {
+	s := newSlots(0)
+	s.period(500, true, false)                           // a try begins
+	if s.period(100, true, false); s.now != firstSlots { // and does not pay
+		t.Fatalf("%d slots after a try that did not pay, want %d", s.now, firstSlots)
+	}
+	for range firstRest + 1 {
+		s.period(500, true, false)
+	}
+	if s.now != 2*firstSlots {
+		t.Errorf("%d slots after the first rest, want another try with %d", s.now, 2*firstSlots)
+	}
+	tries := 0
+	for range 400 {
+		before := s.now
+		if s.period(500, true, false) > before {
+			tries++
+		}
+	}
+	if most := 400/restTicks + 5; tries > most {
+		t.Errorf("%d tries of what never pays in 400 periods, want at most %d", tries, most)
 	}
 }
 

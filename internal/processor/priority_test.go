@@ -196,7 +196,8 @@ func TestACampaignsDumpDoesNotHoldUpTheQueueThatIsNamedBefore(t *testing.T) {
 		}
 		came := time.Now()
 		time.Sleep(10 * time.Second)
-		if urgent, marketing := provided.within(came, came.Add(10*time.Second), "v-"), provided.within(came, came.Add(10*time.Second), "m-"); urgent < 60 || marketing < 15 {
+		// Of the two workers one runs out of urgent ones before the other does.
+		if urgent, marketing := provided.within(came, came.Add(10*time.Second), "v-"), provided.within(came, came.Add(10*time.Second), "m-"); urgent < 50 || marketing < 15 {
 			t.Errorf("in ten seconds %d urgent and %d of the campaign were sent", urgent, marketing)
 		}
 		began := came.Add(-45 * time.Second)
@@ -205,5 +206,6 @@ func TestACampaignsDumpDoesNotHoldUpTheQueueThatIsNamedBefore(t *testing.T) {
 		}
 		stop()
 		running.Wait()
+		time.Sleep(time.Minute) // until nobody takes turns any more
 	})
 }
