@@ -143,7 +143,7 @@ function drawPolicy(view) {
       const late = q.oldestAge && q.oldestAge.value > spec.maxAge / 1e9;
       return node("tr", {}, cell(spec.name), cell(count(value(q.visible)), "num"), cell(count(value(q.inFlight)), "num"), cell(count(value(q.delayed)), "num"),
         cell(seconds(value(q.oldestAge)), "num " + (late ? "bad" : "")), cell(seconds(spec.maxAge / 1e9), "num"), cell(need.arrivalKnown ? rate(need.arrival) : "–", "num"),
-        cell(rate(need.perTask) + (need.learned ? "" : " ?"), "num"), cell(count(need.need), "num"), cell(need.why || "", "wide"));
+        cell(need.perTask ? rate(need.perTask) + (need.learned ? "" : " ?") : "–", "num"), cell(count(need.need), "num"), cell(need.why || "", "wide"));
     }));
 }
 
@@ -176,7 +176,7 @@ function drawAlerts(policies) {
     body.push(node("tr", {}, node("td", { class: "wide muted", colspan: "7", title: unknown.map((a) => `${a.alert} ${a.queue || ""}: ${a.unknown}`).join("\n") }, `cannot be judged now: ${names}`)));
   }
   $("no-alerts").hidden = body.length > 0;
-  rows("alerts", ["state", "severity", "alert", "queue", "since", "what", ""], body);
+  rows("alerts", alerts.length > unknown.length ? ["state", "severity", "alert", "queue", "since", "what", ""] : [], body);
   $("alerts").hidden = body.length === 0;
 }
 
