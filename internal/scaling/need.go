@@ -220,10 +220,14 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 	default:
 		need.Need, need.Why = view.guess(f, q.shrinking(drainWithin))
 	}
+	if f.running == 0 && q.Depth.InFlight >= 1 {
+		need.Why = number(q.Depth.InFlight) + " in flight come back, since no task runs; " + need.Why
+	}
 	if remembered {
 		q.foresee(&need, view, e, f)
 		q.probe(&need, spec, view, f)
 	}
+	q.keepWorking(&need, e.Rate, f)
 	q.awake(&need, o, view, f)
 	q.push(&need, view, o, f)
 	need.Queue, need.Backlog, need.InFlight = spec.Name, view.waiting+view.inFlight-q.held(view.perTask, f.running), view.inFlight
@@ -348,6 +352,18 @@ func (q *queueMemory) probe(need *QueueNeed, spec *config.QueueSpec, o outlook, 
 	q.Probed = o.now
 	need.Need = f.count() - max(1, f.count()/part)
 	need.Why = fmt.Sprintf("calm, trying %s", taskCount(need.Need))
+}
+
+// keepWorking keeps the tasks that hold more messages than they could finish
+// before they stop. No one tells which tasks hold them: each may hold one.
+func (q *queueMemory) keepWorking(need *QueueNeed, arriving float64, f fleet) {
+	messages, doing := q.unfinished(arriving)
+	if keep := min(f.count(), int(messages)); keep > need.Need {
+		need.Need, need.Why = keep, number(q.Depth.InFlight)+" in flight, more than a task that stops would finish"
+		if doing == 0 {
+			need.Why = "none of " + number(q.Depth.InFlight) + " in flight gets done: the tasks that hold them may be stuck"
+		}
+	}
 }
 
 // awake keeps or wakes the first task: one message is enough to start a

@@ -18,6 +18,9 @@ const (
 	// heldEach is how many messages a task must hold beside those it works on
 	// to be called busy by that: less may be a rate that was learned too low.
 	heldEach = 3.0
+	// stopTime is how long, in seconds, a task works on that is told to stop: the
+	// default of ECS.
+	stopTime = 30.0
 	// fewMessages is a depth that says nothing: SQS shows one or two
 	// messages on empty queues.
 	fewMessages = 10
@@ -84,7 +87,10 @@ func (q *queueMemory) lookAt(o Queue, running int, perTask float64) (newer bool)
 	if o.Visible == nil || stampOf(o.Visible.Time) <= q.Depth.At {
 		return false
 	}
-	seen := depth{At: stampOf(o.Visible.Time), Visible: o.Visible.Value, InFlight: valueOf(o.InFlight)}
+	seen := depth{At: stampOf(o.Visible.Time), Visible: o.Visible.Value, InFlight: q.Depth.InFlight}
+	if o.InFlight != nil { // not told is not none
+		seen.InFlight = o.InFlight.Value
+	}
 	q.Before, q.Depth = q.Depth, seen
 	if seen.Visible <= 2 { // a phantom or two
 		q.Empty = seen.At
@@ -144,14 +150,32 @@ func depthNoise(before, after depth) float64 {
 	return a*a + b*b + 4
 }
 
-// held is how many of the messages in flight wait in a task that is busy with
-// others: what is in flight beyond what a task works on at once.
+// held is how many of the messages in flight wait: in a task that is busy with
+// others, what is in flight beyond what a task works on at once; where no task
+// runs, all of them, since they come back.
 func (q *queueMemory) held(perTask float64, running int) float64 {
-	if q.Flight == 0 || perTask == 0 || running == 0 {
+	if running == 0 {
+		return q.Depth.InFlight
+	}
+	if q.Flight == 0 || perTask == 0 {
 		return 0
 	}
 	const spread = 1.2 // of what is worked on, by chance
 	return max(0, q.Depth.InFlight-spread*perTask*q.Flight*float64(running))
+}
+
+// unfinished is how many of the messages in flight tasks that are told to stop
+// may leave unfinished, to be received again: those beyond what is done in the
+// time that they get for it. doing is what is done, messages/s: the newest count
+// of deleted ones, and where there is none what arrives.
+func (q *queueMemory) unfinished(arriving float64) (messages, doing float64) {
+	doing = arriving
+	for _, m := range q.Minutes { // oldest first
+		if m.Served >= 0 {
+			doing = float64(m.Served / m.Period)
+		}
+	}
+	return max(0, q.Depth.InFlight-doing*max(stopTime, 1.5*q.Flight)), doing
 }
 
 // perTask is the rate a task: told, learned, or the best lower bound.

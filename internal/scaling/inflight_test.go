@@ -1,0 +1,52 @@
+package scaling
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/novaura/acs-operator/config"
+)
+
+// Messages in flight are work that somebody has, whatever is known of how long
+// it takes.
+func TestMessagesInFlightAreWork(t *testing.T) {
+	t.Parallel()
+	auto := func(s *config.ScalingSpec) { s.Queues[0].ThroughputPerTask = 0 }
+	flying := func(tasks int, messages, arriving, deleted float64, changes ...func(*Observation, *Queue)) Observation {
+		return seen(tasks, 0, arriving, append([]func(*Observation, *Queue){func(_ *Observation, q *Queue) {
+			q.InFlight, q.Deleted.Value = &Sample{Value: messages}, deleted
+		}}, changes...)...)
+	}
+	noneRuns := func(o *Observation, _ *Queue) { o.Service.Running = 0 }
+	for name, tc := range map[string]struct {
+		policy *config.ScalingPolicy
+		obs    []Observation
+		want   int
+		says   string
+	}{
+		"of which none gets done, are stuck: nothing is taken away":                {policy: policy(auto), obs: again(40, flying(8, 4000, 0, 0)), want: 8, says: "may be stuck"},
+		"which are stuck, where the rate a task is told":                           {obs: again(40, flying(8, 4000, 0, 0)), want: 8, says: "may be stuck"},
+		"which are stuck, add no task either":                                      {obs: again(40, flying(8, 4000, 60, 0)), want: 8, says: "may be stuck"},
+		"of which three are stuck, keep three tasks":                               {obs: again(40, flying(8, 3, 0, 0)), want: 3, says: "may be stuck"},
+		"which get done more slowly than a task stops, keep their tasks":           {obs: again(2, flying(8, 4000, 0, 3840)), want: 8, says: "more than a task that stops would finish"},
+		"which are done soon after, keep none":                                     {obs: again(40, flying(8, 80, 960, 960)), want: 2},
+		"where nobody counts what is deleted, are told from what arrives":          {obs: again(40, flying(8, 80, 960, 0, func(_ *Observation, q *Queue) { q.Deleted = nil })), want: 2},
+		"where no task runs, come back: they are a backlog":                        {obs: []Observation{flying(8, 4000, 0, 0, noneRuns)}, want: 8, says: "4,000 in flight come back"},
+		"where the tasks crashed, come back: those that start drain them":          {obs: again(4, flying(2, 4000, 0, 0, noneRuns)), want: 8, says: "4,000 in flight come back"},
+		"at the first look ever, wake a service from zero":                         {policy: policy(auto, minZero), obs: []Observation{flying(0, 4000, 0, 0)}, want: 4, says: "4,000 in flight come back"},
+		"at the first look ever, take no task away":                                {policy: policy(auto), obs: []Observation{flying(8, 4000, 0, 0)}, want: 8},
+		"whose number is not told, are as many as before":                          {obs: append(again(8, flying(8, 4000, 0, 0)), again(8, flying(8, 0, 0, 0, func(_ *Observation, q *Queue) { q.InFlight = nil }))...), want: 8, says: "4,000 in flight"},
+		"of which one comes back again and again, keep the last task and no other": {policy: policy(minZero), obs: again(40, flying(8, 1, 0, 0)), want: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := tc.policy
+			if p == nil {
+				p = policy()
+			}
+			if d := story(t, p, tc.obs...); d.Desired != tc.want || !strings.Contains(d.Reason, tc.says) {
+				t.Errorf("%d tasks, want %d and %q: %s", d.Desired, tc.want, tc.says, d.Reason)
+			}
+		})
+	}
+}
