@@ -103,11 +103,17 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 func drainOf(stopTimeout time.Duration) time.Duration { return stopTimeout * 5 / 6 }
 
 // consume runs one consumer a queue and returns when all have drained.
-func (c runCommand) consume(ctx context.Context, handler consumer.Handler, beside *services) error {
+func (c runCommand) consume(ctx context.Context, handler *processor.Processor, beside *services) error {
+	ready := func(ctx context.Context) error {
+		if err := beside.db.Ready(ctx); err != nil {
+			return err
+		}
+		return handler.Unclaim(ctx)
+	}
 	for _, queue := range beside.queues {
 		beside.consumers = append(beside.consumers, consumer.New(consumer.Options{
 			SQS: beside.sqs, Handler: handler, Queue: queue, Slots: c.Concurrency, StopTimeout: drainOf(c.StopTimeout),
-			Keep: beside.keep, UntilEmpty: c.UntilEmpty, Logger: beside.logger, Ready: beside.db.Ready, VisibilityTimeout: c.Visibility,
+			Keep: beside.keep, UntilEmpty: c.UntilEmpty, Logger: beside.logger, Ready: ready, VisibilityTimeout: c.Visibility,
 		}))
 	}
 	working, end := context.WithCancel(ctx)

@@ -141,6 +141,7 @@ type shaky struct {
 
 	mu   sync.Mutex
 	down map[string]int // calls to come that fail; negative: all
+	deaf bool           // the answer of the next claim is lost
 }
 
 func (s *shaky) fails(method string) error {
@@ -162,6 +163,11 @@ func (s *shaky) set(method string, calls int) {
 func (s *shaky) Claim(ctx context.Context, owner string, lease time.Duration, claims []store.Claim) ([]store.ClaimResult, error) {
 	if err := s.fails("Claim"); err != nil {
 		return nil, err
+	}
+	if s.deaf {
+		s.deaf = false
+		_, _ = s.Messages.Claim(context.WithoutCancel(ctx), owner, lease, claims)
+		return nil, errDown
 	}
 	return s.Messages.Claim(ctx, owner, lease, claims)
 }

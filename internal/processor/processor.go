@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/novaura/acs-operator/config"
@@ -91,8 +93,14 @@ func (o Options) withDefaults() Options {
 }
 
 // Processor turns received messages into effects and rows. It is safe for
-// concurrent use, and holds nothing that a restart would lose.
-type Processor struct{ Options }
+// concurrent use. A restart loses only the claims that Unclaim would give back,
+// which are then resolved like any dead worker's.
+type Processor struct {
+	Options
+
+	mu   sync.Mutex
+	lost []store.Claim // by ID and Token: claims whose answers never came
+}
 
 var _ consumer.Handler = (*Processor)(nil)
 
@@ -108,7 +116,7 @@ func New(o Options) *Processor {
 	}
 	maps.Copy(limiters, o.Limiters)
 	o.Limiters = limiters
-	return &Processor{o}
+	return &Processor{Options: o}
 }
 
 // router is a Sender that has others deliver, by the message.
@@ -177,6 +185,7 @@ func (p *Processor) claim(ctx context.Context, sends []*send) *consumer.Outcome 
 	defer cancel()
 	results, err := p.Store.Claim(bounded, p.Owner, p.Lease, claims)
 	if err != nil {
+		p.unheard(ctx, claims)
 		outcome := sends[0].storeDown(ctx, "claim", err)
 		return &outcome
 	}
@@ -185,6 +194,49 @@ func (p *Processor) claim(ctx context.Context, sends []*send) *consumer.Outcome 
 		s.attempt = results[i].Event.Attempts
 	}
 	return nil
+}
+
+// unheard remembers claims that the store may hold although its answer never
+// came. A worker that drains has no later: it gives them back at once if it can.
+func (p *Processor) unheard(ctx context.Context, claims []store.Claim) {
+	const most = 1000 // of a store that never answers again
+	p.mu.Lock()
+	for _, c := range claims {
+		p.lost = append(p.lost, store.Claim{ID: c.ID, Token: c.Token})
+	}
+	p.lost = slices.Clone(p.lost[max(len(p.lost)-most, 0):])
+	p.mu.Unlock()
+	if ctx.Err() == nil {
+		return
+	}
+	const bound = 2 * time.Second
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), bound)
+	defer cancel()
+	if err := p.Unclaim(bounded); err != nil {
+		p.Logger.WarnContext(ctx, "cannot give claims back; the next worker finds out whether they were sent", "error", err)
+	}
+}
+
+// Unclaim gives back the claims whose answers the store never gave. Nothing was
+// sent under them, which nobody else can know: after their leases they would be
+// Doubtful. Call it when the store answers again, before more is received.
+func (p *Processor) Unclaim(ctx context.Context) error {
+	p.mu.Lock()
+	lost := p.lost
+	p.lost = nil
+	p.mu.Unlock()
+	if len(lost) == 0 {
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, p.StoreTimeout)
+	defer cancel()
+	err := p.Store.Unclaim(bounded, p.Owner, lost)
+	if err != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.lost = append(p.lost, lost...)
+	}
+	return err
 }
 
 // item is one received message that was understood.

@@ -2,6 +2,7 @@ package processor
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"time"
@@ -27,6 +28,7 @@ func (s *send) claim() store.Claim {
 		ID: s.m.ID, Channel: string(s.m.Channel), Type: string(s.m.Type), From: s.m.From, To: recipient(s.m),
 		Queue: s.received.Queue.Name, SQSMessageID: s.received.MessageID, PayloadHash: s.m.Hash,
 		BodyHash: s.m.BodyHash(), Template: s.m.Template, Priority: string(s.m.Priority), EnqueuedAt: s.received.SentAt,
+		Token: rand.Text(),
 	}
 	if s.KeepBodies {
 		c.Body = s.m.Body

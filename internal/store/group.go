@@ -102,6 +102,9 @@ func (g *group[In, Out]) join(ctx context.Context, in []In) ([]Out, error) {
 	case <-p.done:
 		return p.out, p.err
 	case <-ctx.Done():
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.waiting = slices.DeleteFunc(g.waiting, func(other *part[In, Out]) bool { return other == p }) // unless it is under way
 		return nil, ctx.Err()
 	}
 }

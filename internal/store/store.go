@@ -20,7 +20,8 @@
 // or not the call had begun: a row that says "claimed, not sending" after the
 // owner's death could be trusted only if it were written before each call,
 // which is one more statement for every message so that one in many thousands
-// is spared one lookup.
+// is spared one lookup. A claim whose answer was lost on its way is no death: by
+// its Token its claimer asks again, or gives it back (Unclaim).
 package store
 
 import (
@@ -123,6 +124,10 @@ type Claim struct {
 	Priority     string
 	EnqueuedAt   time.Time
 	Body         redact.Personal // kept in the row; empty: only its hash is
+	// Token is of this claim alone, of all that ever were. Whoever got no answer
+	// may claim again with it: what the first did is answered once more, and
+	// nothing is done twice. Empty: the store makes one up.
+	Token string
 }
 
 // Event is the row that a claim makes where there is none, but for what the
@@ -220,6 +225,11 @@ type Messages interface {
 	// by the database's clock. Results come in the order of claims. Two
 	// claims with one ID in one batch: the first wins, the second is Busy.
 	Claim(ctx context.Context, owner string, lease time.Duration, claims []Claim) ([]ClaimResult, error)
+	// Unclaim gives back claims whose answers were lost, and under which nothing
+	// was sent, by ID and Token: what was Granted is Scheduled, what was Doubtful
+	// is so at once for the next claim. Those that did not come to be, or are
+	// another's by now, are left alone.
+	Unclaim(ctx context.Context, owner string, claims []Claim) error
 	// Extend renews leases that owner still holds, and returns those that it
 	// does not.
 	Extend(ctx context.Context, owner string, lease time.Duration, leases []Lease) (lost []Lease, err error)

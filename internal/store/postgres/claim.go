@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/novaura/acs-operator/internal/redact"
 	"github.com/novaura/acs-operator/internal/store"
@@ -19,6 +21,10 @@ import (
 const claimable = `e.payload_hash = excluded.payload_hash AND (e.status IN ('new', 'scheduled')
 	OR e.status = 'processing' AND e.lease_until <= excluded.updated_at)`
 
+// won is what the claim i holds, by this statement or by one before whose answer
+// was lost.
+const won = `e.claim_token = i.claim_token AND e.status = 'processing'`
+
 // claimSQL claims a batch. Rows are locked in the order of their ids, so that
 // two batches never wait for each other crosswise. A row that may not be taken
 // is written as it stands: RETURNING then shows its newest version, which no
@@ -27,7 +33,7 @@ const claimSQL = `
 WITH input AS (
 	SELECT * FROM json_to_recordset($4::json) AS t (id text, channel text, type text, from_address text,
 		to_address text, queue text, sqs_message_id text, payload_hash text, body_hash text, segments integer,
-		template text, priority text, enqueued_at timestamptz, address_hash text, body text)
+		template text, priority text, enqueued_at timestamptz, address_hash text, body text, claim_token text)
 ), clock AS (
 	SELECT date_trunc('milliseconds', coalesce($3::timestamptz, now())) AS now
 ), claimed AS (
@@ -36,7 +42,7 @@ WITH input AS (
 		updated_at, enqueued_at, claim_token, body)
 	SELECT id, channel, type, 'processing', from_address, to_address, 1, queue, sqs_message_id, payload_hash, body_hash,
 		segments, template, priority, $1::text, now + $2::bigint * interval '1 microsecond', now, now, enqueued_at,
-		$5::text, body
+		claim_token, body
 	FROM input, clock ORDER BY id
 	ON CONFLICT (id) DO UPDATE SET (status, attempts, queue, sqs_message_id, owner, lease_until, updated_at,
 		claim_token, doubtful) = (
@@ -50,9 +56,10 @@ WITH input AS (
 	RETURNING e.*
 ), opened AS (
 	INSERT INTO acs.communication_attempts (event_id, attempt, owner, started_at)
-	SELECT id, attempts, owner, updated_at FROM claimed WHERE claim_token = $5::text
+	SELECT e.id, e.attempts, e.owner, e.updated_at FROM claimed e JOIN input i ON i.id = e.id WHERE ` + won + `
+	ON CONFLICT DO NOTHING
 )
-SELECT ` + columns + `, e.claim_token = $5::text, e.doubtful, coalesce(s.reason, '')
+SELECT ` + columns + `, ` + won + `, e.doubtful, coalesce(s.reason, '')
 FROM claimed e JOIN input i ON i.id = e.id
 LEFT JOIN acs.suppressions s ON s.channel = i.channel AND s.address_hash = i.address_hash`
 
@@ -79,13 +86,55 @@ func (s *Store) claim(
 		return err
 	}
 	in := newClaimAnswer()
-	answered, err := list(ctx, s, func(row pgx.CollectableRow) (struct{}, error) {
-		return struct{}{}, in.read(row, r, claims, results)
-	}, claimSQL, owner, lease.Microseconds(), s.now(), input, rand.Text())
+	var answered []struct{}
+	for try := 0; ; try++ {
+		answered, err = list(ctx, s, func(row pgx.CollectableRow) (struct{}, error) {
+			return struct{}{}, in.read(row, r, claims, results)
+		}, claimSQL, owner, lease.Microseconds(), s.now(), input)
+		if try == 2 || ctx.Err() != nil || !cut(err) {
+			break
+		}
+	}
 	if err == nil && len(answered) != len(r) {
 		err = fmt.Errorf("the database answered for %d of %d messages", len(answered), len(r))
 	}
 	return err
+}
+
+// cut says that the connection ended before the answer, after which what was
+// asked may have been done.
+func cut(err error) bool {
+	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) {
+		return strings.HasPrefix(refused.Code, "57P0") || strings.HasPrefix(refused.Code, "08") // the server is stopping
+	}
+	return err != nil
+}
+
+// unclaimSQL gives back the claims that still hold.
+const unclaimSQL = clock + `, input AS (
+	SELECT * FROM unnest($3::text[], $4::text[]) AS t (id, claim_token)
+), mine AS (
+	SELECT e.id FROM acs.communication_events e JOIN input i ON i.id = e.id
+	WHERE e.owner = $2::text AND ` + won + ` ORDER BY e.id FOR UPDATE OF e
+), freed AS (
+	UPDATE acs.communication_events e
+	SET status = CASE WHEN e.doubtful THEN 'processing' ELSE 'scheduled' END, lease_until = clock.now,
+		updated_at = clock.now, claim_token = ''
+	FROM clock, mine m JOIN input i ON i.id = m.id WHERE e.id = m.id AND e.owner = $2::text AND ` + won + `
+	RETURNING e.id, e.attempts, e.doubtful
+)
+UPDATE acs.communication_attempts a
+SET finished_at = clock.now, outcome = CASE WHEN f.doubtful THEN 'unresolved' ELSE 'released' END, error_code = 'store'
+FROM clock, freed f WHERE a.event_id = f.id AND a.attempt = f.attempts`
+
+// Unclaim implements store.Messages: one statement.
+func (s *Store) Unclaim(ctx context.Context, owner string, claims []store.Claim) error {
+	_, err := s.exec(ctx, unclaimSQL, s.now(), owner, column(claims, func(c store.Claim) string { return c.ID }),
+		column(claims, func(c store.Claim) string { return c.Token }))
+	if err != nil {
+		return fmt.Errorf("give back claims: %w", err)
+	}
+	return nil
 }
 
 // claimAnswer is where the rows of claimSQL are read into, one after another.
@@ -163,15 +212,20 @@ type claimRow struct {
 	EnqueuedAt   *time.Time `json:"enqueued_at,omitempty"`
 	AddressHash  string     `json:"address_hash"`
 	Body         string     `json:"body,omitempty"`
+	Token        string     `json:"claim_token"`
 }
 
 func claimRows(r round, claims []store.Claim) []claimRow {
 	rows := make([]claimRow, 0, len(r))
 	for _, i := range r {
 		c := &claims[i]
+		token := c.Token
+		if token == "" {
+			token = rand.Text()
+		}
 		rows = append(rows, claimRow{
 			c.ID, c.Channel, c.Type, c.From.Reveal(), c.To.Reveal(), c.Queue, c.SQSMessageID, c.PayloadHash, c.BodyHash,
-			c.Segments, c.Template, c.Priority, optional(c.EnqueuedAt), store.AddressHash(c.To), c.Body.Reveal(),
+			c.Segments, c.Template, c.Priority, optional(c.EnqueuedAt), store.AddressHash(c.To), c.Body.Reveal(), token,
 		})
 	}
 	return rows

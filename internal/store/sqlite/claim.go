@@ -44,10 +44,16 @@ func claim(
 		return result, err
 	}
 	result = store.ClaimResult{Outcome: judge(row, c, now), Event: row}
-	if result.Outcome == store.Granted || result.Outcome == store.Doubtful {
-		if result.Event, err = take(ctx, tx, owner, now, until, c); err != nil {
+	switch result.Outcome {
+	case store.Busy:
+		if result.Outcome, err = held(ctx, tx, c); err != nil {
 			return result, err
 		}
+	case store.Granted, store.Doubtful:
+		if result.Event, err = take(ctx, tx, owner, now, until, c, result.Outcome); err != nil {
+			return result, err
+		}
+	case store.Done, store.Conflict:
 	}
 	result.Suppressed, err = suppression(ctx, tx, c.Channel, c.To)
 	return result, err
@@ -71,21 +77,72 @@ func judge(row store.Event, c store.Claim, now time.Time) store.Outcome {
 	return store.Doubtful
 }
 
+// held says what a claim came to that won before, and whose answer was lost; that
+// of another is Busy.
+func held(ctx context.Context, tx *sql.Tx, c store.Claim) (store.Outcome, error) {
+	var doubtful bool
+	err := tx.QueryRowContext(ctx, `SELECT doubtful FROM communication_events WHERE id = ? AND claim_token = ? AND claim_token <> ''`,
+		c.ID, c.Token).Scan(&doubtful)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return store.Busy, nil
+	case doubtful:
+		return store.Doubtful, err
+	}
+	return store.Granted, err
+}
+
+// Unclaim implements store.Messages: the batch is one transaction.
+func (s *Store) Unclaim(ctx context.Context, owner string, claims []store.Claim) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		now := text(s.now())
+		for _, c := range claims {
+			freed, err := collect(ctx, tx, func(row scanner) (a store.Attempt, err error) {
+				var doubtful bool
+				err = row.Scan(&a.Number, &doubtful)
+				if a.Outcome = store.Released; doubtful {
+					a.Outcome = store.Unresolved
+				}
+				return a, err
+			}, `UPDATE communication_events SET status = CASE WHEN doubtful THEN 'processing' ELSE 'scheduled' END,
+					lease_until = ?, updated_at = ?, claim_token = ''
+				WHERE id = ? AND owner = ? AND claim_token = ? AND claim_token <> '' AND status = 'processing'
+				RETURNING attempts, doubtful`, now, now, c.ID, owner, c.Token)
+			if err != nil {
+				return err
+			}
+			for _, a := range freed {
+				if _, err := tx.ExecContext(ctx, `UPDATE communication_attempts SET finished_at = ?, outcome = ?, error_code = 'store'
+					WHERE event_id = ? AND attempt = ?`, now, a.Outcome, c.ID, a.Number); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("give back claims: %w", err)
+	}
+	return nil
+}
+
 // take makes owner the row's owner and opens the attempt.
 func take(
-	ctx context.Context, tx *sql.Tx, owner string, now, until time.Time, c store.Claim,
+	ctx context.Context, tx *sql.Tx, owner string, now, until time.Time, c store.Claim, outcome store.Outcome,
 ) (store.Event, error) {
 	row, err := scanEvent(tx.QueryRowContext(ctx, `
 		INSERT INTO communication_events (id, channel, type, status, from_address, to_address, attempts, queue,
 			sqs_message_id, payload_hash, body_hash, segments, template, priority, owner, lease_until, created_at,
-			updated_at, enqueued_at, body)
-		VALUES (?, ?, ?, 'processing', ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			updated_at, enqueued_at, body, claim_token, doubtful)
+		VALUES (?, ?, ?, 'processing', ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET status = 'processing', attempts = attempts + 1, owner = excluded.owner,
 			lease_until = excluded.lease_until, updated_at = excluded.updated_at,
-			queue = excluded.queue, sqs_message_id = excluded.sqs_message_id
+			queue = excluded.queue, sqs_message_id = excluded.sqs_message_id, claim_token = excluded.claim_token,
+			doubtful = excluded.doubtful
 		RETURNING `+columns,
 		c.ID, c.Channel, c.Type, address(c.From), address(c.To), c.Queue, c.SQSMessageID, c.PayloadHash, c.BodyHash,
-		c.Segments, c.Template, c.Priority, owner, text(until), text(now), text(now), optional(c.EnqueuedAt), address(c.Body)))
+		c.Segments, c.Template, c.Priority, owner, text(until), text(now), text(now), optional(c.EnqueuedAt), address(c.Body),
+		c.Token, outcome == store.Doubtful))
 	if err != nil {
 		return row, err
 	}

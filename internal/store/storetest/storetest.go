@@ -22,6 +22,7 @@ type Open func(t *testing.T, now func() time.Time) store.Store
 func Run(t *testing.T, open Open) {
 	t.Helper()
 	t.Run("claims", func(t *testing.T) { claims(t, open) })
+	t.Run("lost answers", func(t *testing.T) { lostAnswers(t, open) })
 	t.Run("settlements", func(t *testing.T) { settlements(t, open) })
 	t.Run("concurrency", func(t *testing.T) { concurrency(t, open) })
 	t.Run("interleavings", func(t *testing.T) { interleavings(t, open) })
