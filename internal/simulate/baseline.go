@@ -13,23 +13,30 @@ func Baselines(m Model) []Named {
 	low, high := m.Policy.Spec.MinTasks, m.Policy.Spec.MaxTasks
 	perTask := m.Service.PerTask
 	objective := m.Policy.Spec.Queues[0].MaxAge.Seconds()
+	queueLength := func(of func(Load) float64) map[string]float64 {
+		targets := map[string]float64{}
+		for _, load := range m.loads() {
+			targets[load.Queue.Name] = max(1, of(load))
+		}
+		return targets
+	}
 	list := []Named{
-		{"plain rule, rate told", &plain{low: low, high: high, perTask: perTask, objective: objective}},
-		{"KEDA, queueLength 5", newHPA(low, high, 5, 300)},
-		{"KEDA, queueLength 100", newHPA(low, high, 100, 300)},
-		{"KEDA, half the objective", newHPA(low, high, perTask*objective/2, 300)},
+		{"plain rule, rate told", &plain{low: low, high: high, model: m}},
+		{"KEDA, queueLength 5", newHPA(low, high, queueLength(func(Load) float64 { return 5 }), 300)},
+		{"KEDA, queueLength 100", newHPA(low, high, queueLength(func(Load) float64 { return 100 }), 300)},
+		{"KEDA, half the objective", newHPA(low, high, queueLength(func(l Load) float64 { return l.PerTask * l.Queue.MaxAge.Seconds() / 2 }), 300)},
 		// The best of the tunings tried: near what a busy task has in flight.
-		{"KEDA, best tuning found", newHPA(low, high, perTask*0.95, 60)},
+		{"KEDA, best tuning found", newHPA(low, high, queueLength(func(l Load) float64 { return l.PerTask * 0.95 }), 60)},
 	}
 	for _, part := range []float64{1, 0.5, 0.1} {
 		list = append(list, Named{"target tracking, " + percent(part) + " of objective",
 			&targetTracking{low: low, high: high, target: perTask * objective * part, calm: -1e9, grew: -1e9}})
 	}
 	list = append(list, Named{"step scaling", &stepScaling{low: low, high: high, changed: -1e9}})
-	mean, peak := loadOf(m)
+	mean, peak := tasksOf(m)
 	return append(list,
-		Named{"fixed, the mean", fixed(min(max(low, int(math.Ceil(mean/perTask))), high))},
-		Named{"fixed, the busiest minute", fixed(min(max(low, int(math.Ceil(peak/perTask))), high))})
+		Named{"fixed, the mean", fixed(min(max(low, int(math.Ceil(mean))), high))},
+		Named{"fixed, the busiest minute", fixed(min(max(low, int(math.Ceil(peak))), high))})
 }
 
 // Named is a scaler and what it is called.
@@ -48,16 +55,19 @@ func percent(part float64) string {
 	return "a tenth"
 }
 
-// loadOf is the mean and the busiest minute of the arrivals, messages/s.
-func loadOf(m Model) (mean, peak float64) {
-	minute := 0.0
-	for i, n := range m.Arrivals {
-		mean += n
-		if minute += n; i%60 == 59 {
-			peak, minute = max(peak, minute/60), 0
+// tasksOf is what the mean of the arrivals needs, and their busiest minute.
+func tasksOf(m Model) (usual, peak float64) {
+	for _, load := range m.loads() {
+		minute, busiest := 0.0, 0.0
+		for i, n := range load.Arrivals {
+			if minute += n; i%60 == 59 {
+				busiest, minute = max(busiest, minute/60), 0
+			}
 		}
+		usual = m.together(usual, mean(load.Arrivals)/load.PerTask)
+		peak = m.together(peak, busiest/load.PerTask)
 	}
-	return mean / max(1, float64(len(m.Arrivals))), peak
+	return usual, peak
 }
 
 type fixed int
@@ -66,61 +76,62 @@ func (f fixed) Desired(Look) int { return int(f) }
 
 // depthOf is visible and in flight as the observation tells, and whether it
 // does.
-func depthOf(o scaling.Observation) (float64, bool) {
-	for _, q := range o.Queues {
-		if q.Visible == nil || q.InFlight == nil {
-			return 0, false
-		}
-		return q.Visible.Value + q.InFlight.Value, true
+func depthOf(q scaling.Queue) (float64, bool) {
+	if q.Visible == nil || q.InFlight == nil {
+		return 0, false
 	}
-	return 0, false
+	return q.Visible.Value + q.InFlight.Value, true
 }
 
 // plain is what one writes in an afternoon: the newest minute's arrivals as
 // the floor, the backlog within half the objective on top.
 type plain struct {
-	low, high          int
-	perTask, objective float64
+	low, high int
+	model     Model
 }
 
 func (p *plain) Desired(look Look) int {
-	now := look.Observation.Service.Desired
-	for _, q := range look.Observation.Queues {
+	need := 0.0
+	for _, load := range p.model.loads() {
+		q := look.Observation.Queues[load.Queue.Name]
 		if q.Visible == nil || q.Sent == nil {
-			break
+			return min(max(look.Observation.Service.Desired, p.low), p.high)
 		}
-		need := q.Sent.Value/q.Sent.Period + q.Visible.Value/(p.objective/2)
-		now = int(math.Ceil(need / p.perTask))
+		rate := q.Sent.Value/q.Sent.Period + q.Visible.Value/(load.Queue.MaxAge.Seconds()/2)
+		need = p.model.together(need, rate/load.PerTask)
 	}
-	return min(max(now, p.low), p.high)
+	return min(max(int(math.Ceil(need)), p.low), p.high)
 }
 
-// hpa is KEDA's SQS trigger behind a HorizontalPodAutoscaler v2: AverageValue
-// of visible and in flight, tolerance 0.1, 4 pods or 100 % per 15 s up, 100 %
+// hpa is KEDA's SQS trigger, one a queue, behind a HorizontalPodAutoscaler v2, which
+// takes the highest count: AverageValue of visible and in flight, tolerance 0.1, 4 pods or 100 % per 15 s up, 100 %
 // per 15 s down, with a stabilization window.
 type hpa struct {
 	low, high int
-	target    float64 // messages a task
-	window    int     // seconds
+	targets   map[string]float64 // messages a task, by queue
+	window    int                // seconds
 	advice    []timed
 	ups       []timed
 }
 
 type timed struct{ at, tasks int }
 
-func newHPA(low, high int, target float64, window int) *hpa {
-	return &hpa{low: low, high: high, target: max(1, target), window: window}
+func newHPA(low, high int, targets map[string]float64, window int) *hpa {
+	return &hpa{low: low, high: high, targets: targets, window: window}
 }
 
 func (h *hpa) Desired(look Look) int {
 	current := look.Observation.Service.Desired
-	depth, known := depthOf(look.Observation)
-	if !known {
-		return current
-	}
-	wanted := h.wanted(current, depth)
-	if current == 0 && depth > 0 {
-		wanted = max(wanted, 1) // KEDA's activation
+	wanted := 0
+	for name, q := range look.Observation.Queues {
+		depth, known := depthOf(q)
+		if !known {
+			return current
+		}
+		wanted = max(wanted, h.wanted(current, depth, h.targets[name]))
+		if current == 0 && depth > 0 {
+			wanted = max(wanted, 1) // KEDA's activation
+		}
 	}
 	if len(h.advice) == 0 {
 		h.advice = append(h.advice, timed{look.Second, current})
@@ -139,11 +150,11 @@ func (h *hpa) Desired(look Look) int {
 	return min(max(h.limited(look.Second, current, stable), h.low), h.high)
 }
 
-func (h *hpa) wanted(current int, depth float64) int {
-	if current > 0 && math.Abs(1-depth/(h.target*float64(current))) <= 0.1 {
+func (h *hpa) wanted(current int, depth, target float64) int {
+	if current > 0 && math.Abs(1-depth/(target*float64(current))) <= 0.1 {
 		return current
 	}
-	return int(math.Ceil(depth / h.target))
+	return int(math.Ceil(depth / target))
 }
 
 func (h *hpa) limited(second, current, wanted int) int {

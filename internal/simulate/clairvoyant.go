@@ -12,7 +12,7 @@ const clairvoyantStep = 5
 // it works, and kept through gaps that are shorter than a start. No real
 // service can do better; few can do as well.
 func Clairvoyant(m Model) Result {
-	need := m.leastTasks()
+	need, messages := m.leastTasks()
 	lag := (m.Service.StartLag[0] + m.Service.StartLag[1]) / 2
 	seconds, peak := 0.0, 0.0
 	floor := float64(m.Policy.Spec.MinTasks)
@@ -22,10 +22,6 @@ func Clairvoyant(m Model) Result {
 	}
 	for level := floor; level < peak; level++ {
 		seconds += startsAt(need, level, lag)
-	}
-	messages := 0.0
-	for _, arrived := range m.Arrivals {
-		messages += arrived
 	}
 	return Result{Name: "clairvoyant", Messages: messages, TaskHours: seconds / 3600, Peak: int(math.Ceil(peak))}
 }
@@ -47,39 +43,64 @@ func startsAt(need []float64, level, lag float64) (seconds float64) {
 	return seconds
 }
 
-// leastTasks is the tasks that are busy in each step of the taut string.
-func (m Model) leastTasks() []float64 {
+// leastTasks is the tasks that are busy in each step, and the messages in all.
+func (m Model) leastTasks() (need []float64, messages float64) {
+	for i, load := range m.loads() {
+		tasks, of := m.leastOf(load, i == 0)
+		messages += of
+		for step, n := range tasks {
+			switch {
+			case i == 0:
+				need = append(need, n)
+			case m.Compete:
+				need[step] = min(need[step]+n, float64(m.Policy.Spec.MaxTasks))
+			default:
+				need[step] = max(need[step], n)
+			}
+		}
+	}
+	return need, messages
+}
+
+// leastOf is the tasks that are busy with one queue in each step of the taut
+// string, and its messages.
+func (m Model) leastOf(load Load, first bool) (need []float64, messages float64) {
 	steps := (len(m.Arrivals) + clairvoyantStep - 1) / clairvoyantStep
 	arrived := make([]float64, steps+1) // by the end of each step
-	for i, n := range m.Arrivals {
+	for i, n := range load.Arrivals[:min(len(load.Arrivals), len(m.Arrivals))] {
 		arrived[i/clairvoyantStep+1] += n
 	}
 	for i := range steps {
 		arrived[i+1] += arrived[i]
 	}
-	late := max(1, int(m.Policy.Spec.Queues[0].MaxAge.Seconds()/clairvoyantStep))
+	late := max(1, int(load.Queue.MaxAge.Seconds()/clairvoyantStep))
 	due := make([]float64, steps+1)
 	for i := late; i <= steps; i++ {
 		due[i] = arrived[i-late]
 	}
 	due[steps] = arrived[steps]
-	need := tautString(due, arrived)
+	need = tautString(due, arrived)
 	for i := range need {
-		need[i] = m.tasksFor(need[i]/clairvoyantStep, i*clairvoyantStep)
+		rate, perTask := need[i]/clairvoyantStep, load.PerTask
+		if first {
+			rate, perTask = m.limited(rate, i*clairvoyantStep)
+		}
+		need[i] = min(rate/perTask, float64(m.Policy.Spec.MaxTasks))
 	}
-	return need
+	return need, arrived[steps]
 }
 
-// tasksFor is the tasks that work at a rate, no more than the policy allows.
-func (m Model) tasksFor(rate float64, second int) float64 {
-	perTask := m.Service.PerTask
+// limited is a rate of the first queue that the provider takes, and what a task
+// does then.
+func (m Model) limited(rate float64, second int) (taken, perTask float64) {
+	perTask = m.Service.PerTask
 	if second < len(m.Service.Speed) {
 		perTask *= m.Service.Speed[second]
 	}
 	if m.Service.Ceiling > 0 {
 		rate = min(rate, m.Service.Ceiling)
 	}
-	return min(rate/perTask, float64(m.Policy.Spec.MaxTasks))
+	return rate, perTask
 }
 
 // tautString returns the steps of the shortest curve between low and high,

@@ -30,12 +30,21 @@ func (s Setting) Model(w Workload) Model {
 	if w.Adjust != nil {
 		w.Adjust(&m)
 	}
-	first := 0.0 // of the first minute: nobody starts into a full queue
-	for _, rate := range w.Rates[:min(60, len(w.Rates))] {
-		first += rate / 60
+	// The tasks that the first minute needs: nobody starts into a full queue.
+	first := mean(w.Rates[:min(60, len(w.Rates))]) / m.Service.PerTask
+	for _, load := range m.Beside {
+		first = m.together(first, mean(load.Arrivals[:min(60, len(load.Arrivals))])/load.PerTask)
 	}
-	m.Service.Tasks = min(max(m.Policy.Spec.MinTasks, int(math.Ceil(first/m.Service.PerTask))), m.Policy.Spec.MaxTasks)
+	m.Service.Tasks = min(max(m.Policy.Spec.MinTasks, int(math.Ceil(first))), m.Policy.Spec.MaxTasks)
 	return m
+}
+
+// together is the tasks that two queues need.
+func (m Model) together(a, b float64) float64 {
+	if m.Compete {
+		return a + b
+	}
+	return max(a, b)
 }
 
 // Compare runs everyone over a workload. progress, if not nil, is told each

@@ -71,7 +71,11 @@ func (c Comparison) chart(id int) chart {
 			to = ours.Points[i+step].Second
 		}
 		k.Seconds = append(k.Seconds, int(Epoch.Unix())+from)
-		k.Arriving = append(k.Arriving, mean(c.Model.Arrivals[from:to]))
+		arriving := 0.0
+		for _, load := range c.Model.loads() {
+			arriving += mean(load.Arrivals[min(from, len(load.Arrivals)):min(to, len(load.Arrivals))])
+		}
+		k.Arriving = append(k.Arriving, math.Round(10*arriving)/10)
 	}
 	for _, r := range shown {
 		tasks, ages := make([]int, 0, len(k.Seconds)), make([]float64, 0, len(k.Seconds))
@@ -95,7 +99,7 @@ func mean(of []float64) float64 {
 	for _, v := range of {
 		sum += v
 	}
-	return math.Round(10*sum/max(1, float64(len(of)))) / 10
+	return sum / max(1, float64(len(of)))
 }
 
 // best is the other that comes nearest: the cheapest of those that leave no

@@ -1,5 +1,5 @@
-// Package simulate is a model of one queue and its service, second by second,
-// that drives scaling.Decide as it is, and the autoscalers that people use
+// Package simulate is a model of queues and the service that works them, second by
+// second, that drives scaling.Decide as it is, and the autoscalers that people use
 // instead, over the same arrivals: what each would have done, at which cost.
 //
 // It is pure and repeatable: the same Model gives the same Result. It imports
@@ -18,12 +18,31 @@ import (
 
 // Model is one experiment.
 type Model struct {
-	Policy *config.ScalingPolicy // its first queue is the one modelled
-	// Arrivals are messages that arrive, one entry a second: see Draw.
+	Policy *config.ScalingPolicy // its queues: the first one, then those of Beside
+	// Arrivals are messages that arrive on the first queue, one entry a second:
+	// see Draw.
 	Arrivals []float64
-	Service  Service
-	View     View
-	Seed     uint64
+	Beside   []Load
+	// Compete has the queues share the tasks: what one takes of them, the others
+	// lack. Otherwise each has slots of its own.
+	Compete bool
+	Service Service
+	View    View
+	Seed    uint64
+}
+
+// Load is a queue beside the first, which the same tasks work.
+type Load struct {
+	Queue    config.QueueSpec
+	Arrivals []float64 // one entry a second
+	PerTask  float64   // messages/s that one task works off
+	Handling float64   // seconds that a message is in flight
+}
+
+// loads are all queues, the first one as well, in the policy's order.
+func (m Model) loads() []Load {
+	first := Load{m.Policy.Spec.Queues[0], m.Arrivals, m.Service.PerTask, m.Service.Handling}
+	return append([]Load{first}, m.Beside...)
 }
 
 // Service is how the tasks are.
@@ -74,9 +93,9 @@ type Look struct {
 // Result is what came of it.
 type Result struct {
 	Name      string
-	Messages  float64
-	Late      float64    // part of the messages that waited longer than maxAge
-	Ages      [3]float64 // seconds waited: median, 99th percentile, longest
+	Messages  float64    // of all queues
+	Late      float64    // part of the messages that waited longer than maxAge, on the queue that did worst
+	Ages      [3]float64 // seconds waited on that queue: median, 99th percentile, longest
 	TaskHours float64    // asked for, from then on
 	Changes   int        // decisions that changed the count
 	Reversals int        // changes in the other direction than the one before
@@ -88,7 +107,7 @@ type Result struct {
 // Point is the state of the world after a decision.
 type Point struct {
 	Second, Desired, Running int
-	Backlog, Age             float64 // messages, seconds
+	Backlog, Age             float64 // messages of all queues; seconds, of the oldest
 }
 
 // Epoch is when every experiment begins: a Monday.
@@ -99,8 +118,8 @@ func Run(m Model, name string, s Scaler) Result {
 	w := newWorld(m)
 	w.result.Name = name
 	interval := max(1, int(m.Policy.Spec.Interval.Seconds()))
-	for second, arrived := range m.Arrivals {
-		w.pass(second, arrived)
+	for second := range m.Arrivals {
+		w.pass(second)
 		if second%interval == 0 {
 			w.set(second, s.Desired(w.look(second)))
 		}
@@ -115,77 +134,126 @@ type batch struct {
 	count  float64
 }
 
-// world is the queue and the service as they are.
+// world is the queues and the service as they are.
 type world struct {
 	Model
-	random    *rand.Rand // of the service
-	noise     *rand.Rand // of the view
-	objective float64
-	waiting   []batch
-	backlog   float64   // messages that no task has begun
-	held      float64   // of those, the ones that a task has received
-	working   []float64 // messages begun, a second each, oldest first
-	worked    float64   // their sum
-	inFlight  float64
-	received  float64
-	pace      float64 // of this minute
-	running   int
-	starting  []int // seconds at which tasks run, in order asked for
-	upward    int   // direction of the last change
-	series    series
-	ages      []float64 // messages by the seconds they waited
-	result    Result
+
+	queues   []*queue
+	random   *rand.Rand // of the service
+	pace     float64    // of this minute
+	running  int
+	starting []int    // seconds at which tasks run, in order asked for
+	upward   int      // direction of the last change
+	minutes  []Minute // what CloudWatch shows of all queues together
+	seen     []int    // when each of minutes is shown
+	result   Result
+}
+
+// queue is one queue, and what its slots in the tasks do.
+type queue struct {
+	Load
+
+	noise    *rand.Rand // of the view
+	waiting  []batch
+	backlog  float64   // messages that no task has begun
+	held     float64   // of those, the ones that a task has received
+	working  []float64 // messages begun, a second each, oldest first
+	worked   float64   // their sum
+	inFlight float64
+	received float64
+	messages float64
+	series   series
+	ages     []float64 // messages by the seconds they waited
 }
 
 func newWorld(m Model) *world {
-	return &world{
-		Model: m, objective: m.Policy.Spec.Queues[0].MaxAge.Seconds(), running: m.Service.Tasks, pace: 1,
+	w := &world{
+		Model: m, running: m.Service.Tasks, pace: 1,
 		random: rand.New(rand.NewPCG(m.Seed, 1)), //nolint:gosec // an experiment has to be repeatable
-		noise:  rand.New(rand.NewPCG(m.Seed, 2)), //nolint:gosec // as above
 	}
+	for i, load := range m.loads() {
+		w.queues = append(w.queues, &queue{Load: load, noise: rand.New(rand.NewPCG(m.Seed, uint64(2+100*i)))}) //nolint:gosec // as above
+	}
+	return w
 }
 
 // pass lets one second pass: tasks come up, messages arrive, are worked off.
-func (w *world) pass(second int, arrived float64) {
+func (w *world) pass(second int) {
 	for len(w.starting) > 0 && w.starting[0] <= second {
 		w.starting = w.starting[1:]
 		w.running++
 	}
-	if arrived > 0 {
-		w.waiting = append(w.waiting, batch{second, arrived})
-		w.backlog += arrived
-	}
 	if second%60 == 0 {
 		w.pace = max(0.2, 1+w.Service.Noise*w.random.NormFloat64())
 	}
-	// What a task begins is in flight until it is done; what it holds beside
-	// that is in flight too, and waits.
-	begun := w.serve(second, w.capacity(second))
-	done := begun
-	if handling := int(math.Round(w.Service.Handling)); handling > 0 {
-		w.working = append(w.working, begun)
-		w.worked += begun
-		done = 0
-		if len(w.working) > handling {
-			done = w.working[0]
-			w.working, w.worked = w.working[1:], w.worked-done
-		}
-	} else {
-		w.worked = begun * w.Service.Handling
+	for _, q := range w.queues {
+		q.arrive(second)
 	}
-	before := w.held
-	w.held = min(w.backlog, w.Service.Prefetch*float64(w.running))
-	w.received = max(0, begun+w.held-before)
-	w.inFlight = max(0, w.worked) + w.held
-	w.result.Messages += arrived
+	part := w.part(second)
+	for _, q := range w.queues {
+		q.work(second, w.capacity(second, q)*part, w.Service.Prefetch*float64(w.running))
+	}
 	count := w.running + len(w.starting)
 	w.result.TaskHours += float64(count) / 3600
 	w.result.Peak = max(w.result.Peak, count)
-	w.count(second, arrived, done)
+	w.count(second)
 }
 
-func (w *world) capacity(second int) float64 {
-	capacity := float64(w.running) * w.Service.PerTask * w.pace
+func (q *queue) arrive(second int) {
+	if second >= len(q.Arrivals) || q.Arrivals[second] <= 0 {
+		return
+	}
+	arrived := q.Arrivals[second]
+	q.waiting = append(q.waiting, batch{second, arrived})
+	q.backlog += arrived
+	q.messages += arrived
+}
+
+// work has the tasks begin what they can. What they begin is in flight until it is
+// done; what they hold beside that is in flight too, and waits.
+func (q *queue) work(second int, capacity, prefetch float64) {
+	begun := q.serve(second, capacity)
+	done := begun
+	if handling := int(math.Round(q.Handling)); handling > 0 {
+		q.working = append(q.working, begun)
+		q.worked += begun
+		done = 0
+		if len(q.working) > handling {
+			done = q.working[0]
+			q.working, q.worked = q.working[1:], q.worked-done
+		}
+	} else {
+		q.worked = begun * q.Handling
+	}
+	before := q.held
+	q.held = min(q.backlog, prefetch)
+	q.received = max(0, begun+q.held-before)
+	q.inFlight = max(0, q.worked) + q.held
+	q.series.add(q, second, done)
+}
+
+// part is how much of its capacity each queue gets: all of it, unless they
+// compete and ask for more than there is.
+func (w *world) part(second int) float64 {
+	if !w.Compete {
+		return 1
+	}
+	asked := 0.0 // in parts of the tasks
+	for _, q := range w.queues {
+		if capacity := w.capacity(second, q); capacity > 0 {
+			asked += min(1, q.backlog/capacity)
+		}
+	}
+	return 1 / max(1, asked)
+}
+
+// capacity is what the tasks do of a queue in this second. The provider's ceiling
+// and changes of speed are the first queue's.
+func (w *world) capacity(second int, q *queue) float64 {
+	capacity := float64(w.running) * q.PerTask * w.pace
+	if q != w.queues[0] {
+		return capacity
+	}
 	if second < len(w.Service.Speed) {
 		capacity *= w.Service.Speed[second]
 	}
@@ -196,35 +264,41 @@ func (w *world) capacity(second int) float64 {
 }
 
 // serve takes up to so many messages, the oldest first.
-func (w *world) serve(second int, capacity float64) (served float64) {
-	for len(w.waiting) > 0 && served < capacity {
-		oldest := &w.waiting[0]
+func (q *queue) serve(second int, capacity float64) (served float64) {
+	for len(q.waiting) > 0 && served < capacity {
+		oldest := &q.waiting[0]
 		taken := math.Min(oldest.count, capacity-served)
 		served += taken
 		oldest.count -= taken
-		w.leave(second-oldest.second+int(math.Round(w.Service.Handling)), taken)
+		q.leave(second-oldest.second+int(math.Round(q.Handling)), taken)
 		if oldest.count < 1e-9 {
-			w.waiting = w.waiting[1:]
+			q.waiting = q.waiting[1:]
 		}
 	}
-	w.backlog = math.Max(0, w.backlog-served)
+	q.backlog = math.Max(0, q.backlog-served)
 	return served
 }
 
 // leave notes messages that waited so long.
-func (w *world) leave(age int, count float64) {
-	for len(w.ages) <= age {
-		w.ages = append(w.ages, make([]float64, age+1-len(w.ages))...)
+func (q *queue) leave(age int, count float64) {
+	for len(q.ages) <= age {
+		q.ages = append(q.ages, make([]float64, age+1-len(q.ages))...)
 	}
-	w.ages[age] += count
+	q.ages[age] += count
 }
 
 // settle closes the books: what still waits leaves at the end.
 func (w *world) settle(end int) {
-	for _, b := range w.waiting {
-		w.leave(end-b.second, b.count)
+	for i, q := range w.queues {
+		for _, b := range q.waiting {
+			q.leave(end-b.second, b.count)
+		}
+		late, ages := lateness(q.ages, q.Queue.MaxAge.Seconds(), q.messages)
+		if i == 0 || late > w.result.Late {
+			w.result.Late, w.result.Ages = late, ages
+		}
+		w.result.Messages += q.messages
 	}
-	w.result.Late, w.result.Ages = lateness(w.ages, w.objective, w.result.Messages)
 }
 
 // lateness reads a histogram of ages: the part above the objective, the
@@ -254,7 +328,12 @@ func lateness(ages []float64, objective, messages float64) (late float64, marks 
 func (w *world) set(second, tasks int) {
 	count := w.running + len(w.starting)
 	defer func() {
-		w.result.Points = append(w.result.Points, Point{second, tasks, w.running, w.backlog + w.worked, w.age(second)})
+		point := Point{Second: second, Desired: tasks, Running: w.running}
+		for _, q := range w.queues {
+			point.Backlog += q.backlog + q.worked
+			point.Age = max(point.Age, q.age(second))
+		}
+		w.result.Points = append(w.result.Points, point)
 	}()
 	if tasks == count {
 		return
@@ -290,11 +369,11 @@ func (w *world) start(second int) {
 	w.starting = append(w.starting, at)
 }
 
-func (w *world) age(second int) float64 {
-	if len(w.waiting) == 0 {
+func (q *queue) age(second int) float64 {
+	if len(q.waiting) == 0 {
 		return 0
 	}
-	return float64(second - w.waiting[0].second)
+	return float64(second - q.waiting[0].second)
 }
 
 // Draw turns rates (messages/s, one a second) into arrivals by chance

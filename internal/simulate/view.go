@@ -9,9 +9,9 @@ import (
 
 // Minute is what CloudWatch shows of one minute that ended at End.
 type Minute struct {
-	End     int // second
-	Visible float64
-	Tasks   int // desired, as a custom metric per task would divide by
+	End     int     // second
+	Visible float64 // of all queues: the sum that people put into one expression
+	Tasks   int     // desired, as a custom metric per task would divide by
 }
 
 // The metrics of a queue, as the series keeps them.
@@ -31,39 +31,51 @@ type reading struct {
 	value     float64
 }
 
-// series is what CloudWatch knows.
+// series is what CloudWatch knows of a queue.
 type series struct {
 	sums     [metrics]float64 // of the minute that runs
 	readings [metrics][]reading
-	minutes  []Minute
-	seen     []int // when each of minutes is shown
 }
 
-// count adds a second to the minute, and closes it.
-func (w *world) count(second int, arrived, served float64) {
-	s := &w.series
-	s.sums[sent] += arrived
-	s.sums[received] += w.received
-	s.sums[deleted] += served
+// add adds a second to the minute.
+func (s *series) add(q *queue, second int, done float64) {
+	if second < len(q.Arrivals) {
+		s.sums[sent] += q.Arrivals[second]
+	}
+	s.sums[received] += q.received
+	s.sums[deleted] += done
+}
+
+// count closes the minute, when it is over.
+func (w *world) count(second int) {
 	if (second+1)%60 != 0 {
 		return
 	}
-	s.sums[visible], s.sums[inFlight], s.sums[age] = w.backlog-w.held, w.inFlight, w.age(second)
+	minute, latest := Minute{End: second + 1, Tasks: w.running + len(w.starting)}, 0
+	for _, q := range w.queues {
+		minute.Visible += q.backlog - q.held
+		latest = max(latest, w.close(q, second))
+	}
+	w.minutes, w.seen = append(w.minutes, minute), append(w.seen, latest)
+}
+
+// close closes a queue's minute, and returns when its depth is shown.
+func (w *world) close(q *queue, second int) (shown int) {
+	s := &q.series
+	s.sums[visible], s.sums[inFlight], s.sums[age] = q.backlog-q.held, q.inFlight, q.age(second)
 	low, high := w.View.Delay[0], w.View.Delay[1]
-	latest := 0
 	for metric, value := range s.sums {
-		seen := second + 1 + int(low+w.noise.Float64()*(high-low))
+		seen := second + 1 + int(low+q.noise.Float64()*(high-low))
 		if metric == visible {
-			latest = seen
+			shown = seen
 		}
-		if metric == age && w.backlog < 0.5 {
+		if metric == age && q.backlog < 0.5 {
 			continue // SQS tells no age of an empty queue
 		}
 		s.readings[metric] = append(s.readings[metric], reading{second + 1, seen, value})
 	}
-	s.minutes = append(s.minutes, Minute{second + 1, s.sums[visible], w.running + len(w.starting)})
-	s.seen = append(s.seen, latest)
 	s.sums = [metrics]float64{}
+	return shown
 }
 
 // newest is the newest reading of a metric that is shown at a second.
@@ -78,18 +90,18 @@ func (s *series) newest(metric, second int) (reading, bool) {
 }
 
 // shown is the minutes that CloudWatch shows at a second.
-func (s *series) shown(second int) []Minute {
-	n := len(s.minutes)
-	for n > 0 && s.seen[n-1] > second {
+func (w *world) shown(second int) []Minute {
+	n := len(w.minutes)
+	for n > 0 && w.seen[n-1] > second {
 		n--
 	}
-	return s.minutes[max(0, n-20):n]
+	return w.minutes[max(0, n-20):n]
 }
 
 // look is what a controller would see at a second.
 func (w *world) look(second int) Look {
 	now := Epoch.Add(time.Duration(second) * time.Second)
-	look := Look{Second: second, Minutes: w.series.shown(second), Observation: scaling.Observation{
+	look := Look{Second: second, Minutes: w.shown(second), Observation: scaling.Observation{
 		Time:    now,
 		Service: &scaling.Service{Desired: w.running + len(w.starting), Running: w.running, Pending: len(w.starting)},
 	}}
@@ -97,14 +109,17 @@ func (w *world) look(second int) Look {
 		failed := (second - f[0]) / 60
 		look.Observation.Service.FailedStarts = &failed
 	}
-	var q scaling.Queue
-	if !w.blind(second) {
-		q = w.cloudWatch(second)
-		if w.View.Hybrid {
-			w.live(&q, now)
+	look.Observation.Queues = make(map[string]scaling.Queue, len(w.queues))
+	for _, q := range w.queues {
+		var told scaling.Queue
+		if !w.blind(second) {
+			told = q.cloudWatch(second)
+			if w.View.Hybrid {
+				w.View.live(q, &told, now)
+			}
 		}
+		look.Observation.Queues[q.Queue.Name] = told
 	}
-	look.Observation.Queues = map[string]scaling.Queue{w.Policy.Spec.Queues[0].Name: q}
 	return look
 }
 
@@ -118,10 +133,10 @@ func (w *world) blind(second int) bool {
 }
 
 // cloudWatch is the newest of each metric that CloudWatch shows.
-func (w *world) cloudWatch(second int) scaling.Queue {
-	var q scaling.Queue
-	for metric, to := range [metrics]**scaling.Sample{&q.Visible, &q.InFlight, &q.OldestAge, &q.Sent, &q.Received, &q.Deleted} {
-		r, found := w.series.newest(metric, second)
+func (q *queue) cloudWatch(second int) scaling.Queue {
+	var told scaling.Queue
+	for metric, to := range [metrics]**scaling.Sample{&told.Visible, &told.InFlight, &told.OldestAge, &told.Sent, &told.Received, &told.Deleted} {
+		r, found := q.series.newest(metric, second)
 		if !found || metric == age && r.end < second-300 {
 			continue
 		}
@@ -130,19 +145,19 @@ func (w *world) cloudWatch(second int) scaling.Queue {
 			(*to).Period = 60
 		}
 	}
-	if q.Visible != nil {
-		q.Delayed = &scaling.Sample{Time: q.Visible.Time}
+	if told.Visible != nil {
+		told.Delayed = &scaling.Sample{Time: told.Visible.Time}
 	}
-	return q
+	return told
 }
 
 // live puts in the depths as SQS tells them, which is about so many.
-func (w *world) live(q *scaling.Queue, now time.Time) {
-	about := func(v float64) *scaling.Sample {
-		return &scaling.Sample{Value: math.Max(0, math.Round(v*(1+w.View.CountError*w.noise.NormFloat64()))), Time: now}
+func (v View) live(q *queue, told *scaling.Queue, now time.Time) {
+	about := func(value float64) *scaling.Sample {
+		return &scaling.Sample{Value: math.Max(0, math.Round(value*(1+v.CountError*q.noise.NormFloat64()))), Time: now}
 	}
-	q.Visible, q.InFlight, q.Delayed = about(w.backlog-w.held), about(w.inFlight), &scaling.Sample{Time: now}
-	if q.Visible.Value == 0 && w.noise.Float64() < w.View.Phantoms {
-		q.Visible.Value = float64(1 + w.noise.IntN(2))
+	told.Visible, told.InFlight, told.Delayed = about(q.backlog-q.held), about(q.inFlight), &scaling.Sample{Time: now}
+	if told.Visible.Value == 0 && q.noise.Float64() < v.Phantoms {
+		told.Visible.Value = float64(1 + q.noise.IntN(2))
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/novaura/acs-operator/config"
 )
 
 // A Workload is a load to compare scalers on, with what is special about the
@@ -52,7 +54,40 @@ func synthetic() []Workload {
 		{"slow-starts", "the daily sine with tasks that take two to three minutes to start", curve(day, func(t float64) float64 {
 			return 60 - 50*math.Cos(2*math.Pi*t/day)
 		}), func(m *Model) { m.Service.StartLag = [2]float64{120, 180} }},
+		{"three-queues", "texts as in daily; beside them 100/s of mails, and 30,000 pushes every two hours", curve(day, func(t float64) float64 {
+			return 60 - 50*math.Cos(2*math.Pi*t/day)
+		}), func(m *Model) {
+			m.beside(
+				Load{Queue: queueSpec("mails", 2*time.Minute), Arrivals: flat(day, 100), PerTask: 20, Handling: 0.5},
+				Load{Queue: queueSpec("pushes", 5*time.Minute), Arrivals: dumps(2, 30000, 2*3600), PerTask: 40, Handling: 0.2})
+		}},
+		{"competing", "texts as in step, and mails as a sine of four hours, for which a task has one processor", curve(day, func(t float64) float64 {
+			return 10 + 90*between(t, 9*3600, 15*3600)
+		}), func(m *Model) {
+			m.Compete = true
+			m.beside(Load{Queue: queueSpec("mails", time.Minute), Arrivals: curve(day, func(t float64) float64 {
+				return 60 - 50*math.Cos(2*math.Pi*t/(4*3600))
+			}), PerTask: 20, Handling: 0.5})
+		}},
 	}
+}
+
+// beside puts queues beside the first, into the policy too. Their Arrivals are
+// rates, messages/s, that chance makes messages of.
+func (m *Model) beside(loads ...Load) {
+	policy := *m.Policy
+	policy.Spec.Queues = slices.Clone(policy.Spec.Queues[:1])
+	for i, load := range loads {
+		load.Arrivals = Draw(load.Arrivals[:min(len(load.Arrivals), len(m.Arrivals))], m.Seed+uint64(i+1))
+		m.Beside = append(m.Beside, load)
+		policy.Spec.Queues = append(policy.Spec.Queues, load.Queue)
+	}
+	m.Policy = &policy
+}
+
+// queueSpec is a queue of which nothing is told but its objective.
+func queueSpec(name string, maxAge time.Duration) config.QueueSpec {
+	return config.QueueSpec{Name: name, MaxAge: maxAge}
 }
 
 func flat(seconds int, rate float64) []float64 {
