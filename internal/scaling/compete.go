@@ -1,6 +1,10 @@
 package scaling
 
-import "github.com/novaura/acs-operator/config"
+import (
+	"math"
+
+	"github.com/novaura/acs-operator/config"
+)
 
 const (
 	// enoughMinutes is how many minutes with several busy queues must have been
@@ -75,20 +79,47 @@ func (d *deciding) busyBeside(name string, from, to stamp) bool {
 	return false
 }
 
-// competing says that the queues take from each other, and that more than one
-// asks for tasks.
-func (d *deciding) competing(f fleet) bool {
-	c := d.state.Competition
-	if c.Minutes < enoughMinutes || c.Part >= competingBelow {
-		return false
+// believed says that the queues take from each other.
+func (c competition) believed() bool { return c.Minutes >= enoughMinutes && c.Part < competingBelow }
+
+// competing returns the part of the fleet that each queue has, where they take
+// from each other and more than one asks for tasks; otherwise nil. A queue has as
+// much of it as it has work: what arrives, and what waits.
+func (d *deciding) competing(f fleet) []fleet {
+	if !d.state.Competition.believed() || f.count() == 0 {
+		return nil
 	}
-	asking := 0
-	for _, q := range d.out.Queues {
-		if q.share() > 0 && (q.Arrival > 0 || q.Backlog > 0) {
+	work, sum, asking := make([]float64, len(d.spec.Queues)), 0.0, 0
+	for i := range d.spec.Queues {
+		spec := &d.spec.Queues[i]
+		q := d.state.Queues[spec.Name]
+		if alone := q.alone(spec); alone > 0 {
+			work[i] = (q.Arrival.now(nil).Rate + (q.Depth.Visible+q.held(alone, f.running))/spec.MaxAge.Seconds()) / alone
+		}
+		if sum += work[i]; work[i] > 0 {
 			asking++
 		}
 	}
-	return asking > 1 && f.count() > 0
+	if asking < 2 {
+		return nil
+	}
+	parts, cut := make([]fleet, len(work)), 0.0
+	for i := range parts {
+		parts[i] = f
+		before := cut
+		cut = min(1, cut+work[i]/sum)
+		if i == len(parts)-1 {
+			cut = 1
+		}
+		parts[i].running, parts[i].starting = slice(f.running, before, cut), slice(f.starting, before, cut)
+	}
+	return parts
+}
+
+// slice is the tasks from one part of them to another: slices side by side make
+// the whole.
+func slice(tasks int, from, to float64) int {
+	return int(math.Round(float64(tasks)*to)) - int(math.Round(float64(tasks)*from))
 }
 
 // share is what the queue adds to a sum: nothing when it is asleep.

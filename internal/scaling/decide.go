@@ -99,7 +99,8 @@ func (d *deciding) learn() {
 		spec := &d.spec.Queues[i]
 		q := d.state.Queues[spec.Name]
 		told := d.obs.Queues[spec.Name].ProviderLimited
-		q.learn(spec, tasks, d.at, newer[i], told != nil && *told, func(from, to stamp) bool { return d.busyBeside(spec.Name, from, to) })
+		beside := func(from, to stamp) bool { return d.busyBeside(spec.Name, from, to) }
+		q.learn(spec, tasks, d.at, newer[i], told != nil && *told, d.state.Competition.believed(), beside)
 		d.state.Queues[spec.Name] = q
 	}
 	d.forgetQueues()
@@ -167,12 +168,17 @@ func (d *deciding) noticeOthers() {
 // seen to take from each other, the sum.
 func (d *deciding) reckon() {
 	fleet := d.fleet()
+	parts := d.competing(fleet)
 	need, sum := 0, 0
 	d.blind = true
 	for i := range d.spec.Queues {
 		spec := &d.spec.Queues[i]
 		q := d.state.Queues[spec.Name]
-		asked, unknown := q.needOf(spec, d.obs.Queues[spec.Name], &d.state.Tasks, fleet, d.now, d.spec.Fallback.After)
+		own := fleet
+		if parts != nil {
+			own = parts[i]
+		}
+		asked, unknown := q.needOf(spec, d.obs.Queues[spec.Name], &d.state.Tasks, own, d.now, d.spec.Fallback.After)
 		d.state.Queues[spec.Name] = q
 		d.out.Queues = append(d.out.Queues, asked)
 		d.blind = d.blind && !q.Depth.At.within(d.spec.Fallback.After+time.Millisecond, d.at)
@@ -182,7 +188,7 @@ func (d *deciding) reckon() {
 		need = max(need, asked.Need)
 		sum += asked.share()
 	}
-	if d.competing(fleet) {
+	if parts != nil {
 		d.competes = sum > need
 		need = max(need, min(sum, maxTasks))
 	}

@@ -37,14 +37,14 @@ func (q *queueMemory) see(spec *config.QueueSpec, o Queue, running int, now stam
 func (q *queueMemory) live(now stamp) bool { return now.sub(q.Depth.At) <= liveWithin.Seconds() }
 
 // learn learns from what was seen. newer says that the depth is; limited, that
-// the provider's limit sets the pace; beside, whether another queue of the
-// service was busy from..to.
-func (q *queueMemory) learn(spec *config.QueueSpec, tasks *taskMemory, now stamp, newer, limited bool, beside func(from, to stamp) bool) {
+// the provider's limit sets the pace; competing, that the queues take from each
+// other; beside, whether another one of the service was busy from..to.
+func (q *queueMemory) learn(spec *config.QueueSpec, tasks *taskMemory, now stamp, newer, limited, competing bool, beside func(from, to stamp) bool) {
 	for i := range q.Minutes {
 		q.learnMinute(spec, &q.Minutes[i], tasks, now, limited, beside)
 	}
 	if newer {
-		q.learnLive(spec, tasks)
+		q.learnLive(spec, tasks, func(from, to stamp) bool { return competing && beside(from, to) })
 	}
 	q.Service.Helped.turn(now)
 	q.Calendar.turn(q.knownUntil(now, q.live(now)), now)
@@ -136,8 +136,9 @@ func (q *queueMemory) noteDump(d dump) {
 
 // learnLive reads the arrivals since the last sample from two live depths: what
 // the backlog grew by, and what the tasks took away meanwhile; or, of a queue
-// that stays empty, from what is in flight.
-func (q *queueMemory) learnLive(spec *config.QueueSpec, tasks *taskMemory) {
+// that stays empty, from what is in flight. shared says that the tasks were busy
+// with others too, from..to, and so took less away.
+func (q *queueMemory) learnLive(spec *config.QueueSpec, tasks *taskMemory, shared func(from, to stamp) bool) {
 	from := q.Anchor
 	passed := q.Depth.At.sub(from.At)
 	if from.At == 0 || passed > maxGap.Seconds() {
@@ -148,7 +149,7 @@ func (q *queueMemory) learnLive(spec *config.QueueSpec, tasks *taskMemory) {
 		return
 	}
 	q.Anchor = q.Depth
-	s, found := q.sample(spec, tasks, from, passed)
+	s, found := q.sample(spec, tasks, from, passed, shared(from.At, q.Depth.At))
 	if !found {
 		return
 	}
@@ -157,7 +158,7 @@ func (q *queueMemory) learnLive(spec *config.QueueSpec, tasks *taskMemory) {
 	q.Arrival.now(q.noteDump)
 }
 
-func (q *queueMemory) sample(spec *config.QueueSpec, tasks *taskMemory, from depth, passed float64) (s rateSample, found bool) {
+func (q *queueMemory) sample(spec *config.QueueSpec, tasks *taskMemory, from depth, passed float64, shared bool) (s rateSample, found bool) {
 	if q.Zeros >= zerosOfSilence && q.Arrival.Minute < q.Depth.At.add(-2*settled) {
 		return rateSample{Variance: 25}, true
 	}
@@ -172,6 +173,9 @@ func (q *queueMemory) sample(spec *config.QueueSpec, tasks *taskMemory, from dep
 	perTask := q.perTask(spec)
 	busy := q.busyThrough(from.At, q.Depth.At)
 	atMost := false
+	if shared && q.Together.PerTask > 0 {
+		perTask = min(perTask, q.Together.PerTask)
+	}
 	jumped := grown > max(5*math.Sqrt(noise), fewMessages)
 	flight, flying := q.sampleFlight(from, perTask, tasks.runningNow())
 	switch {
