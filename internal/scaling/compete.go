@@ -116,6 +116,40 @@ func (d *deciding) competing(f fleet) []fleet {
 	return parts
 }
 
+// summed asks the rule about all queues that compete as if they were one, in
+// messages of the first of them: whole tasks for each would be half a task too
+// many, a queue. What is not live, or not known, is summed in whole tasks.
+func (d *deciding) summed(f fleet, whole int) int {
+	var all outlook
+	beside := 0
+	for _, q := range d.out.Queues {
+		o := q.view
+		if q.share() == 0 {
+			continue
+		}
+		if name := q.Queue; o.perTask == 0 || !d.live(name) {
+			return whole
+		}
+		beside += max(0, q.Need-q.ruled)
+		if all.perTask == 0 {
+			all = o
+			continue
+		}
+		each := all.perTask / o.perTask
+		all.waiting += each * o.waiting
+		all.rate += each * o.rate
+		all.usual += each * o.usual
+		all.objective, all.flight = min(all.objective, o.objective), max(all.flight, o.flight)
+		all.dumped = all.dumped || o.dumped
+	}
+	return all.verdict(f).tasks + beside
+}
+
+func (d *deciding) live(name string) bool {
+	q := d.state.Queues[name]
+	return q.live(d.at)
+}
+
 // slice is the tasks from one part of them to another: slices side by side make
 // the whole.
 func slice(tasks int, from, to float64) int {

@@ -189,6 +189,7 @@ func (d *deciding) reckon() {
 		sum += asked.share()
 	}
 	if parts != nil {
+		sum = d.summed(fleet, sum)
 		d.competes = sum > need
 		need = max(need, min(sum, maxTasks))
 	}

@@ -220,6 +220,7 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 	default:
 		need.Need, need.Why = view.guess(f, q.shrinking(drainWithin))
 	}
+	need.view, need.ruled = view, need.Need
 	if f.running == 0 && q.Depth.InFlight >= 1 {
 		need.Why = number(q.Depth.InFlight) + " in flight come back, since no task runs; " + need.Why
 	}

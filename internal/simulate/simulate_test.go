@@ -65,6 +65,9 @@ func TestWhatTheDecisionReaches(t *testing.T) {
 		"a slower provider is noticed":                    {"slowdown", "hybrid", 6, 1.20, 0.02},
 		"late numbers still follow a day":                 {"daily", "cloudwatch", 5, 1.20, 0.01},
 		"gaps in late numbers are lived through":          {"metric-gaps", "cloudwatch", 4, 1.28, 0.01},
+		"queues with slots of their own need the highest": {"three-queues", "hybrid", 5, 1.05, 0.001},
+		"queues that compete need the sum, and no more":   {"competing", "hybrid", 15, 1.20, 0.01},
+		"and so they do with late numbers":                {"competing", "cloudwatch", 15, 1.20, 0.015},
 		"a load that one task can serve never starts two": {"quiet-weekend", "hybrid", 6, 1.001, 0.001},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -94,6 +97,14 @@ func TestADumpIsAnsweredInOneIntervalAndLeavesWithoutFlapping(t *testing.T) {
 	}
 }
 
+func TestQueuesThatCompeteDoNotFlap(t *testing.T) {
+	t.Parallel()
+	r := RunCore(setting(t, "hybrid").Model(named(t, "competing", 24)))
+	if r.Changes > 150 || r.Reversals > 80 {
+		t.Errorf("%d changes, %d reversals in a day", r.Changes, r.Reversals)
+	}
+}
+
 func TestTheSameModelGivesTheSameResult(t *testing.T) {
 	t.Parallel()
 	m := setting(t, "hybrid").Model(named(t, "noisy", 2))
@@ -105,7 +116,7 @@ func TestTheSameModelGivesTheSameResult(t *testing.T) {
 
 func TestTheClairvoyantIsNeverBeaten(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"hourly-dumps", "elb-requests"} {
+	for _, name := range []string{"hourly-dumps", "elb-requests", "three-queues", "competing"} {
 		m := setting(t, "hybrid").Model(named(t, name, 3))
 		least := Clairvoyant(m)
 		for _, b := range Baselines(m) {
