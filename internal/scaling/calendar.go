@@ -52,11 +52,20 @@ func (p pattern) slack() float64 {
 }
 
 // calendar remembers dumps and what they seem to follow. A pattern has its say
-// from the second dump on, and loses it once it failed more often than not.
+// from the second dump on, and loses it once it failed more often than not. One
+// dump at a full hour, when most campaigns start, is enough for a guess at the
+// next; a guess that fails twice is not made again until one comes true.
 type calendar struct {
 	Dumps    []dump    `json:"dumps,omitempty"` // oldest first
 	Patterns []pattern `json:"patterns,omitempty"`
+	Wrong    int       `json:"wrong,omitempty"` // guesses that failed
 }
+
+// maxWrong is how many guesses may fail.
+const maxWrong = 2
+
+// guessed says that the pattern has nothing to show yet.
+func (p pattern) guessed() bool { return p.Hits == 0 }
 
 func (c calendar) clone() calendar {
 	c.Dumps = slices.Clone(c.Dumps)
@@ -85,11 +94,15 @@ func (c *calendar) hit(d dump) (predicted bool) {
 	for i := range c.Patterns {
 		p := &c.Patterns[i]
 		for _, due := range []stamp{p.Next, p.Next - p.Period} {
-			if !due.within(punctual, d.At) || !d.At.within(punctual, due) {
+			own := p.guessed() && due != p.Next // the one that it was guessed from
+			if own || !due.within(punctual, d.At) || !d.At.within(punctual, due) {
 				continue
 			}
 			if due != p.Next { // it was taken for a miss already
 				p.Misses = max(0, p.Misses-1)
+			}
+			if p.guessed() {
+				c.Wrong = 0
 			}
 			p.Hits = min(p.Hits+1, 30)
 			p.Misses = max(0, p.Misses-1)
@@ -117,6 +130,11 @@ func (c *calendar) suspect(d dump) {
 				return
 			}
 		}
+	}
+	hour := stamp(time.Hour.Milliseconds())
+	if c.Wrong < maxWrong && d.At.add(punctual/2)%hour < stamp(punctual.Milliseconds()) {
+		c.Patterns = append(c.Patterns, pattern{Period: hour, Next: d.At + hour, Size: d.Size})
+		c.forgetOne()
 	}
 }
 
@@ -148,6 +166,9 @@ func (c *calendar) turn(known, now stamp) {
 		}
 	}
 	c.Patterns = slices.DeleteFunc(c.Patterns, func(p pattern) bool {
+		if p.guessed() && p.Misses > 0 {
+			c.Wrong = min(c.Wrong+1, maxWrong)
+		}
 		return p.Misses > min(p.Hits, 6) || p.Period <= 0 || p.Next > now.add(8*24*time.Hour)
 	})
 }
@@ -188,7 +209,7 @@ func (c *calendar) explains(since stamp, extra float64) bool {
 		return false
 	}
 	for _, p := range c.Patterns {
-		if extra > 3*p.Size {
+		if extra > 3*p.Size || p.guessed() {
 			continue
 		}
 		for _, due := range []stamp{p.Next, p.Next - p.Period} {
@@ -220,6 +241,9 @@ func (c *calendar) last() stamp {
 
 // sentence tells what the prediction rests on.
 func (p pattern) sentence() string {
+	if p.guessed() {
+		return fmt.Sprintf("%s may come at %s, as an hour before", number(p.Size), time.UnixMilli(int64(p.Next)).UTC().Format("15:04"))
+	}
 	return fmt.Sprintf("%s expected at %s, as every %s (%d of %d came)", number(p.Size),
 		time.UnixMilli(int64(p.Next)).UTC().Format("15:04"), duration(time.Duration(p.Period)*time.Millisecond), p.Hits, p.Hits+p.Misses)
 }

@@ -119,18 +119,18 @@ func (d *deciding) competing(f fleet) []fleet {
 // summed asks the rule about all queues that compete as if they were one, in
 // messages of the first of them: whole tasks for each would be half a task too
 // many, a queue. What is not live, or not known, is summed in whole tasks.
-func (d *deciding) summed(f fleet, whole int) int {
+func (d *deciding) summed(f fleet, rulings []ruling, whole int) int {
 	var all outlook
 	beside := 0
-	for _, q := range d.out.Queues {
-		o := q.view
+	for i, q := range d.out.Queues {
+		o := rulings[i].view
 		if q.share() == 0 {
 			continue
 		}
-		if name := q.Queue; o.perTask == 0 || !d.live(name) {
+		if o.perTask == 0 || !d.live(q.Queue) {
 			return whole
 		}
-		beside += max(0, q.Need-q.ruled)
+		beside += max(0, q.Need-rulings[i].tasks)
 		if all.perTask == 0 {
 			all = o
 			continue

@@ -169,6 +169,7 @@ func (d *deciding) noticeOthers() {
 func (d *deciding) reckon() {
 	fleet := d.fleet()
 	parts := d.competing(fleet)
+	rulings := make([]ruling, len(d.spec.Queues))
 	need, sum := 0, 0
 	d.blind = true
 	for i := range d.spec.Queues {
@@ -178,9 +179,10 @@ func (d *deciding) reckon() {
 		if parts != nil {
 			own = parts[i]
 		}
-		asked, unknown := q.needOf(spec, d.obs.Queues[spec.Name], &d.state.Tasks, own, d.now, d.spec.Fallback.After)
+		asked, by, unknown := q.needOf(spec, d.obs.Queues[spec.Name], &d.state.Tasks, own, d.now, d.spec.Fallback.After)
 		d.state.Queues[spec.Name] = q
 		d.out.Queues = append(d.out.Queues, asked)
+		rulings[i] = by
 		d.blind = d.blind && !q.Depth.At.within(d.spec.Fallback.After+time.Millisecond, d.at)
 		if unknown != "" && d.unknown == "" {
 			d.unknown = spec.Name + ": " + unknown
@@ -189,7 +191,7 @@ func (d *deciding) reckon() {
 		sum += asked.share()
 	}
 	if parts != nil {
-		sum = d.summed(fleet, sum)
+		sum = d.summed(fleet, rulings, sum)
 		d.competes = sum > need
 		need = max(need, min(sum, maxTasks))
 	}

@@ -44,7 +44,4 @@ type QueueNeed struct {
 	Foreseen     float64 `json:"foreseen,omitempty"` // messages of the dump that the calendar expects
 	Drain        float64 `json:"drain"`              // seconds until the backlog is gone with Desired tasks; 0: empty or never
 	Why          string  `json:"why"`                // half a sentence: what set Need
-
-	view  outlook // what the rule was asked about
-	ruled int     // tasks that the rule set; the rest of Need is of what came after it
 }

@@ -196,8 +196,8 @@ func ceil(v float64) int {
 
 // needOf reckons what one queue asks for. Its need never lies below the
 // current count when something that a lower one would rest on is not known;
-// held says what.
-func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory, f fleet, now time.Time, after time.Duration) (need QueueNeed, held string) {
+// held says what. by is the rule's own part in it.
+func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory, f fleet, now time.Time, after time.Duration) (need QueueNeed, by ruling, held string) {
 	at := stampOf(now)
 	e := q.Arrival.now(nil)
 	if e.since != 0 && q.Calendar.explains(e.since, e.extra) {
@@ -220,7 +220,7 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 	default:
 		need.Need, need.Why = view.guess(f, q.shrinking(drainWithin))
 	}
-	need.view, need.ruled = view, need.Need
+	by = ruling{view, need.Need}
 	if f.running == 0 && q.Depth.InFlight >= 1 {
 		need.Why = number(q.Depth.InFlight) + " in flight come back, since no task runs; " + need.Why
 	}
@@ -238,7 +238,14 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 	if held == "" {
 		held = q.unknown(o, now, after)
 	}
-	return need, held
+	return need, by, held
+}
+
+// ruling is what the rule was asked about, and its answer in tasks; what else a
+// need has is of what came after it.
+type ruling struct {
+	view  outlook
+	tasks int
 }
 
 // weigh asks the rule: once of live numbers, and of late ones once for each

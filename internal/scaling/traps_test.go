@@ -264,7 +264,7 @@ func TestAQueueThatStaysEmptyHasTasksEnough(t *testing.T) {
 		Service: serviceRate{PerTask: 0.35, Minutes: 5}, Arrival: arrivalRate{level: level{At: now, Rate: 40, Variance: 1}, Minute: now},
 	}
 	spec := &config.QueueSpec{Name: queueName, MaxAge: time.Minute}
-	need, _ := q.needOf(spec, seen(40, 0, 2400).Queues[queueName], &taskMemory{}, fleet{running: 40, lag: 75, interval: 15}, monday, 5*time.Minute)
+	need, _, _ := q.needOf(spec, seen(40, 0, 2400).Queues[queueName], &taskMemory{}, fleet{running: 40, lag: 75, interval: 15}, monday, 5*time.Minute)
 	if need.Need > 40 {
 		t.Errorf("%d tasks for an empty queue, of which 40 run: %s", need.Need, need.Why)
 	}
