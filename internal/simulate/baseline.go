@@ -103,9 +103,10 @@ func (p *plain) Desired(look Look) int {
 	return min(max(int(math.Ceil(need)), p.low), p.high)
 }
 
-// hpa is KEDA's SQS trigger, one a queue, behind a HorizontalPodAutoscaler v2, which
-// takes the highest count: AverageValue of visible and in flight, tolerance 0.1, 4 pods or 100 % per 15 s up, 100 %
-// per 15 s down, with a stabilization window.
+// hpa is KEDA's SQS trigger, one a queue, behind a HorizontalPodAutoscaler v2,
+// which takes the highest count: AverageValue of visible and in flight, tolerance
+// 0.1, 4 pods or 100 % per 15 s up, 100 % per 15 s down, with a stabilization
+// window.
 type hpa struct {
 	low, high int
 	targets   map[string]float64 // messages a task, by queue
