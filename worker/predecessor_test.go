@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/novaura/acs-operator/internal/attribute"
 	"github.com/novaura/acs-operator/internal/sandbox"
 	sandboxsqs "github.com/novaura/acs-operator/internal/sandbox/sqs"
 	"github.com/novaura/acs-operator/internal/sandbox/twilio"
@@ -101,10 +102,14 @@ func (s *site) secret(name, value string) (arn string) {
 	return *out.ARN
 }
 
-func (s *site) put(channel, body string) {
+// put sends a message, with attributes if there are any.
+func (s *site) put(channel, body string, with ...attribute.Set) {
 	s.t.Helper()
-	url := s.queues[channel]
-	if _, err := s.sqs.SendMessage(s.t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &body}); err != nil {
+	in := &sqs.SendMessageInput{QueueUrl: aws.String(s.queues[channel]), MessageBody: &body}
+	for _, attributes := range with {
+		in.MessageAttributes = attributes
+	}
+	if _, err := s.sqs.SendMessage(s.t.Context(), in); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -73,7 +73,7 @@ func (s *services) start(ctx context.Context) (stop func(), err error) {
 
 // keep has a dead letter's row keep it, where its queue has no dead-letter queue.
 func (s *services) keep(ctx context.Context, r consumer.Received, row string) error {
-	return s.db.Keep(ctx, row, store.Parked{Body: redact.Personal(r.Body), GroupID: r.GroupID})
+	return s.db.Keep(ctx, row, store.Parked{Body: redact.Personal(r.Body), Attributes: r.Attributes.Encode(), GroupID: r.GroupID})
 }
 
 func (s *services) busy() bool {

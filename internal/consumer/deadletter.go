@@ -17,9 +17,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-)
 
-const reasonAttribute = "acs_reason"
+	"github.com/novaura/acs-operator/internal/attribute"
+)
 
 // deadLetter copies the message to the dead-letter queue, or without such a queue
 // into its row, and deletes it once the copy was accepted. When no copy is
@@ -158,11 +158,10 @@ func (c *Consumer) followLimit(ctx context.Context) {
 func (c *Consumer) copyTo(url string, h *held, o Outcome) error {
 	all := c.copyAttributes(h, o)
 	keyed := maps.Clone(all)
-	delete(keyed, reasonAttribute)
-	ours := maps.Clone(keyed)
-	maps.DeleteFunc(ours, func(name string, _ types.MessageAttributeValue) bool { return !strings.HasPrefix(name, "acs_") })
+	delete(keyed, attribute.Reason)
+	ours := keyed.Ours()
 	var err error
-	for i, attributes := range []map[string]types.MessageAttributeValue{all, keyed, ours, h.attributes} {
+	for i, attributes := range []attribute.Set{all, keyed, ours, h.Attributes} {
 		if i == 2 && len(ours) == len(keyed) {
 			continue // as the one before
 		}
@@ -186,14 +185,11 @@ var unacceptableCodes = []string{
 }
 
 // copyAttributes are the original's with the key and reason.
-func (c *Consumer) copyAttributes(h *held, o Outcome) map[string]types.MessageAttributeValue {
+func (c *Consumer) copyAttributes(h *held, o Outcome) attribute.Set {
 	const longest = 512 // characters: enough for a line
-	attributes := map[string]types.MessageAttributeValue{}
-	maps.Copy(attributes, h.attributes)
-	text := func(value *string) types.MessageAttributeValue {
-		return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: value}
-	}
-	attributes[keyAttribute] = text(aws.String(cmp.Or(o.Key, h.Key, h.MessageID)))
+	attributes := attribute.Set{}
+	maps.Copy(attributes, h.Attributes)
+	attributes[attribute.Key] = attribute.Text(cmp.Or(o.Key, h.Key, h.MessageID))
 	printable := []rune(strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
@@ -201,12 +197,12 @@ func (c *Consumer) copyAttributes(h *held, o Outcome) map[string]types.MessageAt
 		return ' ' // SQS refuses most control characters
 	}, o.Reason))
 	if len(printable) > 0 {
-		attributes[reasonAttribute] = text(aws.String(string(printable[:min(len(printable), longest)])))
+		attributes[attribute.Reason] = attribute.Text(string(printable[:min(len(printable), longest)]))
 	}
 	return attributes
 }
 
-func (c *Consumer) sendCopy(url string, h *held, attributes map[string]types.MessageAttributeValue) error {
+func (c *Consumer) sendCopy(url string, h *held, attributes attribute.Set) error {
 	in := &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String(h.Body), MessageAttributes: attributes}
 	if h.GroupID != "" {
 		in.MessageGroupId = aws.String(h.GroupID)

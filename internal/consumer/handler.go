@@ -3,6 +3,8 @@ package consumer
 import (
 	"context"
 	"time"
+
+	"github.com/novaura/acs-operator/internal/attribute"
 )
 
 // Queue is one SQS queue that a consumer reads.
@@ -24,6 +26,8 @@ type Received struct {
 	// Key is the message attribute acs_id, which a copy (dead letter,
 	// snooze, redrive) carries; empty: none.
 	Key string
+	// Attributes are all that it came with.
+	Attributes attribute.Set
 	// Webhook says that anyone may have posted it; nil: its sender may send to
 	// the queue.
 	Webhook      *Webhook

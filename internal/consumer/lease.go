@@ -24,11 +24,10 @@ var (
 type held struct {
 	Received
 
-	key        string // in Consumer.held
-	attributes map[string]types.MessageAttributeValue
-	since      time.Time       // receipt of the first handle
-	ctx        context.Context //nolint:containedctx // the job's: it lives as long as the message is held
-	cancel     context.CancelCauseFunc
+	key    string          // in Consumer.held
+	since  time.Time       // receipt of the first handle
+	ctx    context.Context //nolint:containedctx // the job's: it lives as long as the message is held
+	cancel context.CancelCauseFunc
 
 	handle    string        // the newest
 	handleAt  time.Time     // its receipt: SQS counts its 12 h from there
@@ -56,7 +55,7 @@ func (c *Consumer) hold(m types.Message, now time.Time) *held {
 		c.held[h.key] = h
 	}
 	if !again {
-		h = &held{Received: r, key: r.MessageID, attributes: m.MessageAttributes, since: now}
+		h = &held{Received: r, key: r.MessageID, since: now}
 		ctx, cancel := context.WithCancelCause(c.phases.jobs)
 		deadline := time.AfterFunc(c.MaxHold*9/10, func() { cancel(errHeldLong) })
 		h.ctx, h.cancel = ctx, func(cause error) { deadline.Stop(); cancel(cause) }

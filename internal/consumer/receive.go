@@ -15,14 +15,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/novaura/acs-operator/internal/attribute"
 )
 
 const (
-	batchSize    = 10 // the most that SQS takes or gives in one call
-	mostPollers  = 8
-	shortPoll    = time.Second // still asks all of SQS's servers, as 0 s does not
-	callTimeout  = 10 * time.Second
-	keyAttribute = "acs_id"
+	batchSize   = 10 // the most that SQS takes or gives in one call
+	mostPollers = 8
+	shortPoll   = time.Second // still asks all of SQS's servers, as 0 s does not
+	callTimeout = 10 * time.Second
 )
 
 // pollers is how many receives may be parked at once: one for ten slots.
@@ -341,7 +342,8 @@ func received(q Queue, m types.Message, maxReceives int) Received {
 	}
 	r := Received{
 		Queue: q, MessageID: aws.ToString(m.MessageId), ReceiptHandle: aws.ToString(m.ReceiptHandle), Body: aws.ToString(m.Body),
-		Key:          aws.ToString(m.MessageAttributes[keyAttribute].StringValue),
+		Key:          attribute.Set(m.MessageAttributes).Text(attribute.Key),
+		Attributes:   m.MessageAttributes,
 		Webhook:      webhookOf(m.MessageAttributes),
 		ReceiveCount: count,
 		MaxReceives:  maxReceives,

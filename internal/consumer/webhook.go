@@ -2,7 +2,8 @@ package consumer
 
 import (
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/novaura/acs-operator/internal/attribute"
 )
 
 // The message attributes with which an HTTP gateway marks what anyone may have
@@ -16,7 +17,7 @@ const (
 
 // attributeNames are asked for one by one beside all others, which a dead letter
 // keeps: a mark that did not arrive would turn a post into a word of our own.
-var attributeNames = []string{keyAttribute, WebhookURL, WebhookEvent, WebhookSignature, "All"}
+var attributeNames = []string{attribute.Key, WebhookURL, WebhookEvent, WebhookSignature, "All"}
 
 // A Webhook is how a message came that was posted to an HTTP gateway.
 type Webhook struct {
@@ -24,7 +25,7 @@ type Webhook struct {
 }
 
 // webhookOf is nil for a message that its sender put on the queue itself.
-func webhookOf(attributes map[string]types.MessageAttributeValue) *Webhook {
+func webhookOf(attributes attribute.Set) *Webhook {
 	text := func(name string) (string, bool) {
 		value, marked := attributes[name]
 		return aws.ToString(value.StringValue), marked

@@ -1,7 +1,7 @@
 // Package deadletter takes messages back from a dead-letter queue: those that
 // failed get another try, under their keys, and no other does.
 //
-// It imports the SQS client, consumer, message, parking and store. Start with
+// It imports the SQS client, attribute, consumer, message and store. Start with
 // Redriver.Run.
 package deadletter
 
@@ -10,8 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,13 +17,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/novaura/acs-operator/internal/attribute"
 	"github.com/novaura/acs-operator/internal/consumer"
 	"github.com/novaura/acs-operator/internal/message"
-	"github.com/novaura/acs-operator/internal/parking"
 	"github.com/novaura/acs-operator/internal/store"
 )
-
-const reasonAttribute = "acs_reason"
 
 // sqsAPI is what a Redriver needs of SQS.
 type sqsAPI interface {
@@ -197,12 +193,12 @@ func (r *Redriver) queued(ctx context.Context, tell func(Verdict)) error {
 }
 
 func (r *Redriver) read(m types.Message) Letter {
-	text := func(name string) string { return aws.ToString(m.MessageAttributes[name].StringValue) }
-	letter := Letter{ID: aws.ToString(m.MessageId), Reason: text(reasonAttribute), message: m, body: aws.ToString(m.Body)}
-	if _, posted := m.MessageAttributes[consumer.WebhookURL]; posted {
+	attributes := attribute.Set(m.MessageAttributes)
+	letter := Letter{ID: aws.ToString(m.MessageId), Reason: attributes.Text(attribute.Reason), message: m, body: aws.ToString(m.Body)}
+	if _, posted := attributes[consumer.WebhookURL]; posted {
 		letter.body = message.Posted(letter.body)
 	}
-	parsed, err := message.Parse([]byte(letter.body), text(parking.Key), letter.ID, r.Channel)
+	parsed, err := message.Parse([]byte(letter.body), attributes.Text(attribute.Key), letter.ID, r.Channel)
 	if err != nil {
 		letter.invalid = err.Error()
 	} else {
@@ -281,7 +277,7 @@ func (r *Redriver) move(ctx context.Context, row store.Event, verdict Verdict) (
 		}
 	}
 	m := verdict.message
-	in := &sqs.SendMessageInput{QueueUrl: &r.Queue, MessageBody: m.Body, MessageAttributes: attributesOf(verdict.Letter)}
+	in := &sqs.SendMessageInput{QueueUrl: &r.Queue, MessageBody: m.Body, MessageAttributes: attribute.Set(m.MessageAttributes).Keyed(verdict.ID, verdict.body)}
 	if group := m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]; group != "" {
 		in.MessageGroupId = aws.String(group)
 	}
@@ -293,21 +289,6 @@ func (r *Redriver) move(ctx context.Context, row store.Event, verdict Verdict) (
 		return verdict, fmt.Errorf("delete the dead letter of %s, which is on its queue again: %w", verdict.ID, err)
 	}
 	return verdict, nil
-}
-
-// attributesOf are the letter's own with its key, and without the reason: a
-// post from the internet stays marked as one, and is verified again. SQS takes
-// ten: where they are more, those of its producer's stay behind.
-func attributesOf(letter Letter) map[string]types.MessageAttributeValue {
-	const most = 10
-	attributes := map[string]types.MessageAttributeValue{}
-	maps.Copy(attributes, letter.message.MessageAttributes)
-	delete(attributes, reasonAttribute)
-	attributes[parking.Key] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(letter.ID)}
-	if len(attributes) > most {
-		maps.DeleteFunc(attributes, func(name string, _ types.MessageAttributeValue) bool { return !strings.HasPrefix(name, "acs_") })
-	}
-	return attributes
 }
 
 // show makes what is left visible again; what cannot be comes back by itself.

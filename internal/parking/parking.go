@@ -5,12 +5,11 @@
 // A copy carries the key of its message, so that a carrier that dies between
 // the queue and the store leaves one copy too many and no effect too many.
 //
-// It imports the SQS client and store. Start with Carrier.Run.
+// It imports the SQS client, attribute and store. Start with Carrier.Run.
 package parking
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,11 +23,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/novaura/acs-operator/internal/attribute"
 	"github.com/novaura/acs-operator/internal/store"
 )
-
-// Key is the message attribute that carries a copy's idempotency key.
-const Key = "acs_id"
 
 // sender is what a Carrier needs of SQS.
 type sender interface {
@@ -91,12 +88,9 @@ func (c *Carrier) Carry(ctx context.Context) (carried int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	var failed error // of one queue or message, which is in no other's way
-	for _, batch := range batches(due) {
-		accepted, err := c.send(ctx, batch, true)
-		if err != nil && len(batch) == 1 && tooLong(err) && named(batch[0]) {
-			accepted, err = c.send(ctx, batch, false)
-		}
+	copies, failed := copiesOf(due) // one that fails is in no other's way
+	for _, batch := range batches(copies) {
+		accepted, err := c.put(ctx, batch)
 		if len(accepted) > 0 {
 			if err := c.Store.Unpark(ctx, accepted); err != nil {
 				return carried, errors.Join(failed, err)
@@ -108,65 +102,101 @@ func (c *Carrier) Carry(ctx context.Context) (carried int, err error) {
 	return carried, failed
 }
 
-// tooLong says that the queue refused a copy for its size: a body that filled its
-// message to the limit has no room for the key.
-func tooLong(err error) bool {
-	refused := smithy.APIError(nil)
-	return errors.As(err, &refused) && (strings.HasSuffix(refused.ErrorCode(), "BatchRequestTooLong") ||
-		strings.HasPrefix(refused.ErrorCode(), "InvalidParameterValue"))
+// letter is a copy on its way.
+type letter struct {
+	store.Due
+
+	kept       attribute.Set // what its message came with
+	attributes attribute.Set // what it carries
 }
 
-// named says that the body itself has the key.
-func named(d store.Due) bool {
-	var body struct {
-		ID string `json:"id"`
+func copiesOf(due []store.Due) (copies []letter, failed error) {
+	for _, d := range due {
+		kept, err := attribute.Decode(d.Attributes)
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("carry %q: %w", d.ID, err))
+			continue
+		}
+		copies = append(copies, letter{d, kept, kept.Keyed(d.ID, d.Body.Reveal())})
 	}
-	return json.Unmarshal([]byte(d.Body.Reveal()), &body) == nil && body.ID == d.ID
+	return copies, failed
 }
 
-// batches splits what is due by queue and by the size of a call.
-func batches(due []store.Due) (all [][]store.Due) {
+// tooLarge says that the queue refused a copy for its size: a message that was
+// filled to the limit has no room for the key.
+func tooLarge(code string) bool {
+	return strings.HasSuffix(code, "BatchRequestTooLong") || strings.HasPrefix(code, "InvalidParameterValue")
+}
+
+// batches splits copies by queue and by the size of a call.
+func batches(copies []letter) (all [][]letter) {
 	open := map[string]int{} // queue → index of the batch that takes more
 	size := map[string]int{}
-	for _, d := range due {
-		i, ok := open[d.Queue]
-		if bytes := len(d.Body.Reveal()); !ok || size[d.Queue]+bytes > batchMost {
-			i, size[d.Queue] = len(all), 0
-			open[d.Queue], all = i, append(all, nil)
+	for _, one := range copies {
+		bytes := len(one.Body.Reveal()) + one.attributes.Bytes()
+		i, ok := open[one.Queue]
+		if !ok || size[one.Queue]+bytes > batchMost {
+			i, size[one.Queue] = len(all), 0
+			open[one.Queue], all = i, append(all, nil)
 		}
-		all[i] = append(all[i], d)
-		size[d.Queue] += len(d.Body.Reveal())
+		all[i] = append(all[i], one)
+		size[one.Queue] += bytes
 	}
 	return all
 }
 
-// send sends copies, with their keys or without, and returns those that the queue
-// took.
-func (c *Carrier) send(ctx context.Context, batch []store.Due, keyed bool) (accepted []store.Due, err error) {
+// put sends copies, those that are too large once more with fewer attributes, and
+// returns those that the queue took.
+func (c *Carrier) put(ctx context.Context, batch []letter) ([]store.Due, error) {
+	accepted, large, err := c.send(ctx, batch)
+	if len(large) == 0 {
+		return accepted, err
+	}
+	for i, one := range large {
+		large[i].attributes = one.kept.Fewer(one.ID, one.Body.Reveal())
+	}
+	more, still, again := c.send(ctx, large)
+	if len(still) > 0 {
+		again = errors.Join(again, fmt.Errorf("send to %s: %d have no room for their keys", batch[0].Queue, len(still)))
+	}
+	return append(accepted, more...), errors.Join(err, again)
+}
+
+// send sends copies. It returns those that the queue took, and those that are too
+// large for it; the error is about others.
+func (c *Carrier) send(ctx context.Context, batch []letter) (accepted []store.Due, large []letter, err error) {
 	in := &sqs.SendMessageBatchInput{QueueUrl: aws.String(c.Queues[batch[0].Queue])}
-	for i, d := range batch {
+	sent := map[string]letter{}
+	for i, one := range batch {
+		sent[strconv.Itoa(i)] = one
 		entry := types.SendMessageBatchRequestEntry{
-			Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(d.Body.Reveal()),
+			Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(one.Body.Reveal()), MessageAttributes: one.attributes,
 		}
-		if keyed {
-			entry.MessageAttributes = map[string]types.MessageAttributeValue{Key: {DataType: aws.String("String"), StringValue: aws.String(d.ID)}}
-		}
-		if d.GroupID != "" {
-			entry.MessageGroupId = aws.String(d.GroupID)
+		if one.GroupID != "" {
+			entry.MessageGroupId = aws.String(one.GroupID)
 		}
 		in.Entries = append(in.Entries, entry)
 	}
 	out, err := c.SQS.SendMessageBatch(ctx, in)
-	if err != nil {
-		return nil, fmt.Errorf("send to %s: %w", batch[0].Queue, err)
+	refused := smithy.APIError(nil)
+	switch {
+	case len(batch) == 1 && errors.As(err, &refused) && tooLarge(refused.ErrorCode()):
+		return nil, batch, nil
+	case err != nil:
+		return nil, nil, fmt.Errorf("send to %s: %w", batch[0].Queue, err)
 	}
-	for _, ok := range out.Successful {
-		if i, err := strconv.Atoi(aws.ToString(ok.Id)); err == nil && i >= 0 && i < len(batch) {
-			accepted = append(accepted, batch[i])
+	for _, taken := range out.Successful {
+		if one, ours := sent[aws.ToString(taken.Id)]; ours {
+			accepted = append(accepted, one.Due)
 		}
 	}
-	if len(out.Failed) > 0 {
-		err = fmt.Errorf("send to %s: %d refused: %s", batch[0].Queue, len(out.Failed), aws.ToString(out.Failed[0].Code))
+	for _, refused := range out.Failed {
+		code := aws.ToString(refused.Code)
+		if one, ours := sent[aws.ToString(refused.Id)]; ours && tooLarge(code) {
+			large = append(large, one)
+		} else {
+			err = errors.Join(err, fmt.Errorf("send to %s: refused: %s", batch[0].Queue, code))
+		}
 	}
-	return accepted, err
+	return accepted, large, err
 }

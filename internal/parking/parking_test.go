@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/novaura/acs-operator/internal/attribute"
 	"github.com/novaura/acs-operator/internal/redact"
 	"github.com/novaura/acs-operator/internal/store"
 	"github.com/novaura/acs-operator/internal/store/sqlite"
@@ -32,7 +33,7 @@ func (q *queue) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchInpu
 	}
 	out, size := &sqs.SendMessageBatchOutput{}, 0
 	for _, e := range in.Entries {
-		key := aws.ToString(e.MessageAttributes[Key].StringValue)
+		key := aws.ToString(e.MessageAttributes[attribute.Key].StringValue)
 		if size += len(aws.ToString(e.MessageBody)); q.refuse[key] {
 			out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id, Code: aws.String("InternalError")})
 			continue

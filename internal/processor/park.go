@@ -20,7 +20,9 @@ func (i *item) parks(after time.Duration) bool {
 
 // parked is the message as its row keeps it.
 func (i *item) parked(after time.Duration) *store.Parked {
-	return &store.Parked{Body: redact.Personal(i.received.Body), GroupID: i.received.GroupID, After: after}
+	return &store.Parked{
+		Body: redact.Personal(i.received.Body), Attributes: i.received.Attributes.Encode(), GroupID: i.received.GroupID, After: after,
+	}
 }
 
 // back hands the claim back with a settlement, and the message, as then says,

@@ -23,18 +23,22 @@ const (
 
 // Parked is a message that its row keeps while no queue has it.
 type Parked struct {
-	Body    redact.Personal // as it stood on the queue
-	GroupID string          // the tenant, for fair queues; may be empty
-	After   time.Duration   // from now, by the database's clock, until it is due
+	Body redact.Personal // as it stood on the queue
+	// Attributes are its message attributes, as attribute.Set encodes them;
+	// empty: it had none.
+	Attributes redact.Personal
+	GroupID    string        // the tenant, for fair queues; may be empty
+	After      time.Duration // from now, by the database's clock, until it is due
 }
 
 // Due is a parked message that its leaser puts back on its queue.
 type Due struct {
-	ID      string // the idempotency key that the copy carries
-	Queue   string // the queue's name
-	Body    redact.Personal
-	GroupID string
-	Until   time.Time // the lease's end, which fences Unpark
+	ID         string // the idempotency key that the copy carries
+	Queue      string // the queue's name
+	Body       redact.Personal
+	Attributes redact.Personal
+	GroupID    string
+	Until      time.Time // the lease's end, which fences Unpark
 }
 
 // Parking keeps messages that must wait for longer than a queue should hide

@@ -64,7 +64,7 @@ WITH clock AS (
 	UPDATE acs.communication_events e
 	SET status = $3::text, error_code = $4::text, updated_at = clock.now, provider_id = $2::text,
 		provider = CASE WHEN e.provider = '' THEN $9::text ELSE e.provider END,
-		payload = NULL, payload_group = '', due_at = NULL,
+		payload = NULL, payload_attributes = NULL, payload_group = '', due_at = NULL,
 		sent_at = coalesce(e.sent_at, CASE WHEN $7::boolean THEN clock.now END)
 	FROM known, clock WHERE e.id = known.id AND e.status = ANY ($5::text[])
 )

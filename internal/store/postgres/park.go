@@ -23,10 +23,11 @@ const clock = `WITH clock AS (
 func (s *Store) Park(ctx context.Context, id, payloadHash string, p store.Parked) error {
 	changed, err := s.exec(ctx, clock+`
 		UPDATE acs.communication_events e
-		SET payload = $4::text, payload_group = $5::text, due_at = clock.now + $6::bigint * interval '1 microsecond'
+		SET payload = $4::text, payload_attributes = $7::text, payload_group = $5::text,
+			due_at = clock.now + $6::bigint * interval '1 microsecond'
 		FROM clock
 		WHERE e.id = $2::text AND e.payload_hash = $3::text AND e.status IN ('new', 'scheduled', 'processing')`,
-		s.now(), id, payloadHash, p.Body.Reveal(), p.GroupID, p.After.Microseconds())
+		s.now(), id, payloadHash, p.Body.Reveal(), p.GroupID, p.After.Microseconds(), address(p.Attributes))
 	if err == nil && changed == 0 {
 		err = store.ErrLost
 	}
@@ -40,7 +41,7 @@ func (s *Store) Park(ctx context.Context, id, payloadHash string, p store.Parked
 // end.
 func (s *Store) LeaseDue(ctx context.Context, queues []string, lease time.Duration, limit int) ([]store.Due, error) {
 	due, err := list(ctx, s, func(row pgx.CollectableRow) (d store.Due, err error) {
-		err = row.Scan(&d.ID, &d.Queue, &d.Body, &d.GroupID, moment{&d.Until})
+		err = row.Scan(&d.ID, &d.Queue, &d.Body, &d.Attributes, &d.GroupID, moment{&d.Until})
 		return d, err
 	}, clock+`, due AS (
 		SELECT e.id FROM acs.communication_events e, clock
@@ -49,7 +50,7 @@ func (s *Store) LeaseDue(ctx context.Context, queues []string, lease time.Durati
 	)
 	UPDATE acs.communication_events e SET due_at = clock.now + $3::bigint * interval '1 microsecond'
 	FROM due, clock WHERE e.id = due.id
-	RETURNING e.id, e.queue, e.payload, e.payload_group, e.due_at`, s.now(), queues, lease.Microseconds(), limit)
+	RETURNING e.id, e.queue, e.payload, coalesce(e.payload_attributes, ''), e.payload_group, e.due_at`, s.now(), queues, lease.Microseconds(), limit)
 	if err != nil {
 		return nil, fmt.Errorf("lease what is due: %w", err)
 	}
@@ -65,7 +66,7 @@ func (s *Store) Unpark(ctx context.Context, due []store.Due) error {
 			SELECT e.id FROM acs.communication_events e JOIN input i ON i.id = e.id AND i.until = e.due_at
 			ORDER BY e.id FOR UPDATE OF e
 		)
-		UPDATE acs.communication_events e SET payload = NULL, payload_group = '', due_at = NULL
+		UPDATE acs.communication_events e SET payload = NULL, payload_attributes = NULL, payload_group = '', due_at = NULL
 		FROM mine m JOIN input i ON i.id = m.id WHERE e.id = m.id AND e.due_at = i.until`,
 		column(due, func(d store.Due) string { return d.ID }), column(due, func(d store.Due) time.Time { return d.Until }))
 	if err != nil {

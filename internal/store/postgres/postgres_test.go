@@ -26,8 +26,17 @@ func TestPostgresKeepsTheContract(t *testing.T) {
 		if _, err := s.Migrate(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		return s
+		return peeking{s}
 	})
+}
+
+// peeking is a store that shows its suite what a row keeps.
+type peeking struct{ *Store }
+
+func (p peeking) Peek(ctx context.Context, id string) (kept string, err error) {
+	err = p.pool.QueryRow(ctx, p.in(`SELECT coalesce(payload, '') || coalesce(payload_attributes, '') FROM acs.communication_events
+		WHERE id = $1`), id).Scan(&kept)
+	return kept, err
 }
 
 func open(t *testing.T, dsn string, opts Options) *Store {

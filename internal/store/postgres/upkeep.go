@@ -20,7 +20,8 @@ func (s *Store) Resolve(ctx context.Context, r store.Resolution) error {
 				error = '', settled_reason = $8::text, updated_at = clock.now,
 				sent_at = CASE WHEN $4::text = 'sent' THEN clock.now END,
 				due_at = CASE WHEN $4::text = 'new' AND e.payload IS NOT NULL THEN clock.now END,
-				payload = CASE WHEN $4::text = 'new' THEN e.payload END
+				payload = CASE WHEN $4::text = 'new' THEN e.payload END,
+				payload_attributes = CASE WHEN $4::text = 'new' THEN e.payload_attributes END
 			FROM clock WHERE e.id = $2::text AND e.status = $3::text AND e.sent_at IS NULL
 			RETURNING e.id, e.attempts
 		), told AS (
@@ -41,8 +42,8 @@ func (s *Store) Resolve(ctx context.Context, r store.Resolution) error {
 
 // Keep implements store.Upkeep.
 func (s *Store) Keep(ctx context.Context, id string, p store.Parked) error {
-	changed, err := s.exec(ctx, `UPDATE acs.communication_events SET payload = $2::text, payload_group = $3::text
-		WHERE id = $1::text AND status IN ('failed', 'in_doubt')`, id, p.Body.Reveal(), p.GroupID)
+	changed, err := s.exec(ctx, `UPDATE acs.communication_events SET payload = $2::text, payload_attributes = $4::text, payload_group = $3::text
+		WHERE id = $1::text AND status IN ('failed', 'in_doubt')`, id, p.Body.Reveal(), p.GroupID, address(p.Attributes))
 	if err == nil && changed == 0 {
 		err = store.ErrLost
 	}
@@ -57,7 +58,7 @@ func (s *Store) Keep(ctx context.Context, id string, p store.Parked) error {
 const (
 	erasable = `e.status NOT IN ('new', 'scheduled', 'processing') AND e.updated_at < $1::timestamptz
 		AND (e.from_address IS NOT NULL OR e.to_address IS NOT NULL OR e.body IS NOT NULL
-			OR e.payload IS NOT NULL)`
+			OR e.payload IS NOT NULL OR e.payload_attributes IS NOT NULL)`
 	deletable = `e.status NOT IN ('new', 'scheduled', 'processing', 'in_doubt') AND e.updated_at < $2::timestamptz`
 )
 
@@ -75,7 +76,8 @@ func (s *Store) Prune(ctx context.Context, p store.Pruning) (pruned store.Pruned
 				SELECT e.id, `+deletable+` AS goes, `+erasable+` AS fades
 				FROM acs.communication_events e JOIN batch b ON b.id = e.id ORDER BY e.id FOR UPDATE OF e SKIP LOCKED
 			), erased AS (
-				UPDATE acs.communication_events e SET from_address = NULL, to_address = NULL, body = NULL, payload = NULL
+				UPDATE acs.communication_events e SET from_address = NULL, to_address = NULL, body = NULL, payload = NULL,
+					payload_attributes = NULL
 				FROM locked l WHERE e.id = l.id AND l.fades AND NOT l.goes RETURNING e.id
 			), deleted AS (
 				DELETE FROM acs.communication_events e USING locked l WHERE e.id = l.id AND l.goes RETURNING e.id
@@ -101,7 +103,7 @@ func (s *Store) Forget(ctx context.Context, address redact.Personal) (int, error
 		UPDATE acs.communication_events e
 		SET from_address = CASE WHEN lower(e.from_address) = lower(trim($2::text)) THEN NULL ELSE e.from_address END,
 			to_address = CASE WHEN lower(e.to_address) = lower(trim($2::text)) THEN NULL ELSE e.to_address END,
-			body = NULL, payload = NULL, payload_group = '', due_at = NULL,
+			body = NULL, payload = NULL, payload_attributes = NULL, payload_group = '', due_at = NULL,
 			status = CASE WHEN e.due_at IS NULL THEN e.status WHEN e.status = 'processing' THEN 'in_doubt' ELSE 'suppressed' END,
 			error_code = CASE WHEN e.due_at IS NULL THEN e.error_code ELSE 'forgotten' END,
 			updated_at = clock.now

@@ -260,12 +260,14 @@ func carry(ctx context.Context, tx *sql.Tx, at time.Time, one store.Settlement) 
 	}
 	switch {
 	case one.Status.Settled():
-		_, err := tx.ExecContext(ctx, `UPDATE communication_events SET payload = NULL, payload_group = '', due_at = NULL
+		_, err := tx.ExecContext(ctx, `UPDATE communication_events
+			SET payload = NULL, payload_attributes = NULL, payload_group = '', due_at = NULL
 			WHERE id = ? AND due_at IS NOT NULL`, one.ID)
 		return err
 	case one.Park != nil:
-		_, err := tx.ExecContext(ctx, `UPDATE communication_events SET payload = ?, payload_group = ?, due_at = ? WHERE id = ?`,
-			one.Park.Body.Reveal(), one.Park.GroupID, text(at.Add(one.Park.After)), one.ID)
+		_, err := tx.ExecContext(ctx, `UPDATE communication_events
+			SET payload = ?, payload_attributes = ?, payload_group = ?, due_at = ? WHERE id = ?`,
+			one.Park.Body.Reveal(), address(one.Park.Attributes), one.Park.GroupID, text(at.Add(one.Park.After)), one.ID)
 		return err
 	}
 	return nil

@@ -72,7 +72,7 @@ func (s *Store) UpdateStatus(ctx context.Context, u store.StatusUpdate) error {
 		for _, id := range known {
 			query := `UPDATE communication_events SET status = ?, error_code = ?, sent_at = coalesce(sent_at, ?), updated_at = ?,
 				provider_id = ?, provider = CASE WHEN provider = '' THEN ? ELSE provider END,
-				payload = NULL, payload_group = '', due_at = NULL
+				payload = NULL, payload_attributes = NULL, payload_group = '', due_at = NULL
 				WHERE id = ? AND status IN (` + marks(len(lower)) + `)`
 			if _, err := tx.ExecContext(ctx, query,
 				with(lower, u.Status, u.ErrorCode, sentAt, now, u.ProviderID, u.Provider, id)...); err != nil {

@@ -16,9 +16,9 @@ const carriable = `(status IN ('new', 'scheduled') OR status = 'processing' AND 
 // Park implements store.Parking.
 func (s *Store) Park(ctx context.Context, id, payloadHash string, p store.Parked) error {
 	err := s.write(ctx, func(tx *sql.Tx) error {
-		held, err := changed(tx.ExecContext(ctx, `UPDATE communication_events SET payload = ?, payload_group = ?, due_at = ?
+		held, err := changed(tx.ExecContext(ctx, `UPDATE communication_events SET payload = ?, payload_attributes = ?, payload_group = ?, due_at = ?
 			WHERE id = ? AND payload_hash = ? AND status IN ('new', 'scheduled', 'processing')`,
-			p.Body.Reveal(), p.GroupID, text(s.now().Add(p.After)), id, payloadHash))
+			p.Body.Reveal(), address(p.Attributes), p.GroupID, text(s.now().Add(p.After)), id, payloadHash))
 		if err == nil && !held {
 			err = store.ErrLost
 		}
@@ -41,10 +41,10 @@ func (s *Store) LeaseDue(ctx context.Context, queues []string, lease time.Durati
 		query := `UPDATE communication_events SET due_at = ? WHERE id IN (
 			SELECT id FROM communication_events WHERE due_at <= ? AND ` + carriable + `
 				AND queue IN (` + marks(len(queues)) + `) ORDER BY due_at LIMIT ?)
-			RETURNING id, queue, payload, payload_group, due_at`
+			RETURNING id, queue, payload, coalesce(payload_attributes, ''), payload_group, due_at`
 		args := append(with(queues, text(now.Add(lease)), text(now), text(now)), limit)
 		due, err = collect(ctx, tx, func(row scanner) (d store.Due, err error) {
-			err = row.Scan(&d.ID, &d.Queue, &d.Body, &d.GroupID, moment{&d.Until})
+			err = row.Scan(&d.ID, &d.Queue, &d.Body, &d.Attributes, &d.GroupID, moment{&d.Until})
 			return d, err
 		}, query, args...)
 		return err
@@ -59,7 +59,8 @@ func (s *Store) LeaseDue(ctx context.Context, queues []string, lease time.Durati
 func (s *Store) Unpark(ctx context.Context, due []store.Due) error {
 	err := s.write(ctx, func(tx *sql.Tx) error {
 		for _, d := range due {
-			if _, err := tx.ExecContext(ctx, `UPDATE communication_events SET payload = NULL, payload_group = '', due_at = NULL
+			if _, err := tx.ExecContext(ctx, `UPDATE communication_events
+				SET payload = NULL, payload_attributes = NULL, payload_group = '', due_at = NULL
 				WHERE id = ? AND due_at = ?`, d.ID, text(d.Until)); err != nil {
 				return err
 			}

@@ -26,8 +26,17 @@ func TestSQLiteKeepsTheContract(t *testing.T) {
 		if _, err := s.Migrate(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		return s
+		return peeking{s}
 	})
+}
+
+// peeking is a store that shows its suite what a row keeps.
+type peeking struct{ *Store }
+
+func (p peeking) Peek(ctx context.Context, id string) (kept string, err error) {
+	err = p.reader.QueryRowContext(ctx, `SELECT coalesce(payload, '') || coalesce(payload_attributes, '') FROM communication_events
+		WHERE id = ?`, id).Scan(&kept)
+	return kept, err
 }
 
 func open(t *testing.T, path string, opts Options) *Store {

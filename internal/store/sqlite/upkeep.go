@@ -22,11 +22,12 @@ func (s *Store) Resolve(ctx context.Context, r store.Resolution) error {
 			dueAt = now
 		}
 		held, err := changed(tx.ExecContext(ctx, `UPDATE communication_events
-			SET status = ?, attempts = attempts + 1, provider = ?, provider_id = ?, error_code = '', error = '',
-				settled_reason = ?, updated_at = ?, sent_at = ?,
-				due_at = CASE WHEN payload IS NOT NULL THEN ? END, payload = CASE WHEN ? = 'new' THEN payload END
-			WHERE id = ? AND status = ? AND sent_at IS NULL`,
-			status, r.Provider, r.ProviderID, r.Reason, now, sentAt, dueAt, status, r.ID, r.From))
+			SET status = ?1, attempts = attempts + 1, provider = ?2, provider_id = ?3, error_code = '', error = '',
+				settled_reason = ?4, updated_at = ?5, sent_at = ?6, due_at = CASE WHEN payload IS NOT NULL THEN ?7 END,
+				payload = CASE WHEN ?1 = 'new' THEN payload END,
+				payload_attributes = CASE WHEN ?1 = 'new' THEN payload_attributes END
+			WHERE id = ?8 AND status = ?9 AND sent_at IS NULL`,
+			status, r.Provider, r.ProviderID, r.Reason, now, sentAt, dueAt, r.ID, r.From))
 		if err != nil {
 			return err
 		}
@@ -48,8 +49,8 @@ func (s *Store) Resolve(ctx context.Context, r store.Resolution) error {
 // Keep implements store.Upkeep.
 func (s *Store) Keep(ctx context.Context, id string, p store.Parked) error {
 	err := s.write(ctx, func(tx *sql.Tx) error {
-		held, err := changed(tx.ExecContext(ctx, `UPDATE communication_events SET payload = ?, payload_group = ?
-			WHERE id = ? AND status IN ('failed', 'in_doubt')`, p.Body.Reveal(), p.GroupID, id))
+		held, err := changed(tx.ExecContext(ctx, `UPDATE communication_events SET payload = ?, payload_attributes = ?, payload_group = ?
+			WHERE id = ? AND status IN ('failed', 'in_doubt')`, p.Body.Reveal(), address(p.Attributes), p.GroupID, id))
 		if err == nil && !held {
 			err = store.ErrLost
 		}
@@ -101,9 +102,11 @@ func prune(ctx context.Context, tx *sql.Tx, p store.Pruning, id string, pruned *
 		pruned.Deleted += btoi(gone)
 		return err
 	}
-	erased, err := changed(tx.ExecContext(ctx, `UPDATE communication_events SET from_address = NULL, to_address = NULL, body = NULL, payload = NULL
+	erased, err := changed(tx.ExecContext(ctx, `UPDATE communication_events 
+		SET from_address = NULL, to_address = NULL, body = NULL, payload = NULL, payload_attributes = NULL
 		WHERE id = ? AND status NOT IN ('new', 'scheduled', 'processing') AND updated_at < ?
-			AND (from_address IS NOT NULL OR to_address IS NOT NULL OR body IS NOT NULL OR payload IS NOT NULL)`, id, text(p.Addresses)))
+			AND (from_address IS NOT NULL OR to_address IS NOT NULL OR body IS NOT NULL OR payload IS NOT NULL
+				OR payload_attributes IS NOT NULL)`, id, text(p.Addresses)))
 	pruned.Erased += btoi(erased)
 	return err
 }
@@ -121,7 +124,7 @@ func (s *Store) Forget(ctx context.Context, address redact.Personal) (rows int, 
 		result, err := tx.ExecContext(ctx, `UPDATE communication_events
 			SET from_address = CASE WHEN lower(from_address) = lower(trim(?1)) THEN NULL ELSE from_address END,
 				to_address = CASE WHEN lower(to_address) = lower(trim(?1)) THEN NULL ELSE to_address END,
-				body = NULL, payload = NULL, payload_group = '', due_at = NULL,
+				body = NULL, payload = NULL, payload_attributes = NULL, payload_group = '', due_at = NULL,
 				status = CASE WHEN due_at IS NULL THEN status WHEN status = 'processing' THEN 'in_doubt' ELSE 'suppressed' END,
 				error_code = CASE WHEN due_at IS NULL THEN error_code ELSE 'forgotten' END,
 				updated_at = ?2

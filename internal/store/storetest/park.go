@@ -22,7 +22,7 @@ func (r room) park(id string, status store.Status, after time.Duration) {
 	e := r.claim("worker-1", message(id)).Event
 	r.must(r.settle(store.Settlement{
 		ID: id, Attempt: e.Attempts, Owner: "worker-1", Status: status,
-		Park: &store.Parked{Body: "body of it", GroupID: "tenant", After: after},
+		Park: &store.Parked{Body: "body of it", Attributes: "its attributes", GroupID: "tenant", After: after},
 	}))
 }
 
@@ -49,7 +49,7 @@ func parking(t *testing.T, open Open) {
 		if due, err := r.LeaseDue(ctx, []string{"another"}, carries, 10); err != nil || len(due) != 0 {
 			t.Errorf("another queue: got %v and error %v", due, err)
 		}
-		want := []store.Due{{ID: "m", Queue: queue, Body: "body of it", GroupID: "tenant", Until: r.Now().Add(carries)}}
+		want := []store.Due{{ID: "m", Queue: queue, Body: "body of it", Attributes: "its attributes", GroupID: "tenant", Until: r.Now().Add(carries)}}
 		if diff := cmp.Diff(want, r.due()); diff != "" {
 			t.Errorf("due (-want +got):\n%s", diff)
 		}
@@ -70,6 +70,11 @@ func parking(t *testing.T, open Open) {
 			t.Errorf("got status %s, due %v, want scheduled, and on its queue", e.Status, e.DueAt)
 		}
 		r.want("worker-2", "m", store.Granted)
+		r.must(r.Park(ctx, "m", "hash-m", store.Parked{Body: "b"}))
+		r.Advance(lease)
+		if due := r.due(); len(due) != 1 || due[0].Attributes != "" {
+			t.Errorf("parked again without attributes: got %+v", due)
+		}
 	})
 	parkedDoubts(t, open)
 	copies(t, open)
@@ -104,13 +109,13 @@ func copies(t *testing.T, open Open) {
 	t.Run("whoever owns a message, anyone may park a copy, which waits for the claim's end", func(t *testing.T) {
 		r := enter(t, open)
 		e := r.want("worker-1", "m", store.Granted)
-		r.must(r.Park(ctx, "m", "hash-m", store.Parked{Body: "b", After: time.Second}))
+		r.must(r.Park(ctx, "m", "hash-m", store.Parked{Body: "b", Attributes: "a", After: time.Second}))
 		r.Advance(2 * time.Second)
 		if due := r.due(); len(due) != 0 {
 			t.Errorf("under a claim: got %v", due)
 		}
 		r.must(r.settle(store.Settlement{ID: "m", Attempt: e.Attempts, Owner: "worker-1", Status: store.Scheduled}))
-		if due := r.due(); len(due) != 1 {
+		if due := r.due(); len(due) != 1 || due[0].Attributes != "a" {
 			t.Errorf("released: got %v, want the copy to outlive a release", due)
 		}
 	})
@@ -215,4 +220,65 @@ func namedReports(t *testing.T, open Open) {
 			}
 		}
 	})
+}
+
+// What a row keeps of its message may be personal: it goes, attributes and all,
+// when nobody needs it any more.
+func forgetting(t *testing.T, open Open) {
+	ctx := context.Background()
+	keep := store.Parked{Body: "body", Attributes: " and attributes"}
+	doubt := func(r room) {
+		r.record(store.Event{ID: "m", Channel: "sms", Status: store.InDoubt, To: someone, Queue: queue})
+	}
+	for name, tc := range map[string]struct {
+		before func(room) // the row is there, and keeps nothing
+		end    func(room)
+	}{
+		"settled": {
+			func(r room) { r.want("worker-1", "m", store.Granted) },
+			func(r room) { r.finish(r.row("m"), "SM1") },
+		},
+		"back on its queue": {
+			func(r room) { r.record(store.Event{ID: "m", Status: store.New, Queue: queue, PayloadHash: "hash-m"}) },
+			func(r room) { r.must(r.Unpark(ctx, r.due())) },
+		},
+		"reported on": {doubt, func(r room) {
+			r.must(r.UpdateStatus(ctx, store.StatusUpdate{EventID: "m", ProviderID: "SM1", Status: store.Delivered}))
+		}},
+		"said to be sent": {doubt, func(r room) {
+			r.must(r.Resolve(ctx, store.Resolution{ID: "m", From: store.InDoubt, Sent: true, By: "ann"}))
+		}},
+		"old": {doubt, func(r room) {
+			got, err := r.Prune(ctx, store.Pruning{Addresses: start.Add(time.Hour), Rows: start, Limit: 10})
+			if r.must(err); got.Erased != 1 {
+				r.t.Errorf("%d erased", got.Erased)
+			}
+		}},
+		"of a person who is forgotten": {doubt, func(r room) { _, err := r.Forget(ctx, someone); r.must(err) }},
+	} {
+		t.Run("a row keeps nothing of a message that is "+name, func(t *testing.T) {
+			r := enter(t, open)
+			tc.before(r)
+			if err := r.Park(ctx, "m", "hash-m", keep); err != nil {
+				r.must(r.Keep(ctx, "m", keep))
+			}
+			if got := r.peek("m"); got != "body and attributes" {
+				t.Fatalf("before: %q", got)
+			}
+			if tc.end(r); r.peek("m") != "" {
+				t.Errorf("it keeps %q", r.peek("m"))
+			}
+		})
+	}
+}
+
+func (r room) peek(id string) string {
+	r.t.Helper()
+	peeker, ok := r.Store.(Peeker)
+	if !ok {
+		r.t.Fatal("the engine is no Peeker")
+	}
+	kept, err := peeker.Peek(context.Background(), id)
+	r.must(err)
+	return kept
 }

@@ -14,9 +14,15 @@ import (
 	"github.com/novaura/acs-operator/internal/store"
 )
 
-// Open opens an empty, migrated store whose clock is now; nil: the engine's
-// own clock. It closes the store when t ends.
+// Open opens an empty, migrated store, a Peeker, whose clock is now; nil: the
+// engine's own clock. It closes the store when t ends.
 type Open func(t *testing.T, now func() time.Time) store.Store
+
+// Peeker is an engine that shows its suite what a row keeps of its message: body
+// and attributes, one after the other.
+type Peeker interface {
+	Peek(ctx context.Context, id string) (kept string, err error)
+}
 
 // Run holds an engine to the contract.
 func Run(t *testing.T, open Open) {
@@ -29,6 +35,7 @@ func Run(t *testing.T, open Open) {
 	t.Run("events", func(t *testing.T) { events(t, open) })
 	t.Run("delivery reports", func(t *testing.T) { deliveryReports(t, open) })
 	t.Run("suppressions", func(t *testing.T) { suppressions(t, open) })
+	t.Run("forgetting", func(t *testing.T) { forgetting(t, open) })
 	t.Run("parking", func(t *testing.T) { parking(t, open) })
 	t.Run("doubts", func(t *testing.T) { doubts(t, open) })
 	t.Run("tokens", func(t *testing.T) { tokens(t, open) })

@@ -104,7 +104,7 @@ func resolutions(t *testing.T, open Open) {
 
 func keeping(t *testing.T, open Open) {
 	ctx := context.Background()
-	what := store.Parked{Body: "as it came", GroupID: "tenant"}
+	what := store.Parked{Body: "as it came", Attributes: "with these", GroupID: "tenant"}
 	kept := func(r room) (ids []string) {
 		r.t.Helper()
 		events, err := r.Events(ctx, store.Filter{Kept: true})
@@ -126,7 +126,7 @@ func keeping(t *testing.T, open Open) {
 		r.must(r.Resolve(ctx, store.Resolution{ID: "m", From: store.Failed, By: "ann"}))
 		r.must(r.Resolve(ctx, store.Resolution{ID: "other", From: store.Failed, By: "ann"}))
 		due := r.due()
-		if len(kept(r)) != 0 || len(due) != 1 || due[0].ID != "m" || due[0].Body != "as it came" || due[0].GroupID != "tenant" {
+		if len(kept(r)) != 0 || len(due) != 1 || due[0].ID != "m" || due[0].Body != "as it came" || due[0].Attributes != "with these" || due[0].GroupID != "tenant" {
 			t.Errorf("due: %v, kept: %v", due, kept(r))
 		}
 		r.must(r.Unpark(ctx, due))

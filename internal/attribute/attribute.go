@@ -1,0 +1,154 @@
+// Package attribute has the message attributes that go with a copy of an SQS
+// message: its producer's, and those of our own, which start with acs_.
+//
+// It imports the SQS types and redact. Start with Set.Keyed.
+package attribute
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/novaura/acs-operator/internal/redact"
+)
+
+// The attributes that are ours, beside the marks of a webhook.
+const (
+	Key    = "acs_id"     // a copy's idempotency key
+	Reason = "acs_reason" // why a dead letter is one
+	ours   = "acs_"
+)
+
+const most = 10 // that SQS takes of one message
+
+// Set is a message's attributes by name. It prints as their number: a producer
+// may have put a person's data there.
+type Set map[string]types.MessageAttributeValue
+
+// Text is an attribute that is text.
+func Text(value string) types.MessageAttributeValue {
+	return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &value}
+}
+
+// Text is the text of an attribute; empty: there is none.
+func (s Set) Text(name string) string { return aws.ToString(s[name].StringValue) }
+
+// Keyed is what a copy of the message with this key and body carries to its
+// queue: all, with the key, and without the reason of a dead letter. Where they
+// would be more than SQS takes it is Fewer.
+func (s Set) Keyed(id, body string) Set {
+	keyed := s.unreasoned()
+	keyed[Key] = Text(id)
+	if len(keyed) > most {
+		return s.Fewer(id, body)
+	}
+	return keyed
+}
+
+// Fewer is Keyed for a message that has no room for it: as it came, where the
+// body itself names the key, and otherwise what is ours alone.
+func (s Set) Fewer(id, body string) Set {
+	fewer := s.unreasoned()
+	if names(body, id) {
+		return fewer
+	}
+	fewer[Key] = Text(id)
+	return fewer.Ours()
+}
+
+func (s Set) unreasoned() Set {
+	clone := make(Set, len(s)+1)
+	maps.Copy(clone, s)
+	delete(clone, Reason)
+	return clone
+}
+
+// names says that a message's body has its key.
+func names(body, id string) bool {
+	var named struct {
+		ID string `json:"id"`
+	}
+	return json.Unmarshal([]byte(body), &named) == nil && named.ID == id
+}
+
+// Ours is what is not its producer's.
+func (s Set) Ours() Set {
+	own := maps.Clone(s)
+	maps.DeleteFunc(own, func(name string, _ types.MessageAttributeValue) bool { return !strings.HasPrefix(name, ours) })
+	return own
+}
+
+// Bytes is what they count towards SQS's limits: names, types and values.
+func (s Set) Bytes() (n int) {
+	for name, a := range s {
+		n += len(name) + len(aws.ToString(a.DataType)) + len(aws.ToString(a.StringValue)) + len(a.BinaryValue)
+	}
+	return n
+}
+
+// kept is an attribute as a row keeps it.
+type kept struct {
+	Type  string `json:"type"`
+	Text  string `json:"text,omitempty"`
+	Bytes []byte `json:"bytes,omitempty"`
+}
+
+// Encode is what a row keeps beside a message's body; empty: nothing. Key and
+// reason are made anew for each copy.
+func (s Set) Encode() redact.Personal {
+	rows := map[string]kept(nil)
+	for name, a := range s {
+		if name == Key || name == Reason {
+			continue
+		}
+		if rows == nil {
+			rows = make(map[string]kept, len(s))
+		}
+		rows[name] = kept{aws.ToString(a.DataType), aws.ToString(a.StringValue), a.BinaryValue}
+	}
+	if rows == nil {
+		return ""
+	}
+	text, err := json.Marshal(rows)
+	if err != nil {
+		panic(err) // strings and bytes have a form
+	}
+	return redact.Personal(text)
+}
+
+// Decode reads what Encode wrote.
+func Decode(text redact.Personal) (Set, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var rows map[string]kept
+	if err := json.Unmarshal([]byte(text.Reveal()), &rows); err != nil {
+		return nil, fmt.Errorf("read the attributes that a row keeps: %w", err)
+	}
+	s := make(Set, len(rows))
+	for name, row := range rows {
+		a := types.MessageAttributeValue{DataType: &row.Type, BinaryValue: row.Bytes}
+		if row.Bytes == nil {
+			a.StringValue = &row.Text
+		}
+		s[name] = a
+	}
+	return s, nil
+}
+
+// String is their number.
+func (s Set) String() string { return fmt.Sprintf("%d attributes", len(s)) }
+
+// Format prints their number for every verb.
+func (s Set) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())) }
+
+// LogValue makes slog print their number.
+func (s Set) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalJSON writes their number.
+func (s Set) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
