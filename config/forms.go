@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // the images are bare: the same zones are known everywhere
@@ -29,13 +30,23 @@ var forms = map[string]func(text string) *finding{
 	"envName":  checkEnvName,
 }
 
+// Lengths are not the expressions' to check: each counted repetition is compiled
+// as often as it counts, which took a megabyte of every program that reads a
+// policy.
+const (
+	maxPolicyName = 253
+	maxECSName    = 255 // also of each part of an ARN
+	maxQueueName  = 80
+	maxTopicName  = 256
+)
+
 var (
-	policyName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
-	ecsName    = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,255}$`)
-	clusterARN = regexp.MustCompile(`^arn:aws[a-z-]*:ecs:[a-z0-9-]+:[0-9]{12}:cluster/[a-zA-Z0-9_-]{1,255}$`)
-	serviceARN = regexp.MustCompile(`^arn:aws[a-z-]*:ecs:[a-z0-9-]+:[0-9]{12}:service(/[a-zA-Z0-9_-]{1,255}){1,2}$`)
-	queueName  = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,80}$`)
-	topicARN   = regexp.MustCompile(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[a-zA-Z0-9_-]{1,256}$`)
+	policyName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
+	ecsName    = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
+	clusterARN = regexp.MustCompile(`^arn:aws[a-z-]*:ecs:[a-z0-9-]+:[0-9]{12}:cluster/[a-zA-Z0-9_-]+$`)
+	serviceARN = regexp.MustCompile(`^arn:aws[a-z-]*:ecs:[a-z0-9-]+:[0-9]{12}:service(/[a-zA-Z0-9_-]+){1,2}$`)
+	queueName  = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
+	topicARN   = regexp.MustCompile(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[a-zA-Z0-9_-]+$`)
 	envName    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	phone      = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
 	mail       = regexp.MustCompile(`^[^@\s<>]+@[^@\s<>]+\.[^@\s<>.]+$`)
@@ -44,7 +55,7 @@ var (
 // checkName holds a name to Kubernetes' DNS subdomain, so that it can stand in
 // a URL, a metric's dimension and a log query.
 func checkName(text string) *finding {
-	if policyName.MatchString(text) {
+	if len(text) <= maxPolicyName && policyName.MatchString(text) {
 		return nil
 	}
 	return &finding{"is not a name", "use lower-case letters, digits, - and ., with a letter or digit at both ends"}
@@ -61,8 +72,9 @@ func checkService(text string) *finding {
 // checkECS takes a name or an ARN; ECS allows 255 letters, digits, hyphens and
 // underscores in a name.
 func checkECS(text string, arn *regexp.Regexp, example string) *finding {
+	short := !slices.ContainsFunc(strings.Split(text, "/"), func(part string) bool { return len(part) > maxECSName })
 	switch {
-	case ecsName.MatchString(text), arn.MatchString(text):
+	case short && (ecsName.MatchString(text) || arn.MatchString(text)):
 		return nil
 	case strings.HasPrefix(text, "arn:"):
 		return &finding{"is not the right ARN", fmt.Sprintf("write a name, or %q", example)}
@@ -73,7 +85,7 @@ func checkECS(text string, arn *regexp.Regexp, example string) *finding {
 // checkQueueName holds a name to SQS's rule for standard queues.
 func checkQueueName(text string) *finding {
 	switch {
-	case queueName.MatchString(text):
+	case len(text) <= maxQueueName && queueName.MatchString(text):
 		return nil
 	case strings.HasSuffix(text, ".fifo"):
 		return &finding{
@@ -172,7 +184,7 @@ func checkURL(text string) *finding {
 }
 
 func checkTopicARN(text string) *finding {
-	if topicARN.MatchString(text) {
+	if topicARN.MatchString(text) && len(text[strings.LastIndexByte(text, ':')+1:]) <= maxTopicName {
 		return nil
 	}
 	return &finding{"is not the ARN of an SNS topic", `write "arn:aws:sns:REGION:ACCOUNT:NAME"`}

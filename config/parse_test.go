@@ -96,6 +96,30 @@ spec:
   queues: [{name: q}]
 `
 
+func TestANameIsAsLongAsItsServiceAllows(t *testing.T) {
+	t.Parallel()
+	const role = "arn:aws:ecs:us-east-1:123456789012:cluster/"
+	for name, tc := range map[string]struct {
+		field   string // of small, up to the name
+		before  string
+		longest int
+	}{
+		"a policy":            {"name: worker", "name: ", 253},
+		"a cluster":           {"cluster: c", "cluster: ", 255},
+		"a cluster in an ARN": {"cluster: c", "cluster: " + role, 255},
+		"a service":           {"service: s", "service: ", 255},
+		"a queue":             {"name: q", "name: ", 80},
+	} {
+		for _, length := range []int{tc.longest, tc.longest + 1} {
+			text := strings.Replace(small, tc.field, tc.before+strings.Repeat("x", length), 1)
+			_, err := config.Parse(config.File{Name: "p.yaml", Data: []byte(text)})
+			if fits := length == tc.longest; fits != (err == nil) {
+				t.Errorf("%s, %d characters: %v", name, length, err)
+			}
+		}
+	}
+}
+
 func TestAbsentFieldsGetDefaults(t *testing.T) {
 	t.Parallel()
 	got := parse(t, small).Scaling[0].Spec

@@ -17,6 +17,7 @@ const (
 	MaxMailRecipients = 50  // to, cc and bcc together: SES's bound
 	maxSubject        = 500 // characters
 	maxHeaders        = 15  // SES's bound
+	maxLocalPart      = 64  // RFC 5321, bytes
 	maxHeaderName     = 126 // SES's bound, bytes
 	maxHeaderValue    = 870 // SES's bound, bytes
 	maxAttachments    = 20
@@ -26,7 +27,7 @@ const (
 var (
 	// A local part and a domain as they may stand in a header and in an SMTP
 	// command without any quoting.
-	localPart  = regexp.MustCompile("^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}$")
+	localPart  = regexp.MustCompile("^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+$")
 	mailDomain = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
 	headerName = regexp.MustCompile(`^[A-Za-z0-9-]+$`)
 	s3Object   = regexp.MustCompile(`^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+$`)
@@ -130,7 +131,7 @@ func parseMailbox(text redact.Personal) (name, bare string, ok bool) {
 		return "", "", false
 	}
 	domain = strings.ToLower(domain)
-	ok = localPart.MatchString(local) && mailDomain.MatchString(domain) && len(domain) < 254
+	ok = len(local) <= maxLocalPart && localPart.MatchString(local) && mailDomain.MatchString(domain) && len(domain) < 254
 	return parsed.Name, local + "@" + domain, ok
 }
 

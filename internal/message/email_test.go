@@ -64,6 +64,8 @@ func TestMailsAndPushesThatAreRefused(t *testing.T) {
 		"tokens that are numbers":           {push(`"tokens":[1]`), BadField},
 		"a token with a line end":           {push(`"tokens":["a\nb"]`), BadAddress},
 		"a topic with a slash":              {push(`"topic":"a/b"`), BadField},
+		"a topic of 901 characters":         {push(`"topic":"` + strings.Repeat("t", 901) + `"`), BadField},
+		"a local part of 65 characters":     {mail(`"cc":["` + strings.Repeat("l", 65) + `@example.com"]`), BadAddress},
 		"to and a topic":                    {push(`"to":"a","topic":"b"`), BadField},
 		"half a character":                  {push(`"tokens":["t"],"title":"a\ud83d"`), LoneSurrogate},
 		"half a character and another":      {push(`"tokens":["t"],"title":"\ud83d\u0041"`), LoneSurrogate},

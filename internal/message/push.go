@@ -13,8 +13,10 @@ const (
 	maxToken  = 4096 // bytes; a Web Push subscription is the longest
 )
 
-// topicName is what FCM takes after "/topics/".
-var topicName = regexp.MustCompile(`^[A-Za-z0-9_.~%-]{1,900}$`)
+// topicName is what FCM takes after "/topics/", up to maxTopicName bytes.
+var topicName = regexp.MustCompile(`^[A-Za-z0-9_.~%-]+$`)
+
+const maxTopicName = 900
 
 // readPush reads the fields that only a push has.
 func (m *Message) readPush(f fields, r *reader) {
@@ -38,7 +40,7 @@ func (m *Message) normalizePush() *Invalid {
 		return invalidf(MissingField, "tokens: a push needs them, or a topic")
 	case len(m.Tokens) > 0 && m.Topic != "":
 		return invalidf(BadField, "topic: a push goes to tokens or to a topic, not to both")
-	case m.Topic != "" && !topicName.MatchString(m.Topic):
+	case m.Topic != "" && (len(m.Topic) > maxTopicName || !topicName.MatchString(m.Topic)):
 		return invalidf(BadField, "topic: not a name of letters, digits and -_.~%%")
 	case len(m.Tokens) > MaxTokens:
 		return invalidf(TooMany, "tokens: %d; a push has at most %d", len(m.Tokens), MaxTokens)

@@ -129,7 +129,7 @@ func (c *Client) Send(ctx context.Context, m *message.Message) (provider.Receipt
 	if err := provider.OneTarget(Name, m, false); err != nil {
 		return provider.Receipt{}, err
 	}
-	if !deviceToken.MatchString(m.Tokens[0].Reveal()) {
+	if token := m.Tokens[0].Reveal(); len(token) < minToken || len(token) > maxToken || !deviceToken.MatchString(token) {
 		return provider.Receipt{}, &provider.Error{Provider: Name, Class: provider.Suppress, Message: "the token is not one of APNs': hexadecimal digits"}
 	}
 	body, err := json.Marshal(payload(m))
@@ -145,7 +145,9 @@ func (c *Client) Send(ctx context.Context, m *message.Message) (provider.Receipt
 }
 
 // deviceToken is a token as apps give it; Apple does not fix its length.
-var deviceToken = regexp.MustCompile(`^[0-9a-fA-F]{16,200}$`)
+var deviceToken = regexp.MustCompile(`^[0-9a-fA-F]+$`)
+
+const minToken, maxToken = 16, 200 // bytes
 
 func (c *Client) post(ctx context.Context, m *message.Message, body []byte, token redact.Secret) (provider.Receipt, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/3/device/"+m.Tokens[0].Reveal(), bytes.NewReader(body))

@@ -121,8 +121,10 @@ func (c *Client) Find(context.Context, *message.Message, time.Time) ([]provider.
 // Tag is the name of the tag that carries our id to SES's events.
 const Tag = "acs_id"
 
-// tagValue is what SES takes as a tag's value.
-var tagValue = regexp.MustCompile(`^[A-Za-z0-9_.@-]{1,256}$`)
+// tagValue is what SES takes as a tag's value, up to maxTagValue bytes.
+var tagValue = regexp.MustCompile(`^[A-Za-z0-9_.@-]+$`)
+
+const maxTagValue = 256
 
 func (c *Client) input(ctx context.Context, m *message.Message) (in *sesv2.SendEmailInput, own bool, err error) {
 	from, own, err := c.composer.Sender(m)
@@ -135,7 +137,7 @@ func (c *Client) input(ctx context.Context, m *message.Message) (in *sesv2.SendE
 			ToAddresses: []string{m.To.Reveal()}, CcAddresses: revealed(m.Cc), BccAddresses: revealed(m.Bcc),
 		},
 	}
-	if tagValue.MatchString(m.ID) { // else events are matched by SES's own id alone
+	if len(m.ID) <= maxTagValue && tagValue.MatchString(m.ID) { // else events are matched by SES's own id alone
 		in.EmailTags = []types.MessageTag{{Name: aws.String(Tag), Value: &m.ID}}
 	}
 	mime, err := c.composer.Compose(ctx, m) // checks all, whichever form goes out

@@ -233,11 +233,8 @@ func claimRows(r round, claims []store.Claim) []claimRow {
 
 // asJSON is a statement's input. Text that is no UTF-8 is an error.
 func asJSON(rows any) (string, error) {
-	const usual = 16 << 10
-	var text strings.Builder
-	text.Grow(usual)
-	err := json.MarshalWrite(&text, rows)
-	return text.String(), err
+	text, err := json.Marshal(rows)
+	return string(text), err
 }
 
 // column is one column of a batch.
