@@ -29,7 +29,8 @@ const (
 type pushRun struct {
 	*send
 
-	pending []redact.Personal // the devices to write to
+	pending  []redact.Personal // the devices to write to
+	reopened time.Time         // when a person last had the event tried again; zero: never
 
 	mu         sync.Mutex
 	known      map[string]store.Token // by hash, of earlier claims and of this one
@@ -78,8 +79,7 @@ func (r *pushRun) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	reopened, err := r.reopened(bounded)
-	if err != nil {
+	if r.reopened, err = r.lastReopened(bounded); err != nil {
 		return err
 	}
 	var doubts []store.Token
@@ -93,8 +93,11 @@ func (r *pushRun) load(ctx context.Context) error {
 		case r.doubtful(known):
 			known.Outcome, known.ErrorCode = tokenInDoubt, "in_doubt"
 			r.known[hash], doubts = known, append(doubts, known)
-		case settledToken(known, reopened):
+		case settledToken(known) && !known.FinishedAt.Before(r.reopened):
 		default:
+			if known.FinishedAt.Before(r.reopened) && !known.FinishedAt.IsZero() {
+				delete(r.known, hash) // as a new one, with all its tries
+			}
 			r.pending = append(r.pending, token)
 		}
 	}
@@ -110,18 +113,13 @@ func (r *pushRun) doubtful(known store.Token) bool {
 	return known.Outcome == "" && known.Tries > 0 && (known.Tries >= r.maxAttempts() || !r.Resend(r.m))
 }
 
-// settledToken says that a device is done with, unless a person reopened the
-// event since.
-func settledToken(known store.Token, reopened time.Time) bool {
-	switch known.Outcome {
-	case tokenFailed, tokenSuppressed, tokenInDoubt:
-		return !known.FinishedAt.Before(reopened)
-	}
-	return false
+// settledToken says that a device is done with.
+func settledToken(known store.Token) bool {
+	return known.Outcome == tokenFailed || known.Outcome == tokenSuppressed || known.Outcome == tokenInDoubt
 }
 
-// reopened is when a person last had the event tried again; zero: never.
-func (r *pushRun) reopened(ctx context.Context) (at time.Time, err error) {
+// lastReopened is when a person last had the event tried again; zero: never.
+func (r *pushRun) lastReopened(ctx context.Context) (at time.Time, err error) {
 	if len(r.known) == 0 {
 		return at, nil
 	}
@@ -153,7 +151,7 @@ func (r *pushRun) chunk(ctx context.Context, tokens []redact.Personal) error {
 	for i, token := range tokens {
 		hashes[i] = store.TokenHash(token)
 	}
-	claim := store.TokenClaim{EventID: r.m.ID, Owner: r.Owner, Attempt: r.result.Event.Attempts}
+	claim := store.TokenClaim{EventID: r.m.ID, Owner: r.Owner, Attempt: r.result.Event.Attempts, Reopened: r.reopened}
 	bounded, cancel := context.WithTimeout(ctx, r.StoreTimeout)
 	defer cancel()
 	if err := r.Store.ClaimTokens(bounded, claim, hashes); err != nil {

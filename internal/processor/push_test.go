@@ -138,6 +138,81 @@ func TestARedrivenPushGoesToTheDevicesThatFailed(t *testing.T) {
 	}
 }
 
+// reopen is a person's word that an event is tried again: worker redrive, or
+// worker events resolve --not-sent.
+func (b *bench) reopen(from store.Status) {
+	b.t.Helper()
+	b.clock.turn(time.Minute)
+	if err := b.store.Resolve(b.t.Context(), store.Resolution{ID: "a", From: from, By: "anna"}); err != nil {
+		b.t.Fatal(err)
+	}
+	b.clock.turn(time.Minute)
+}
+
+func TestARedrivenPushHasAllItsTriesAgain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, pushing, func(o *Options) { o.MaxAttempts = 2 })
+	for _, sends := range []int{0, 2} {
+		b.sender.next = append(b.sender.next, refuses(provider.Transient, "503", false), refuses(provider.Transient, "503", false))
+		b.want(b.handle(push(1)), consumer.Retry, store.Scheduled, sends+1)
+		b.want(b.handle(push(1)), consumer.DeadLetter, store.Failed, sends+2)
+		b.reopen(store.Failed)
+	}
+	b.want(b.handle(push(1)), consumer.Delete, store.Sent, 5)
+}
+
+// A device that failed before, and that a redriven push has not come to yet, is
+// left, not failed.
+func TestARedrivenPushComesToEachOfItsDevices(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, pushing, func(o *Options) { o.tokensAtOnce = 1 })
+	refusal := refuses(provider.Permanent, "400", false)
+	b.sender.next = []func(*fakeSender, *message.Message) error{refusal, refusal, refusal}
+	b.want(b.handle(push(3)), consumer.DeadLetter, store.Failed, 3)
+	b.reopen(store.Failed)
+	limiters := b.Limiters
+	b.Limiters = map[message.Channel]Limiter{message.Push: full{}}
+	b.want(b.handle(push(3)), consumer.Retry, store.Scheduled, 3)
+	b.Limiters = limiters
+	b.sender.next = []func(*fakeSender, *message.Message) error{accepts, refuses(provider.Transient, "503", false)}
+	b.want(b.handle(push(3)), consumer.Retry, store.Scheduled, 5)
+	b.want(b.handle(push(3)), consumer.Delete, store.Sent, 7)
+	if why := b.event("a").SettledReason; why != "of 3 tokens 3 accepted" {
+		t.Errorf("got %q", why)
+	}
+}
+
+func accepts(*fakeSender, *message.Message) error { return nil }
+
+// A person's word is about what was in doubt then: what is in doubt since is held
+// again, and nobody but a person or the policy has a device written to twice.
+func TestADeviceThatIsInDoubtAgainAfterAPersonsWordIsHeldAgain(t *testing.T) {
+	t.Parallel()
+	for name, crash := range map[string]bool{"for an answer that did not come": false, "for a worker that died": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, pushing, func(o *Options) {
+				o.Resend = func(*message.Message) bool { return false }
+				o.StoreTimeout = 50 * time.Millisecond
+			})
+			for n := range 2 {
+				if crash {
+					b.store.set("SettleTokens", -1)
+					b.want(b.handle(push(1)), consumer.Retry, store.Processing, n+1)
+					b.store.set("SettleTokens", 0)
+					b.clock.turn(lapse)
+				} else {
+					b.sender.next = append(b.sender.next, refuses(provider.InDoubt, "", false))
+				}
+				b.want(b.handle(push(1)), consumer.DeadLetter, store.InDoubt, n+1)
+				b.want(b.handle(push(1)), consumer.DeadLetter, store.InDoubt, n+1)
+				b.reopen(store.InDoubt)
+			}
+			b.want(b.handle(push(1)), consumer.Delete, store.Sent, 3)
+		})
+	}
+}
+
 func TestWhatIsLeftOfAPushComesAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, pushing, func(o *Options) { o.MaxAttempts = 2 })

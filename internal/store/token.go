@@ -15,7 +15,7 @@ type Token struct {
 	// Outcome is Sent, Failed, Suppressed, InDoubt, or Released: it may be
 	// tried again. Empty: it is being sent, or its owner died meanwhile.
 	Outcome    string
-	Tries      int // that were spent
+	Tries      int // that were spent, since a person last had the event tried again
 	Provider   string
 	ProviderID string
 	ErrorCode  string
@@ -37,6 +37,9 @@ type TokenClaim struct {
 	EventID string
 	Owner   string
 	Attempt int // Event.Attempts as the claim gave it
+	// Reopened is when a person last had the event tried again: a token that was
+	// settled before begins its tries anew. Zero: never.
+	Reopened time.Time
 }
 
 // Tokens keeps what became of each device of a push, so that a crash between

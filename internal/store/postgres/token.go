@@ -35,9 +35,9 @@ func (s *Store) ClaimTokens(ctx context.Context, claim store.TokenClaim, hashes 
 	SELECT held.id, hash, 1, clock.now FROM held, clock, unnest($5::text[]) AS hash
 	WHERE NOT EXISTS (SELECT 1 FROM acs.communication_tokens x
 		WHERE x.event_id = $2::text AND x.token_hash = ANY ($5::text[]) AND x.outcome = 'sent')
-	ON CONFLICT (event_id, token_hash) DO UPDATE SET tries = t.tries + 1, started_at = excluded.started_at,
-		finished_at = NULL, outcome = '', error_code = '', error = ''`,
-		s.now(), claim.EventID, claim.Owner, claim.Attempt, hashes)
+	ON CONFLICT (event_id, token_hash) DO UPDATE SET started_at = excluded.started_at,
+		tries = CASE WHEN t.finished_at < $6::timestamptz THEN 1 ELSE t.tries + 1 END, finished_at = NULL, outcome = '', error_code = '', error = ''`,
+		s.now(), claim.EventID, claim.Owner, claim.Attempt, hashes, optional(claim.Reopened))
 	if err == nil && changed != int64(len(hashes)) {
 		err = store.ErrLost
 	}

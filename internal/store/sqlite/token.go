@@ -32,9 +32,9 @@ func (s *Store) ClaimTokens(ctx context.Context, claim store.TokenClaim, hashes 
 				INSERT INTO communication_tokens (event_id, token_hash, tries, started_at)
 				SELECT id, ?, 1, ? FROM communication_events
 				WHERE id = ? AND owner = ? AND attempts = ? AND status = 'processing'
-				ON CONFLICT (event_id, token_hash) DO UPDATE SET tries = tries + 1, started_at = excluded.started_at,
-					finished_at = NULL, outcome = '', error_code = '', error = ''
-				WHERE outcome <> 'sent'`, hash, text(s.now()), claim.EventID, claim.Owner, claim.Attempt))
+				ON CONFLICT (event_id, token_hash) DO UPDATE SET started_at = excluded.started_at,
+					tries = CASE WHEN finished_at < ? THEN 1 ELSE tries + 1 END, finished_at = NULL, outcome = '', error_code = '', error = ''
+				WHERE outcome <> 'sent'`, hash, text(s.now()), claim.EventID, claim.Owner, claim.Attempt, optional(claim.Reopened)))
 			if err == nil && !held {
 				err = store.ErrLost
 			}

@@ -66,6 +66,28 @@ func tokens(t *testing.T, open Open) {
 			t.Errorf("got %+v", all)
 		}
 	})
+	t.Run("a token that was settled before a person had its event tried again begins its tries anew, and no other does", func(t *testing.T) {
+		r := enter(t, open)
+		claim := store.TokenClaim{EventID: "m", Owner: "worker-1", Attempt: r.claim("worker-1", message("m")).Event.Attempts}
+		all := []string{"failed", "later", "open"}
+		for range 3 {
+			r.must(r.ClaimTokens(ctx, claim, all))
+		}
+		r.must(r.SettleTokens(ctx, "m", []store.Token{{Hash: "failed", Outcome: "failed"}}))
+		r.Advance(time.Second)
+		claim.Reopened = r.Now()
+		r.Advance(time.Second)
+		r.must(r.SettleTokens(ctx, "m", []store.Token{{Hash: "later", Outcome: "released"}}))
+		r.must(r.ClaimTokens(ctx, claim, all))
+		if diff := cmp.Diff([]int{1, 4, 4}, tries(r.tokens("m"))); diff != "" {
+			t.Errorf("tries: %s", diff)
+		}
+		r.must(r.SettleTokens(ctx, "m", []store.Token{{Hash: "failed", Outcome: "released"}}))
+		r.must(r.ClaimTokens(ctx, claim, all[:1]))
+		if got := tries(r.tokens("m"))[0]; got != 2 {
+			t.Errorf("its second try since is its %d", got)
+		}
+	})
 	t.Run("who lost the event's claim claims no token, but may say what was accepted", func(t *testing.T) {
 		r := enter(t, open)
 		old := store.TokenClaim{EventID: "m", Owner: "worker-1", Attempt: r.claim("worker-1", message("m")).Event.Attempts}
