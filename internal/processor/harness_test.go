@@ -142,6 +142,25 @@ type shaky struct {
 	mu   sync.Mutex
 	down map[string]int // calls to come that fail; negative: all
 	deaf bool           // the answer of the next claim is lost
+	lose map[string]int // by method: answers to come that are lost
+	done func()         // runs when an answer is lost
+}
+
+// hears loses an answer where it is told to.
+func (s *shaky) hears(method string, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lose[method] == 0 {
+		return err
+	}
+	if s.lose[method]--; s.done != nil {
+		s.done()
+	}
+	return errDown
+}
+
+func (s *shaky) ClaimTokens(ctx context.Context, claim store.TokenClaim, hashes []string) error {
+	return s.hears("ClaimTokens", s.Messages.ClaimTokens(ctx, claim, hashes))
 }
 
 func (s *shaky) fails(method string) error {
@@ -176,7 +195,8 @@ func (s *shaky) Settle(ctx context.Context, settlements []store.Settlement) ([]e
 	if err := s.fails("Settle"); err != nil {
 		return nil, err
 	}
-	return s.Messages.Settle(ctx, settlements)
+	answers, err := s.Messages.Settle(ctx, settlements)
+	return answers, s.hears("Settle", err)
 }
 
 func (s *shaky) Record(ctx context.Context, e store.Event) (bool, error) {

@@ -3,8 +3,10 @@ package processor
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/novaura/acs-operator/internal/consumer"
+	"github.com/novaura/acs-operator/internal/message"
 	"github.com/novaura/acs-operator/internal/provider"
 	"github.com/novaura/acs-operator/internal/store"
 )
@@ -38,4 +40,50 @@ func TestAWorkerThatDrainsGivesBackTheClaimItDoesNotHearOf(t *testing.T) {
 	stop()
 	b.store.deaf = true
 	b.want(b.Prepare(ctx, []consumer.Received{text("")})[0](ctx), consumer.HandBack, store.Scheduled, 0)
+}
+
+func TestASettlementWhoseAnswerIsLostIsDone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.store.lose = map[string]int{"Settle": 2}
+	b.want(b.handle(text("")), consumer.Delete, store.Sent, 1)
+}
+
+// What becomes of a device is in doubt only once a push may have left for it.
+func TestAClaimOfDevicesWhoseAnswerIsLostLeavesNoDoubt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, pushing, func(o *Options) { o.Resend = func(*message.Message) bool { return false } })
+	b.store.lose = map[string]int{"ClaimTokens": 2}
+	b.want(b.handle(push(3)), consumer.Delete, store.Sent, 3)
+	for _, device := range b.tokens() {
+		if device.Tries != 1 {
+			t.Errorf("%d tries were spent", device.Tries)
+		}
+	}
+}
+
+func TestDevicesThatAreClaimedTooLateToBeWrittenToAreGivenBack(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		done func(b *bench, stop func())
+		want consumer.Action
+	}{
+		"because the worker drains":      {func(_ *bench, stop func()) { stop() }, consumer.HandBack},
+		"because the lease is near done": {func(b *bench, _ func()) { b.clock.turn(31 * time.Second) }, consumer.Retry},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, pushing, func(o *Options) { o.Resend = func(*message.Message) bool { return false } })
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			b.store.lose, b.store.done = map[string]int{"ClaimTokens": 1}, func() { tc.done(b, stop) }
+			b.want(b.Prepare(ctx, []consumer.Received{push(2)})[0](ctx), tc.want, store.Scheduled, 0)
+			for _, device := range b.tokens() {
+				if device.Tries != 0 || device.Outcome != store.Released {
+					t.Errorf("got %+v", device)
+				}
+			}
+			b.want(b.handle(push(2)), consumer.Delete, store.Sent, 2)
+		})
+	}
 }

@@ -3,6 +3,7 @@ package processor
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -138,24 +139,30 @@ func (r *pushRun) chunk(ctx context.Context, tokens []redact.Personal) error {
 		return err
 	}
 	for range tokens {
-		if err := r.turn(ctx); err != nil {
+		if r.turn(ctx) != nil {
 			r.stop = &provider.Error{Provider: r.sender.Name(), Class: provider.Throttled, Code: "rate_limit", Message: "over the rate"}
 			return nil
 		}
 	}
-	if !r.Now().Before(r.latestCall()) {
-		r.stop = &provider.Error{Provider: r.sender.Name(), Class: provider.Throttled, Code: "lease_too_short"}
+	if r.late() {
+		r.stop = r.tooLate()
 		return nil
 	}
 	hashes := make([]string, len(tokens))
 	for i, token := range tokens {
 		hashes[i] = store.TokenHash(token)
 	}
-	claim := store.TokenClaim{EventID: r.m.ID, Owner: r.Owner, Attempt: r.result.Event.Attempts, Reopened: r.reopened}
-	bounded, cancel := context.WithTimeout(ctx, r.StoreTimeout)
-	defer cancel()
-	if err := r.Store.ClaimTokens(bounded, claim, hashes); err != nil {
+	claim := store.TokenClaim{
+		EventID: r.m.ID, Owner: r.Owner, Attempt: r.result.Event.Attempts, Token: rand.Text(), Reopened: r.reopened,
+	}
+	// An answer that is lost is asked for again: else the devices are in doubt,
+	// though nothing went to them.
+	if err := r.keep(ctx, func(ctx context.Context) error { return r.Store.ClaimTokens(ctx, claim, hashes) }); err != nil {
 		return err
+	}
+	if drains := ctx.Err() != nil; drains || r.late() {
+		r.unclaim(ctx, hashes)
+		return nil
 	}
 	var calls sync.WaitGroup
 	for i, token := range tokens {
@@ -163,6 +170,23 @@ func (r *pushRun) chunk(ctx context.Context, tokens []redact.Personal) error {
 	}
 	calls.Wait()
 	return nil
+}
+
+// late says that no call may begin any more.
+func (r *pushRun) late() bool { return !r.Now().Before(r.latestCall()) }
+
+func (r *pushRun) tooLate() *provider.Error {
+	return &provider.Error{Provider: r.sender.Name(), Class: provider.Throttled, Code: "lease_too_short"}
+}
+
+// unclaim gives devices back that were claimed too late to be written to.
+func (r *pushRun) unclaim(ctx context.Context, hashes []string) {
+	r.stop = r.tooLate()
+	free := make([]store.Token, len(hashes))
+	for i, hash := range hashes {
+		free[i] = store.Token{Hash: hash, Outcome: store.Released, ErrorCode: r.stop.Code, Unspent: true}
+	}
+	r.unwritten = r.keep(ctx, func(ctx context.Context) error { return r.Store.SettleTokens(ctx, r.m.ID, free) })
 }
 
 // prolong renews the event's lease once half of the time for calls is over.

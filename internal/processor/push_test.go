@@ -26,14 +26,20 @@ func push(n int) consumer.Received {
 	return r
 }
 
-func devices(b *bench) map[string]int {
+// tokens are what the store knows of the devices of "a".
+func (b *bench) tokens() []store.Token {
 	b.t.Helper()
 	tokens, err := b.store.Tokens(b.t.Context(), "a")
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	return tokens
+}
+
+func devices(b *bench) map[string]int {
+	b.t.Helper()
 	outcomes := map[string]int{}
-	for _, token := range tokens {
+	for _, token := range b.tokens() {
 		outcomes[token.Outcome]++
 	}
 	return outcomes

@@ -234,7 +234,8 @@ type Messages interface {
 	// does not.
 	Extend(ctx context.Context, owner string, lease time.Duration, leases []Lease) (lost []Lease, err error)
 	// Settle ends claims; the answer at i is nil or ErrLost for the
-	// settlement at i.
+	// settlement at i. One that had come about already, and whose answer was
+	// lost, is answered with nil: nothing is changed.
 	Settle(ctx context.Context, settlements []Settlement) ([]error, error)
 	// Record inserts a row that needs no provider (inbound, a status,
 	// something that cannot be understood) and reports whether it is new. A

@@ -37,6 +37,10 @@ type TokenClaim struct {
 	EventID string
 	Owner   string
 	Attempt int // Event.Attempts as the claim gave it
+	// Token is of this claim alone, of all that ever were: whoever got no answer
+	// may claim again with it, before anything is settled, and spends no other
+	// try. Empty: each is another claim.
+	Token string
 	// Reopened is when a person last had the event tried again: a token that was
 	// settled before begins its tries anew. Zero: never.
 	Reopened time.Time

@@ -87,18 +87,26 @@ func (s *Store) claim(
 	}
 	in := newClaimAnswer()
 	var answered []struct{}
-	for try := 0; ; try++ {
+	err = heard(ctx, func() (err error) {
 		answered, err = list(ctx, s, func(row pgx.CollectableRow) (struct{}, error) {
 			return struct{}{}, in.read(row, r, claims, results)
 		}, claimSQL, owner, lease.Microseconds(), s.now(), input)
-		if try == 2 || ctx.Err() != nil || !cut(err) {
-			break
-		}
-	}
+		return err
+	})
 	if err == nil && len(answered) != len(r) {
 		err = fmt.Errorf("the database answered for %d of %d messages", len(answered), len(r))
 	}
 	return err
+}
+
+// heard asks again, at most three times in all, where the connection ended before
+// the answer came: for what may be asked twice.
+func heard(ctx context.Context, ask func() error) error {
+	for try := 1; ; try++ {
+		if err := ask(); try == 3 || ctx.Err() != nil || !cut(err) {
+			return err
+		}
+	}
 }
 
 // cut says that the connection ended before the answer, after which what was

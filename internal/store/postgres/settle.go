@@ -116,7 +116,7 @@ func (s *Store) Settle(ctx context.Context, settlements []store.Settlement) ([]e
 		if err != nil {
 			return nil, fmt.Errorf("settle: %w", err)
 		}
-		settled, err := list(ctx, s, pgx.RowTo[string], settleSQL, s.now(), input)
+		settled, err := s.settled(ctx, input, len(round))
 		if err != nil {
 			return nil, fmt.Errorf("settle: %w", err)
 		}
@@ -130,41 +130,74 @@ func (s *Store) Settle(ctx context.Context, settlements []store.Settlement) ([]e
 	return answers, nil
 }
 
+// endedSQL finds the settlements that came about before: their attempts ended as
+// they say. It is a statement of its own, after settleSQL, so that it sees what one
+// that was under way has written meanwhile.
+const endedSQL = `
+SELECT a.event_id FROM acs.communication_attempts a
+JOIN json_to_recordset($1::json) AS i (id text, attempt integer, owner text, outcome text, provider_id text)
+	ON a.event_id = i.id AND a.attempt = i.attempt AND a.owner = i.owner
+WHERE a.finished_at IS NOT NULL AND a.outcome = i.outcome AND a.provider_id = i.provider_id`
+
+// settled settles a round of so many, and returns the ids of those that are.
+func (s *Store) settled(ctx context.Context, input string, of int) (settled []string, err error) {
+	err = heard(ctx, func() (err error) {
+		settled, err = list(ctx, s, pgx.RowTo[string], settleSQL, s.now(), input)
+		return err
+	})
+	if err != nil || len(settled) == of {
+		return settled, err
+	}
+	before, err := list(ctx, s, pgx.RowTo[string], endedSQL, input)
+	return append(settled, before...), err
+}
+
 // settleAlone settles unless another event has the provider's id. The lock ends
 // with the transaction, and comes in a statement of its own: the next one's
 // snapshot shows what was settled while this waited.
 func (s *Store) settleAlone(ctx context.Context, one store.Settlement) (answer, err error) {
-	err = again(func() error {
-		return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`,
-				s.schema+" "+one.Provider+" "+one.ProviderID); err != nil {
+	err = heard(ctx, func() error {
+		return again(func() error {
+			return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
+				answer, err = s.settleIn(ctx, tx, one)
 				return err
-			}
-			var taken bool
-			err := tx.QueryRow(ctx, s.in(`SELECT EXISTS (SELECT 1 FROM acs.communication_events
-				WHERE provider_id = $1 AND provider_id <> '' AND provider = $2 AND id <> $3 AND status = ANY ($4::text[]))`),
-				one.ProviderID, one.Provider, one.ID,
-				column(store.Reportable(), func(status store.Status) string { return string(status) })).Scan(&taken)
-			if err != nil || taken {
-				answer = store.ErrTaken
-				return err
-			}
-			input, err := settleRows([]store.Settlement{one})
-			if err != nil {
-				return err
-			}
-			rows, err := tx.Query(ctx, s.in(settleSQL), s.now(), input)
-			if err != nil {
-				return err
-			}
-			settled, err := pgx.CollectRows(rows, pgx.RowTo[string])
-			if answer = nil; len(settled) == 0 {
-				answer = store.ErrLost
-			}
-			return err
+			})
 		})
 	})
 	return answer, err
+}
+
+func (s *Store) settleIn(ctx context.Context, tx pgx.Tx, one store.Settlement) (answer, err error) {
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`,
+		s.schema+" "+one.Provider+" "+one.ProviderID); err != nil {
+		return nil, err
+	}
+	var taken bool
+	err = tx.QueryRow(ctx, s.in(`SELECT EXISTS (SELECT 1 FROM acs.communication_events
+		WHERE provider_id = $1 AND provider_id <> '' AND provider = $2 AND id <> $3 AND status = ANY ($4::text[]))`),
+		one.ProviderID, one.Provider, one.ID,
+		column(store.Reportable(), func(status store.Status) string { return string(status) })).Scan(&taken)
+	if err != nil || taken {
+		return store.ErrTaken, err
+	}
+	input, err := settleRows([]store.Settlement{one})
+	if err != nil {
+		return nil, err
+	}
+	for _, ask := range []struct {
+		query string
+		args  []any
+	}{{settleSQL, []any{s.now(), input}}, {endedSQL, []any{input}}} {
+		rows, err := tx.Query(ctx, s.in(ask.query), ask.args...)
+		if err != nil {
+			return nil, err
+		}
+		settled, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil || len(settled) > 0 {
+			return nil, err
+		}
+	}
+	return store.ErrLost, nil
 }
 
 // settleRow is one row of settleSQL's input; what is absent is NULL.

@@ -24,20 +24,29 @@ func (s *Store) Tokens(ctx context.Context, eventID string) ([]store.Token, erro
 	return tokens, nil
 }
 
+// claimTokensSQL claims devices, once for a token that is asked again.
+const claimTokensSQL = clock + `, held AS (
+	SELECT id FROM acs.communication_events
+	WHERE id = $2::text AND owner = $3::text AND attempts = $4::integer AND status = 'processing' FOR UPDATE
+)
+INSERT INTO acs.communication_tokens AS t (event_id, token_hash, tries, started_at, claim_token)
+SELECT held.id, hash, 1, clock.now, $7::text FROM held, clock, unnest($5::text[]) AS hash
+WHERE NOT EXISTS (SELECT 1 FROM acs.communication_tokens x
+	WHERE x.event_id = $2::text AND x.token_hash = ANY ($5::text[]) AND x.outcome = 'sent')
+ON CONFLICT (event_id, token_hash) DO UPDATE SET started_at = excluded.started_at,
+	tries = CASE WHEN t.claim_token <> '' AND t.claim_token = excluded.claim_token THEN t.tries
+		WHEN t.finished_at < $6::timestamptz THEN 1 ELSE t.tries + 1 END,
+	finished_at = NULL, outcome = '', error_code = '', error = '', claim_token = excluded.claim_token`
+
 // ClaimTokens implements store.Tokens. What a crowd may not claim, none of it
 // claims: the last WHERE compares the numbers before anything is written.
 func (s *Store) ClaimTokens(ctx context.Context, claim store.TokenClaim, hashes []string) error {
-	changed, err := s.exec(ctx, clock+`, held AS (
-		SELECT id FROM acs.communication_events
-		WHERE id = $2::text AND owner = $3::text AND attempts = $4::integer AND status = 'processing' FOR UPDATE
-	)
-	INSERT INTO acs.communication_tokens AS t (event_id, token_hash, tries, started_at)
-	SELECT held.id, hash, 1, clock.now FROM held, clock, unnest($5::text[]) AS hash
-	WHERE NOT EXISTS (SELECT 1 FROM acs.communication_tokens x
-		WHERE x.event_id = $2::text AND x.token_hash = ANY ($5::text[]) AND x.outcome = 'sent')
-	ON CONFLICT (event_id, token_hash) DO UPDATE SET started_at = excluded.started_at,
-		tries = CASE WHEN t.finished_at < $6::timestamptz THEN 1 ELSE t.tries + 1 END, finished_at = NULL, outcome = '', error_code = '', error = ''`,
-		s.now(), claim.EventID, claim.Owner, claim.Attempt, hashes, optional(claim.Reopened))
+	var changed int64
+	err := heard(ctx, func() (err error) {
+		changed, err = s.exec(ctx, claimTokensSQL, s.now(), claim.EventID, claim.Owner, claim.Attempt, hashes,
+			optional(claim.Reopened), claim.Token)
+		return err
+	})
 	if err == nil && changed != int64(len(hashes)) {
 		err = store.ErrLost
 	}

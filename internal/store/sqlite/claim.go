@@ -238,7 +238,7 @@ func settle(ctx context.Context, tx *sql.Tx, at time.Time, one store.Settlement)
 		return nil, err
 	}
 	if !held {
-		return store.ErrLost, nil
+		return ended(ctx, tx, one)
 	}
 	if err := carry(ctx, tx, at, one); err != nil {
 		return nil, err
@@ -248,6 +248,19 @@ func settle(ctx context.Context, tx *sql.Tx, at time.Time, one store.Settlement)
 		WHERE event_id = ? AND attempt = ?`,
 		now, one.Outcome(), one.Provider, one.ProviderID, one.ErrorCode, one.Error, one.ID, one.Attempt)
 	return nil, err
+}
+
+// ended answers a settlement that came about before, and of whose answer nobody
+// heard: its attempt ended as it says.
+func ended(ctx context.Context, tx *sql.Tx, one store.Settlement) (answer, err error) {
+	var before bool
+	err = tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM communication_attempts WHERE event_id = ? AND attempt = ?
+		AND owner = ? AND finished_at IS NOT NULL AND outcome = ? AND provider_id = ?)`,
+		one.ID, one.Attempt, one.Owner, one.Outcome(), one.ProviderID).Scan(&before)
+	if err == nil && !before {
+		answer = store.ErrLost
+	}
+	return answer, err
 }
 
 // carry parks the message that a settlement brings, forgets the one of a row

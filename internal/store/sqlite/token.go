@@ -29,12 +29,15 @@ func (s *Store) ClaimTokens(ctx context.Context, claim store.TokenClaim, hashes 
 	err := s.write(ctx, func(tx *sql.Tx) error {
 		for _, hash := range hashes {
 			held, err := changed(tx.ExecContext(ctx, `
-				INSERT INTO communication_tokens (event_id, token_hash, tries, started_at)
-				SELECT id, ?, 1, ? FROM communication_events
-				WHERE id = ? AND owner = ? AND attempts = ? AND status = 'processing'
+				INSERT INTO communication_tokens (event_id, token_hash, tries, started_at, claim_token)
+				SELECT id, ?1, 1, ?2, ?3 FROM communication_events
+				WHERE id = ?4 AND owner = ?5 AND attempts = ?6 AND status = 'processing'
 				ON CONFLICT (event_id, token_hash) DO UPDATE SET started_at = excluded.started_at,
-					tries = CASE WHEN finished_at < ? THEN 1 ELSE tries + 1 END, finished_at = NULL, outcome = '', error_code = '', error = ''
-				WHERE outcome <> 'sent'`, hash, text(s.now()), claim.EventID, claim.Owner, claim.Attempt, optional(claim.Reopened)))
+					tries = CASE WHEN claim_token <> '' AND claim_token = excluded.claim_token THEN tries
+						WHEN finished_at < ?7 THEN 1 ELSE tries + 1 END,
+					finished_at = NULL, outcome = '', error_code = '', error = '', claim_token = excluded.claim_token
+				WHERE outcome <> 'sent'`, hash, text(s.now()), claim.Token,
+				claim.EventID, claim.Owner, claim.Attempt, optional(claim.Reopened)))
 			if err == nil && !held {
 				err = store.ErrLost
 			}

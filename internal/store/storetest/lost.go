@@ -2,7 +2,9 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -40,6 +42,29 @@ func lostAnswers(t *testing.T, open Open) {
 			t.Errorf("once it is settled: got outcome %d", got.Outcome)
 		}
 	})
+	lostSettlements(t, open)
+	t.Run("devices that are claimed again under the claim's token spend no other try", func(t *testing.T) {
+		r := enter(t, open)
+		claim := store.TokenClaim{EventID: "m", Owner: "worker-1", Attempt: r.want("worker-1", "m", store.Granted).Attempts, Token: "t1"}
+		for range 2 {
+			r.must(r.ClaimTokens(ctx, claim, []string{"a", "b"}))
+		}
+		if diff := cmp.Diff([]int{1, 1}, tries(r.tokens("m"))); diff != "" {
+			t.Errorf("tries: %s", diff)
+		}
+		r.must(r.SettleTokens(ctx, "m", []store.Token{{Hash: "a", Outcome: store.Released}, {Hash: "b", Outcome: store.Released}}))
+		claim.Token = "t2"
+		for range 2 {
+			r.must(r.ClaimTokens(ctx, claim, []string{"a"}))
+		}
+		claim.Token, claim.Reopened = "t3", r.Now().Add(time.Second)
+		for range 2 {
+			r.must(r.ClaimTokens(ctx, claim, []string{"b"}))
+		}
+		if diff := cmp.Diff([]int{2, 1}, tries(r.tokens("m"))); diff != "" {
+			t.Errorf("tries later: %s", diff)
+		}
+	})
 	t.Run("what is given back is granted to the next, without doubt", func(t *testing.T) {
 		r := enter(t, open)
 		r.claim("worker-1", tokened("m", "t1"))
@@ -73,6 +98,56 @@ func lostAnswers(t *testing.T, open Open) {
 		r.must(r.Unclaim(ctx, "worker-1", []store.Claim{tokened("m", "t1")}))
 		if got := r.row("m"); got.Status != store.Sent {
 			t.Errorf("it is %s", got.Status)
+		}
+	})
+}
+
+func lostSettlements(t *testing.T, open Open) {
+	ctx := context.Background()
+	for name, one := range map[string]store.Settlement{
+		"sent":         {Status: store.Sent, Provider: "twilio", ProviderID: "SM1"},
+		"failed":       {Status: store.Failed, ErrorCode: "21211"},
+		"handed back":  {Status: store.Scheduled},
+		"parked":       {Status: store.Scheduled, Park: &store.Parked{Body: "b", After: time.Hour}},
+		"in doubt yet": {Status: store.Processing},
+	} {
+		t.Run("a settlement that is asked again is answered as before, and changes nothing that came since: "+name, func(t *testing.T) {
+			r := enter(t, open)
+			one.ID, one.Attempt, one.Owner = "m", r.want("worker-1", "m", store.Granted).Attempts, "worker-1"
+			r.must(r.settle(one))
+			r.Advance(time.Second)
+			if one.Status == store.Sent {
+				r.must(r.UpdateStatus(ctx, store.StatusUpdate{ProviderID: "SM1", Status: store.Delivered}))
+			} else if !one.Status.Settled() {
+				r.claim("worker-2", message("m"))
+			}
+			before := r.row("m")
+			r.must(r.settle(one))
+			if diff := cmp.Diff(before, r.row("m")); diff != "" {
+				t.Errorf("row (-before +after):\n%s", diff)
+			}
+			if attempts, err := r.Attempts(ctx, "m"); err != nil || !attempts[0].FinishedAt.Equal(start) {
+				t.Errorf("its attempt: %+v, %v", attempts, err)
+			}
+		})
+	}
+	t.Run("a settlement that says something else, or is another's, is lost", func(t *testing.T) {
+		r := enter(t, open)
+		e := r.want("worker-1", "m", store.Granted)
+		r.finish(e, "SM1")
+		as := store.Settlement{ID: "m", Attempt: e.Attempts, Owner: "worker-1", Status: store.Sent, Provider: "twilio", ProviderID: "SM1"}
+		for name, change := range map[string]func(*store.Settlement){
+			"another status":  func(s *store.Settlement) { s.Status = store.Failed },
+			"another message": func(s *store.Settlement) { s.ProviderID = "SM2" },
+			"another owner":   func(s *store.Settlement) { s.Owner = "worker-2" },
+			"another attempt": func(s *store.Settlement) { s.Attempt++ },
+			"another event":   func(s *store.Settlement) { s.ID = "n" },
+		} {
+			one := as
+			change(&one)
+			if err := r.settle(one); !errors.Is(err, store.ErrLost) {
+				t.Errorf("%s: got %v, want %v", name, err, store.ErrLost)
+			}
 		}
 	})
 }

@@ -73,7 +73,8 @@ func onlyOneWins(t *testing.T, r room, claimers, ids int, win store.Outcome) {
 
 // interleavings plays claimers against each other in every order that rapid
 // thinks of, and holds the store to two promises: between two grants of one id
-// lies a release, and after a settlement nobody is granted anything.
+// lies a release, and after a settlement nobody is granted anything. What is
+// settled once more as before changes nothing.
 func interleavings(t *testing.T, open Open) {
 	r := enter(t, open)
 	var games atomic.Int64
@@ -97,6 +98,7 @@ type game struct {
 	ids   []string
 	won   []store.Event
 	state map[string]*promise
+	ended map[store.Lease]store.Status // by claim: how its winner settled it
 }
 
 // promise is what must hold of one id.
@@ -108,7 +110,7 @@ type promise struct {
 }
 
 func newGame(r room, n int64) *game {
-	g := &game{room: r, state: map[string]*promise{}}
+	g := &game{room: r, state: map[string]*promise{}, ended: map[store.Lease]store.Status{}}
 	for _, name := range []string{"a", "b", "c"} {
 		id := fmt.Sprintf("%s-%d", name, n)
 		g.ids, g.state[id] = append(g.ids, id), &promise{}
@@ -177,10 +179,13 @@ func (g *game) settle(rt *rapid.T) {
 	if err != nil {
 		rt.Fatal(err)
 	}
-	if held := g.holds(e); held != (answers[0] == nil) || !held && !errors.Is(answers[0], store.ErrLost) {
-		rt.Fatalf("settle %s, attempt %d of %s: got %v, and it held the claim: %v", e.ID, e.Attempts, e.Owner, answers[0], held)
+	claim := store.Lease{ID: e.ID, Attempt: e.Attempts}
+	held, before := g.holds(e), g.ended[claim] == status
+	if (held || before) != (answers[0] == nil) || answers[0] != nil && !errors.Is(answers[0], store.ErrLost) {
+		rt.Fatalf("settle %s, attempt %d of %s: got %v, and it held the claim: %v, or had settled so before: %v", e.ID, e.Attempts, e.Owner, answers[0], held, before)
 	}
-	if answers[0] == nil {
+	if held {
+		g.ended[claim] = status
 		p := g.state[e.ID]
 		p.owned, p.settled = status == store.Processing, status.Settled()
 		if p.owned { // the doubt stays, and the lease has ended
