@@ -138,14 +138,7 @@ func (r *pushRun) chunk(ctx context.Context, tokens []redact.Personal) error {
 	if err := r.prolong(ctx); err != nil {
 		return err
 	}
-	for range tokens {
-		if r.turn(ctx) != nil {
-			r.stop = &provider.Error{Provider: r.sender.Name(), Class: provider.Throttled, Code: "rate_limit", Message: "over the rate"}
-			return nil
-		}
-	}
-	if r.late() {
-		r.stop = r.tooLate()
+	if !r.mayCall(ctx, len(tokens)) {
 		return nil
 	}
 	hashes := make([]string, len(tokens))
@@ -160,16 +153,31 @@ func (r *pushRun) chunk(ctx context.Context, tokens []redact.Personal) error {
 	if err := r.keep(ctx, func(ctx context.Context) error { return r.Store.ClaimTokens(ctx, claim, hashes) }); err != nil {
 		return err
 	}
-	if drains := ctx.Err() != nil; drains || r.late() {
+	if ctx.Err() == nil && !r.late() {
+		var calls sync.WaitGroup
+		for i, token := range tokens {
+			calls.Go(func() { r.one(ctx, token, hashes[i]) })
+		}
+		calls.Wait()
+	} else {
 		r.unclaim(ctx, hashes)
-		return nil
 	}
-	var calls sync.WaitGroup
-	for i, token := range tokens {
-		calls.Go(func() { r.one(ctx, token, hashes[i]) })
-	}
-	calls.Wait()
 	return nil
+}
+
+// mayCall waits for the turns of so many calls, and says whether they may begin.
+func (r *pushRun) mayCall(ctx context.Context, calls int) bool {
+	for range calls {
+		if r.turn(ctx) != nil {
+			r.stop = &provider.Error{Provider: r.sender.Name(), Class: provider.Throttled, Code: rateLimited, Message: "over the rate"}
+			return false
+		}
+	}
+	if r.late() {
+		r.stop = r.tooLate()
+		return false
+	}
+	return true
 }
 
 // late says that no call may begin any more.
