@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -195,18 +196,37 @@ func (w *world) deadLetters(ctx context.Context, reasons map[string]int) (map[te
 			return kept, err
 		}
 		for _, m := range out.Messages {
-			var body struct{ To, Body string }
+			var body struct{ ID, To, Body string }
 			if err := json.Unmarshal([]byte(aws.ToString(m.Body)), &body); err != nil {
 				return kept, err
 			}
 			kept[text{body.To, body.Body}]++
 			reason := aws.ToString(m.MessageAttributes["acs_reason"].StringValue)
 			if reason == "" {
-				reason = "received too often (by SQS)"
+				if reason, err = w.tooOften(ctx, cmp.Or(body.ID, aws.ToString(m.MessageId))); err != nil {
+					return kept, err
+				}
 			}
 			reasons[reason]++
 		}
 	}
+}
+
+// tooOften is why SQS gave up on a message: how many of its receives ended in a
+// claim whose end nobody recorded, since the worker died or the provider did not
+// say. The others found the store down, or another's claim.
+func (w *world) tooOften(ctx context.Context, id string) (string, error) {
+	attempts, err := w.db.Attempts(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	broken := 0
+	for _, attempt := range attempts {
+		if attempt.FinishedAt.IsZero() {
+			broken++
+		}
+	}
+	return fmt.Sprintf("received too often (by SQS), %d of %d claims broken off", broken, len(attempts)), nil
 }
 
 func (r result) print(out io.Writer, took time.Duration) {
