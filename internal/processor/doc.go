@@ -18,7 +18,7 @@
 //	Granted    the rules, then one call of the provider         see below
 //	Doubtful   asks the provider first
 //	             it has the message, and no other event's       sent        delete
-//	             it may be the answer that another waits for    processing  retry in seconds
+//	             it may be the answer that another waits for    processing  park for seconds
 //	             it has not                                     as Granted
 //	             it has not, MaxAttempts times                  failed      dead-letter
 //	             no answer                                      processing  retry after the lease

@@ -71,10 +71,12 @@ func (s *send) rival(ctx context.Context, receipt provider.Receipt) (bool, error
 }
 
 // yield gives the claim up and keeps the doubt, so that of two who wait for
-// each other none is in the other's way.
+// each other none is in the other's way. It may be its turn to wait many times,
+// and so it waits in its row, where that costs no receive.
 func (s *send) yield(ctx context.Context) consumer.Outcome {
-	return s.back(ctx, store.Settlement{Status: store.Processing, ErrorCode: "in_doubt"},
-		consumer.Outcome{Action: consumer.Retry, After: firstWait + s.jitter(2*firstWait), Reason: "in_doubt"})
+	return s.end(ctx, store.Settlement{
+		Status: store.Processing, ErrorCode: "in_doubt", Park: s.parked(firstWait + s.jitter(2*firstWait)),
+	}, consumer.Outcome{Action: consumer.Park, Reason: "in_doubt"})
 }
 
 // doubts counts the attempts whose end nobody recorded, and says when the

@@ -237,13 +237,17 @@ func TestATextThatAnotherWaitsForIsNotTaken(t *testing.T) {
 	twin := received(`{"id":"b","type":"message_send","to":"` + person + `","body":"Hello"}`)
 	b.sender.after = func() { // b's text is accepted, and its answer on its way: a must not settle with it
 		b.sender.after = nil
-		if got := other.Prepare(t.Context(), []consumer.Received{text("")})[0](t.Context()); got.Action != consumer.Retry {
-			t.Errorf("a: got %+v, want it to wait for b", got)
+		if got := other.Prepare(t.Context(), []consumer.Received{text("")})[0](t.Context()); got.Action != consumer.Park {
+			t.Errorf("a: got %+v, want it to wait for b where that costs no receive", got)
 		}
 	}
 	b.handle(twin)
-	b.clock.turn(time.Second)
-	b.want(b.handle(text("")), consumer.Delete, store.Sent, 3)
+	b.clock.turn(3 * firstWait)
+	copies := b.carry()
+	if len(copies) != 1 {
+		t.Fatalf("%d copies are due, want a's", len(copies))
+	}
+	b.want(b.handle(copies[0]), consumer.Delete, store.Sent, 3)
 	if a, other := b.event("a"), b.event("b"); a.ProviderID == other.ProviderID {
 		t.Errorf("both are settled with %s", a.ProviderID)
 	}
