@@ -108,6 +108,7 @@ type Consumer struct {
 	gated       bool   // Ready is to be asked before the next receive
 	deadLetters string // the discovered dead-letter queue's URL
 	maxReceives int    // the queue's maxReceiveCount; 0: none, or not known yet
+	receives    receives
 	stats       Stats
 	summarised  Stats // what the last summary line had told
 }

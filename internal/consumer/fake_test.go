@@ -34,6 +34,7 @@ type fakeSQS struct {
 	refuse   func(op, handle string) *types.BatchResultErrorEntry // each entry
 	handles  int
 	sent     int
+	mute     bool // it does not say how often a message was received
 }
 
 type fakeMessage struct {
@@ -130,11 +131,13 @@ func (f *fakeSQS) takeVisible(in *sqs.ReceiveMessageInput) []types.Message {
 		m.received++
 		m.handle = m.id + "/" + strconv.Itoa(f.handles)
 		m.visibleAt = time.Now().Add(time.Duration(in.VisibilityTimeout) * time.Second)
+		system := map[string]string{"SentTimestamp": strconv.FormatInt(m.sent.UnixMilli(), 10)}
+		if !f.mute {
+			system["ApproximateReceiveCount"] = strconv.Itoa(m.received)
+		}
 		out = append(out, types.Message{
 			MessageId: aws.String(m.id), ReceiptHandle: aws.String(m.handle), Body: aws.String(m.body), MessageAttributes: m.attributes,
-			Attributes: map[string]string{
-				"ApproximateReceiveCount": strconv.Itoa(m.received), "SentTimestamp": strconv.FormatInt(m.sent.UnixMilli(), 10),
-			},
+			Attributes: system,
 		})
 	}
 	return out

@@ -32,6 +32,7 @@ type Received struct {
 	// the queue.
 	Webhook      *Webhook
 	ReceiveCount int       // from 1
+	Uncounted    bool      // its server does not say how often it was received: ReceiveCount is how often this consumer has, and others may have too
 	MaxReceives  int       // the queue's maxReceiveCount: the receive after this many goes to the dead-letter queue; 0: none, or not known
 	SentAt       time.Time // SentTimestamp
 	GroupID      string    // MessageGroupId: the tenant, for fair queues

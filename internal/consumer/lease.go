@@ -49,6 +49,9 @@ type held struct {
 // it is worked on anew. Call it with mu held.
 func (c *Consumer) hold(m types.Message, now time.Time) *held {
 	r := received(c.Queue, m, c.maxReceives)
+	if r.Uncounted {
+		r.ReceiveCount = c.receives.one(r.MessageID)
+	}
 	h, again := c.held[r.MessageID]
 	if again && h.leaving {
 		h.key, again = h.handle, false // out of the way, but waited for

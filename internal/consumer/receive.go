@@ -337,15 +337,13 @@ func wholeSeconds(d time.Duration) int32 {
 // received reads a message as SQS delivers it.
 func received(q Queue, m types.Message, maxReceives int) Received {
 	count, err := strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
-	if err != nil {
-		count = 1
-	}
 	r := Received{
 		Queue: q, MessageID: aws.ToString(m.MessageId), ReceiptHandle: aws.ToString(m.ReceiptHandle), Body: aws.ToString(m.Body),
 		Key:          attribute.Set(m.MessageAttributes).Text(attribute.Key),
 		Attributes:   m.MessageAttributes,
 		Webhook:      webhookOf(m.MessageAttributes),
 		ReceiveCount: count,
+		Uncounted:    err != nil,
 		MaxReceives:  maxReceives,
 		GroupID:      m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)],
 	}
@@ -353,4 +351,21 @@ func received(q Queue, m types.Message, maxReceives int) Received {
 		r.SentAt = time.UnixMilli(sent)
 	}
 	return r
+}
+
+// receives counts, by message id, what a server does not: some look-alikes give
+// no ApproximateReceiveCount. It knows the last thousands.
+type receives struct{ now, before map[string]int }
+
+// mostCounted is after how many messages those that did not come again since are
+// forgotten.
+const mostCounted = 10_000
+
+// one counts one more, and returns how many there were.
+func (r *receives) one(id string) int {
+	if r.now == nil || len(r.now) >= mostCounted {
+		r.before, r.now = r.now, map[string]int{}
+	}
+	r.now[id] = max(r.now[id], r.before[id]) + 1
+	return r.now[id]
 }

@@ -3,6 +3,8 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -212,4 +214,40 @@ func TestAPausedQueueHoldsUpNoOther(t *testing.T) {
 			t.Errorf("%v wait behind another queue's pause", left)
 		}
 	})
+}
+
+func TestReceivesAreCountedWhereTheServerDoesNotSay(t *testing.T) {
+	for _, mute := range []bool{false, true} {
+		inBubble(t, func(t *testing.T) {
+			f := newFake("m")
+			f.mute = mute
+			f.policy = `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:123456789012:dlq","maxReceiveCount":4}`
+			var got []string
+			start(t, f, Options{Handler: each(func(_ context.Context, r Received) Outcome {
+				got = append(got, fmt.Sprint(r.ReceiveCount, r.LastReceives(), r.Uncounted))
+				return Outcome{Action: []Action{Retry, Retry, Delete}[r.ReceiveCount-1], After: time.Second}
+			})})
+			pass(time.Minute)
+			if want := fmt.Sprintf("1 false %[1]t, 2 false %[1]t, 3 true %[1]t", mute); strings.Join(got, ", ") != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestCountsOfReceivesAreForgottenInTime(t *testing.T) {
+	t.Parallel()
+	r := receives{}
+	for i := range 5 * mostCounted / 2 {
+		if n := r.one("often"); n != i+1 {
+			t.Fatalf("the %d. time is counted as the %d.", i+1, n)
+		}
+		r.one(strconv.Itoa(i))
+	}
+	if kept := len(r.now) + len(r.before); kept > 2*mostCounted {
+		t.Errorf("%d are kept", kept)
+	}
+	if n := r.one("0"); n != 1 {
+		t.Errorf("one of long ago is counted as the %d.", n)
+	}
 }

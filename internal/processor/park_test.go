@@ -90,6 +90,21 @@ func TestAHealthyMessageIsParkedBeforeItsReceivesAreSpent(t *testing.T) {
 	}
 }
 
+// Where the server does not say how often a message was received, its attempts
+// tell, those of other workers too.
+func TestAMessageIsParkedBeforeItsReceivesAreSpentThoughNobodyCountsThem(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	uncounted := text("")
+	uncounted.Uncounted, uncounted.MaxReceives = true, 4
+	for n, want := range []consumer.Action{consumer.Retry, consumer.Retry, consumer.Park} {
+		answers(provider.Transient)(b)
+		b.want(b.handle(uncounted), want, store.Scheduled, n+1)
+	}
+	b.clock.turn(time.Minute)
+	b.want(b.handle(b.carry()[0]), consumer.Delete, store.Sent, 4)
+}
+
 func answers(class provider.Class) func(*bench) {
 	return func(b *bench) { b.sender.next = append(b.sender.next, refuses(class, "", false)) }
 }

@@ -192,6 +192,9 @@ func (p *Processor) claim(ctx context.Context, sends []*send) *consumer.Outcome 
 	for i, s := range sends {
 		s.result, s.leaseEnd = results[i], began.Add(p.Lease)
 		s.attempt = results[i].Event.Attempts
+		if s.received.Uncounted { // by the server: each attempt had a receive, whichever worker's
+			s.received.ReceiveCount = max(s.received.ReceiveCount, s.attempt)
+		}
 	}
 	return nil
 }
