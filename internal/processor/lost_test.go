@@ -62,6 +62,23 @@ func TestAClaimOfDevicesWhoseAnswerIsLostLeavesNoDoubt(t *testing.T) {
 	}
 }
 
+func TestAClaimOfDevicesWhoseAnswerNeverCameIsGivenBack(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, pushing, func(o *Options) {
+		o.Resend = func(*message.Message) bool { return false }
+		o.StoreTimeout = 50 * time.Millisecond
+	})
+	b.store.lose = map[string]int{"ClaimTokens": -1}
+	b.want(b.handle(push(3)), consumer.Retry, store.Processing, 0)
+	b.store.lose = nil
+	b.StoreTimeout = 2 * time.Second
+	if err := b.Unclaim(t.Context()); err != nil { // as the gate does when the store answers
+		t.Fatal(err)
+	}
+	b.clock.turn(lapse)
+	b.want(b.handle(push(3)), consumer.Delete, store.Sent, 3)
+}
+
 func TestDevicesThatAreClaimedTooLateToBeWrittenToAreGivenBack(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -98,8 +98,9 @@ func (o Options) withDefaults() Options {
 type Processor struct {
 	Options
 
-	mu   sync.Mutex
-	lost []store.Claim // by ID and Token: claims whose answers never came
+	mu          sync.Mutex
+	lost        []store.Claim      // by ID and Token: claims whose answers never came
+	lostDevices []store.TokenClaim // by EventID and Token: the same of devices
 }
 
 var _ consumer.Handler = (*Processor)(nil)
@@ -202,12 +203,11 @@ func (p *Processor) claim(ctx context.Context, sends []*send) *consumer.Outcome 
 // unheard remembers claims that the store may hold although its answer never
 // came. A worker that drains has no later: it gives them back at once if it can.
 func (p *Processor) unheard(ctx context.Context, claims []store.Claim) {
-	const most = 1000 // of a store that never answers again
 	p.mu.Lock()
 	for _, c := range claims {
 		p.lost = append(p.lost, store.Claim{ID: c.ID, Token: c.Token})
 	}
-	p.lost = slices.Clone(p.lost[max(len(p.lost)-most, 0):])
+	p.lost = newest(p.lost)
 	p.mu.Unlock()
 	if ctx.Err() == nil {
 		return
@@ -225,21 +225,30 @@ func (p *Processor) unheard(ctx context.Context, claims []store.Claim) {
 // Doubtful. Call it when the store answers again, before more is received.
 func (p *Processor) Unclaim(ctx context.Context) error {
 	p.mu.Lock()
-	lost := p.lost
-	p.lost = nil
+	lost, devices := p.lost, p.lostDevices
+	p.lost, p.lostDevices = nil, nil
 	p.mu.Unlock()
-	if len(lost) == 0 {
-		return nil
-	}
 	bounded, cancel := context.WithTimeout(ctx, p.StoreTimeout)
 	defer cancel()
-	err := p.Store.Unclaim(bounded, p.Owner, lost)
+	var err error
+	if len(devices) > 0 {
+		err = p.Store.UnclaimTokens(bounded, devices)
+	}
+	if err == nil && len(lost) > 0 {
+		err = p.Store.Unclaim(bounded, p.Owner, lost)
+	}
 	if err != nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.lost = append(p.lost, lost...)
+		p.lost, p.lostDevices = append(p.lost, lost...), append(p.lostDevices, devices...)
 	}
 	return err
+}
+
+// newest are those of many that are remembered of a store that never answers.
+func newest[T any](lost []T) []T {
+	const most = 1000
+	return slices.Clone(lost[max(len(lost)-most, 0):])
 }
 
 // item is one received message that was understood.

@@ -148,9 +148,12 @@ func (r *pushRun) chunk(ctx context.Context, tokens []redact.Personal) error {
 	claim := store.TokenClaim{
 		EventID: r.m.ID, Owner: r.Owner, Attempt: r.result.Event.Attempts, Token: rand.Text(), Reopened: r.reopened,
 	}
-	// An answer that is lost is asked for again: else the devices are in doubt,
-	// though nothing went to them.
+	// An answer that is lost is asked for again, or the claim given back later:
+	// else the devices are in doubt, though nothing went to them.
 	if err := r.keep(ctx, func(ctx context.Context) error { return r.Store.ClaimTokens(ctx, claim, hashes) }); err != nil {
+		if !errors.Is(err, store.ErrLost) {
+			r.remember(claim)
+		}
 		return err
 	}
 	if ctx.Err() == nil && !r.late() {
@@ -163,6 +166,13 @@ func (r *pushRun) chunk(ctx context.Context, tokens []redact.Personal) error {
 		r.unclaim(ctx, hashes)
 	}
 	return nil
+}
+
+// remember has a claim of devices given back later, of which the store never told.
+func (r *pushRun) remember(claim store.TokenClaim) {
+	r.Processor.mu.Lock()
+	defer r.Processor.mu.Unlock()
+	r.lostDevices = newest(append(r.lostDevices, claim))
 }
 
 // mayCall waits for the turns of so many calls, and says whether they may begin.

@@ -21,7 +21,8 @@ type Token struct {
 	ErrorCode  string
 	Error      string
 	FinishedAt time.Time // zero: not yet
-	// Unspent gives the try back, for SettleTokens: it did not count.
+	// Unspent gives the try back of what is being sent, for SettleTokens: it did
+	// not count.
 	Unspent bool
 }
 
@@ -55,6 +56,9 @@ type Tokens interface {
 	// ErrLost: the event's claim is another's, or a token was accepted before;
 	// then none is claimed.
 	ClaimTokens(ctx context.Context, claim TokenClaim, hashes []string) error
+	// UnclaimTokens gives back claims whose answers were lost, and under which
+	// nothing was sent: what they hold still is Released, and its try unspent.
+	UnclaimTokens(ctx context.Context, claims []TokenClaim) error
 	// SettleTokens records what became of tokens. It is not fenced: that a
 	// provider took one stays true whoever owns the event now. What is Sent
 	// stays so.

@@ -56,12 +56,27 @@ func (s *Store) ClaimTokens(ctx context.Context, claim store.TokenClaim, hashes 
 	return nil
 }
 
+// UnclaimTokens implements store.Tokens: one statement.
+func (s *Store) UnclaimTokens(ctx context.Context, claims []store.TokenClaim) error {
+	_, err := s.exec(ctx, clock+`
+		UPDATE acs.communication_tokens t SET outcome = 'released', error_code = 'store', finished_at = clock.now, tries = t.tries - 1
+		FROM clock, unnest($2::text[], $3::text[]) AS i (event_id, claim_token)
+		WHERE t.event_id = i.event_id AND t.claim_token = i.claim_token AND t.claim_token <> '' AND t.outcome = ''`,
+		s.now(), column(claims, func(c store.TokenClaim) string { return c.EventID }),
+		column(claims, func(c store.TokenClaim) string { return c.Token }))
+	if err != nil {
+		return fmt.Errorf("give back claims of tokens: %w", err)
+	}
+	return nil
+}
+
 // SettleTokens implements store.Tokens.
 func (s *Store) SettleTokens(ctx context.Context, eventID string, tokens []store.Token) error {
 	texts := func(of func(store.Token) string) []string { return column(tokens, of) }
 	_, err := s.exec(ctx, clock+`
 		UPDATE acs.communication_tokens t SET outcome = i.outcome, provider = i.provider, provider_id = i.provider_id,
-			error_code = i.error_code, error = i.error, finished_at = clock.now, tries = t.tries - i.unspent::integer
+			error_code = i.error_code, error = i.error, finished_at = clock.now, 
+			tries = t.tries - (i.unspent AND t.outcome = '')::integer -- once, though it is asked again
 		FROM clock, unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::boolean[])
 			AS i (hash, outcome, provider, provider_id, error_code, error, unspent)
 		WHERE t.event_id = $2::text AND t.token_hash = i.hash AND t.outcome <> 'sent'`,

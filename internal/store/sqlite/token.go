@@ -53,12 +53,30 @@ func (s *Store) ClaimTokens(ctx context.Context, claim store.TokenClaim, hashes 
 	return nil
 }
 
+// UnclaimTokens implements store.Tokens: the batch is one transaction.
+func (s *Store) UnclaimTokens(ctx context.Context, claims []store.TokenClaim) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		for _, c := range claims {
+			if _, err := tx.ExecContext(ctx, `UPDATE communication_tokens
+				SET outcome = 'released', error_code = 'store', finished_at = ?, tries = tries - 1
+				WHERE event_id = ? AND claim_token = ? AND claim_token <> '' AND outcome = ''`, text(s.now()), c.EventID, c.Token); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("give back claims of tokens: %w", err)
+	}
+	return nil
+}
+
 // SettleTokens implements store.Tokens.
 func (s *Store) SettleTokens(ctx context.Context, eventID string, tokens []store.Token) error {
 	err := s.write(ctx, func(tx *sql.Tx) error {
 		for _, t := range tokens {
 			_, err := tx.ExecContext(ctx, `UPDATE communication_tokens SET outcome = ?, provider = ?, provider_id = ?,
-				error_code = ?, error = ?, finished_at = ?, tries = tries - ?
+				error_code = ?, error = ?, finished_at = ?, tries = tries - (? AND outcome = '') -- once, though it is asked again
 				WHERE event_id = ? AND token_hash = ? AND outcome <> 'sent'`,
 				t.Outcome, t.Provider, t.ProviderID, t.ErrorCode, t.Error, text(s.now()), t.Unspent, eventID, t.Hash)
 			if err != nil {

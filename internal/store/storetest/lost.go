@@ -65,6 +65,34 @@ func lostAnswers(t *testing.T, open Open) {
 			t.Errorf("tries later: %s", diff)
 		}
 	})
+	t.Run("devices that are given back may be written to, and their tries are unspent", func(t *testing.T) {
+		r := enter(t, open)
+		claim := store.TokenClaim{EventID: "m", Owner: "worker-1", Attempt: r.want("worker-1", "m", store.Granted).Attempts, Token: "t1"}
+		r.must(r.ClaimTokens(ctx, claim, []string{"a", "b", "c"}))
+		r.must(r.SettleTokens(ctx, "m", []store.Token{{Hash: "b", Outcome: "sent"}}))
+		other := claim
+		other.Token = "t2"
+		r.must(r.ClaimTokens(ctx, other, []string{"c"}))
+		never := store.TokenClaim{EventID: "m", Token: "t3"}
+		for range 2 {
+			r.must(r.UnclaimTokens(ctx, []store.TokenClaim{claim, never, {EventID: "m"}, {EventID: "n", Token: "t2"}}))
+		}
+		got := r.tokens("m")
+		if diff := cmp.Diff([]int{0, 1, 2}, tries(got)); diff != "" || got[0].Outcome != store.Released || got[1].Outcome != "sent" || got[2].Outcome != "" {
+			t.Errorf("tries: %s; got %+v", diff, got)
+		}
+	})
+	t.Run("a try is given back once, though it is asked again", func(t *testing.T) {
+		r := enter(t, open)
+		claim := store.TokenClaim{EventID: "m", Owner: "worker-1", Attempt: r.want("worker-1", "m", store.Granted).Attempts}
+		r.must(r.ClaimTokens(ctx, claim, []string{"a"}))
+		for range 2 {
+			r.must(r.SettleTokens(ctx, "m", []store.Token{{Hash: "a", Outcome: store.Released, Unspent: true}}))
+		}
+		if diff := cmp.Diff([]int{0}, tries(r.tokens("m"))); diff != "" {
+			t.Errorf("tries: %s", diff)
+		}
+	})
 	t.Run("what is given back is granted to the next, without doubt", func(t *testing.T) {
 		r := enter(t, open)
 		r.claim("worker-1", tokened("m", "t1"))
