@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -32,6 +33,7 @@ func (c *Client) Find(ctx context.Context, m *message.Message, since time.Time) 
 	defer cancel()
 	params := new(api.ListMessageParams).SetTo(m.To.Reveal()).SetPageSize(pageSize)
 	var found []provider.Receipt
+	earliest := since.Truncate(time.Second) // Twilio's dates have seconds
 	pageToken, page := "", ""
 	for range maxPages {
 		call := &call{ctx: ctx, client: c, ownSender: true}
@@ -42,26 +44,44 @@ func (c *Client) Find(ctx context.Context, m *message.Message, since time.Time) 
 		if answer.Messages == nil { // an error with status 200, a proxy's page: no word that there are none
 			return nil, incomplete("the answer has no messages field")
 		}
-		older := false
-		for _, listed := range answer.Messages {
-			created, err := time.Parse(time.RFC1123Z, value(listed.DateCreated))
-			if err != nil {
+		var first, last time.Time // of the page
+		for i, listed := range answer.Messages {
+			created, ok := createdAt(listed)
+			if !ok {
 				return nil, incomplete("a message of the list has no date of creation")
 			}
-			older = created.Before(since.Truncate(time.Second)) // Twilio's dates have seconds
-			if !older && c.sameMessage(listed, m) {
+			if i == 0 {
+				first = created
+			}
+			last = created
+			if !created.Before(earliest) && c.sameMessage(listed, m) {
 				found = append(found, provider.Receipt{ID: value(listed.Sid), Status: value(listed.Status), Created: created})
 			}
 		}
+		// Twilio lists the newest first. Where a list does not look so, all of it
+		// is read: what is not found is sent again.
+		rest := last.Before(first) && last.Before(earliest)
 		next := value(answer.NextPageUri)
-		if older || next == "" {
-			return found, nil // the list is newest first
+		if rest || next == "" {
+			slices.SortStableFunc(found, func(a, b provider.Receipt) int { return b.Created.Compare(a.Created) })
+			return found, nil
 		}
 		if pageToken, page, err = nextPage(next); err != nil {
 			return nil, incomplete(err.Error())
 		}
 	}
 	return nil, incomplete(fmt.Sprintf("more than %d messages to one recipient", maxPages*pageSize))
+}
+
+// createdAt reads Twilio's RFC 2822 date, or RFC 3339 as other servers of its API
+// write it.
+func createdAt(listed api.ApiV2010Message) (at time.Time, ok bool) {
+	for _, layout := range []string{time.RFC1123Z, time.RFC1123, time.RFC3339} {
+		if at, err := time.Parse(layout, value(listed.DateCreated)); err == nil {
+			return at, true
+		}
+	}
+	return at, false
 }
 
 // incomplete is a lookup that is not an answer.

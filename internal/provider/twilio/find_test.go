@@ -71,6 +71,9 @@ func TestFindReturnsWhatTwilioHasOfAMessage(t *testing.T) {
 		"what a trial account made of it":     {pages: [][]map[string]any{{listed("SM1", trialPrefix+"Hello", later)}}, want: []string{"SM1"}},
 		"an emoji alone":                      {pages: [][]map[string]any{{listed("SM1", "😀", later), listed("SM2", "😎", later)}}, body: "😀", want: []string{"SM1"}},
 		"on the second page":                  {pages: [][]map[string]any{{listed("SM2", "x", later)}, {listed("SM1", "Hello", later)}}, want: []string{"SM1"}},
+		"beyond a page of an unordered list":  {pages: [][]map[string]any{{listed("SM3", "x", before), listed("SM2", "x", before)}, {listed("SM1", "Hello", later)}}, want: []string{"SM1"}},
+		"newest first of an unordered list":   {pages: [][]map[string]any{{listed("SM1", "Hello", since), listed("SM2", "Hello", later)}}, want: []string{"SM2", "SM1"}},
+		"with another server's date":          {pages: [][]map[string]any{{listed("SM1", "Hello", later, set("date_created", later.Format(time.RFC3339)))}}, want: []string{"SM1"}},
 		"and no page after what is older":     {pages: [][]map[string]any{{listed("SM2", "Hello", later), listed("SM3", "x", before)}, {listed("SM1", "Hello", later)}}, want: []string{"SM2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
