@@ -236,7 +236,6 @@ func (a *arrivalRate) observeLive(s rateSample) {
 		}
 		a.Live = a.Live[1:]
 	}
-	a.Live = slices.Clip(a.Live)
 }
 
 // observeMinute takes in a count of sent messages, from which the dumps seen

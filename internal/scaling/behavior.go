@@ -29,9 +29,9 @@ type behaviorMemory struct {
 }
 
 func (m behaviorMemory) clone() behaviorMemory {
-	m.Advice = slices.Clone(m.Advice)
-	m.Ups = slices.Clone(m.Ups)
-	m.Downs = slices.Clone(m.Downs)
+	m.Advice = copied(m.Advice)
+	m.Ups = copied(m.Ups)
+	m.Downs = copied(m.Downs)
 	return m
 }
 
@@ -79,16 +79,16 @@ func (m *behaviorMemory) stabilize(b config.Behavior, now stamp, current, wanted
 // and one that has both a higher and a lower one after it says nothing.
 func (m *behaviorMemory) advise(b config.Behavior, now stamp, tasks int) {
 	window := max(b.ScaleUp.StabilizationWindow, b.ScaleDown.StabilizationWindow, time.Second)
-	kept := m.Advice[:0:0]
+	first := len(m.Advice) // of those kept
 	low, high := tasks, tasks
 	for _, a := range slices.Backward(m.Advice) {
 		if a.At.within(window, now) && (a.Tasks < low || a.Tasks > high) {
-			kept = append(kept, a)
+			first--
+			m.Advice[first] = a
 			low, high = min(low, a.Tasks), max(high, a.Tasks)
 		}
 	}
-	slices.Reverse(kept)
-	m.Advice = newest(append(kept, advice{At: now, Tasks: tasks}), maxMemory)
+	m.Advice = newest(append(m.Advice[first:], advice{At: now, Tasks: tasks}), maxMemory)
 }
 
 // limit holds a change to what the rate policies of its direction allow, and

@@ -68,8 +68,8 @@ const maxWrong = 2
 func (p pattern) guessed() bool { return p.Hits == 0 }
 
 func (c calendar) clone() calendar {
-	c.Dumps = slices.Clone(c.Dumps)
-	c.Patterns = slices.Clone(c.Patterns)
+	c.Dumps = copied(c.Dumps)
+	c.Patterns = copied(c.Patterns)
 	return c
 }
 

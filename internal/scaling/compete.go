@@ -29,14 +29,14 @@ type competition struct {
 // what a task did for each with what it does for that one alone.
 func (d *deciding) learnCompeting() {
 	c := &d.state.Competition
-	if len(d.spec.Queues) < 2 {
+	if len(d.queues) < 2 {
 		*c = competition{}
 		return
 	}
 	parts, newest := []float64{}, stamp(0)
-	for i := range d.spec.Queues {
-		q := d.state.Queues[d.spec.Queues[i].Name]
-		alone := q.alone(&d.spec.Queues[i])
+	for i := range d.queues {
+		q := &d.queues[i]
+		alone := q.alone(q.spec)
 		if end, perTask := q.Together.At, q.Together.PerTask; alone > 0 && end > c.Seen {
 			parts, newest = append(parts, min(perTask/alone, 1)), max(newest, end)
 		}
@@ -70,9 +70,9 @@ type together struct {
 }
 
 // busyBeside says that another queue of the service was busy from..to.
-func (d *deciding) busyBeside(name string, from, to stamp) bool {
-	for other, q := range d.state.Queues {
-		if other != name && q.busyThrough(from, to) {
+func (d *deciding) busyBeside(queue int, from, to stamp) bool {
+	for i := range d.queues {
+		if i != queue && d.queues[i].busyThrough(from, to) {
 			return true
 		}
 	}
@@ -85,16 +85,16 @@ func (c competition) believed() bool { return c.Minutes >= enoughMinutes && c.Pa
 // competing returns the part of the fleet that each queue has, where they take
 // from each other and more than one asks for tasks; otherwise nil. A queue has as
 // much of it as it has work: what arrives, and what waits.
-func (d *deciding) competing(f fleet) []fleet {
+func (d *deciding) competing() []fleet {
+	f := d.fleet
 	if !d.state.Competition.believed() || f.count() == 0 {
 		return nil
 	}
-	work, sum, asking := make([]float64, len(d.spec.Queues)), 0.0, 0
-	for i := range d.spec.Queues {
-		spec := &d.spec.Queues[i]
-		q := d.state.Queues[spec.Name]
-		if alone := q.alone(spec); alone > 0 {
-			work[i] = (q.Arrival.now(nil).Rate + (q.Depth.Visible+q.held(alone, f.running))/spec.MaxAge.Seconds()) / alone
+	work, sum, asking := make([]float64, len(d.queues)), 0.0, 0
+	for i := range d.queues {
+		q := &d.queues[i]
+		if alone := q.alone(q.spec); alone > 0 {
+			work[i] = (q.Arrival.now(nil).Rate + (q.Depth.Visible+q.held(alone, f.running))/q.spec.MaxAge.Seconds()) / alone
 		}
 		if sum += work[i]; work[i] > 0 {
 			asking++
@@ -119,7 +119,7 @@ func (d *deciding) competing(f fleet) []fleet {
 // summed asks the rule about all queues that compete as if they were one, in
 // messages of the first of them: whole tasks for each would be half a task too
 // many, a queue. What is not live, or not known, is summed in whole tasks.
-func (d *deciding) summed(f fleet, rulings []ruling, whole int) int {
+func (d *deciding) summed(rulings []ruling, whole int) int {
 	var all outlook
 	beside := 0
 	for i, q := range d.out.Queues {
@@ -127,7 +127,7 @@ func (d *deciding) summed(f fleet, rulings []ruling, whole int) int {
 		if q.share() == 0 {
 			continue
 		}
-		if o.perTask == 0 || !d.live(q.Queue) {
+		if o.perTask == 0 || !d.queues[i].live(d.at) {
 			return whole
 		}
 		beside += max(0, q.Need-rulings[i].tasks)
@@ -142,12 +142,7 @@ func (d *deciding) summed(f fleet, rulings []ruling, whole int) int {
 		all.objective, all.flight = min(all.objective, o.objective), max(all.flight, o.flight)
 		all.dumped = all.dumped || o.dumped
 	}
-	return all.verdict(f).tasks + beside
-}
-
-func (d *deciding) live(name string) bool {
-	q := d.state.Queues[name]
-	return q.live(d.at)
+	return all.verdict(d.fleet).tasks + beside
 }
 
 // slice is the tasks from one part of them to another: slices side by side make

@@ -79,14 +79,14 @@ func (d *deciding) refuse() {
 // Empty, unless every queue that asks for more tasks is one.
 func (d *deciding) workless() (name string) {
 	const minutes = 2
-	for _, asked := range d.out.Queues {
-		if asked.Need <= d.current {
+	for i := range d.queues {
+		if d.out.Queues[i].Need <= d.current {
 			continue
 		}
-		if q := d.state.Queues[asked.Queue]; q.Service.Idle < minutes {
+		if d.queues[i].Service.Idle < minutes {
 			return ""
 		}
-		name = asked.Queue
+		name = d.queues[i].spec.Name
 	}
 	return name
 }
@@ -95,11 +95,11 @@ func (d *deciding) workless() (name string) {
 // its provider.
 func (d *deciding) providerLimited() bool {
 	limited := false
-	for _, q := range d.out.Queues {
-		if q.Need <= d.current {
+	for i := range d.queues {
+		if d.out.Queues[i].Need <= d.current {
 			continue
 		}
-		told := d.obs.Queues[q.Queue].ProviderLimited
+		told := d.queues[i].told.ProviderLimited
 		if told == nil || !*told {
 			return false
 		}
@@ -114,7 +114,9 @@ func (d *deciding) behave() {
 	b := d.spec.Behavior
 	d.step("tolerance", tolerate(b, d.current, d.tasks), "too small a difference")
 	stable := d.state.Behavior.stabilize(b, d.at, d.current, d.tasks)
-	d.step("stabilization", stable, d.windowText(stable))
+	if stable != d.tasks {
+		d.step("stabilization", stable, d.windowText(stable))
+	}
 	limited, why := d.state.Behavior.limit(b, d.at, d.current, d.tasks)
 	d.step("behavior", limited, why)
 }

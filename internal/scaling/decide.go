@@ -5,6 +5,8 @@
 package scaling
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/novaura/acs-operator/config"
@@ -20,16 +22,19 @@ import (
 //
 // prev is not changed. Equal arguments give equal results.
 func Decide(p *config.ScalingPolicy, obs Observation, prev State, now time.Time) (Decision, State) {
-	d := &deciding{spec: &p.Spec, obs: obs.at(now).Normalize(), state: prev.clone(), now: now, at: stampOf(now)}
+	d := &deciding{spec: &p.Spec, obs: obs.at(now), state: prev.clone(), now: now, at: stampOf(now)}
 	d.state.turnTo(d.at)
 	d.out = Decision{Time: now, Policy: p.Metadata.Name, Alerts: []any{}}
+	d.obs.Service = d.obs.Service.possible()
 	if d.obs.Service == nil {
 		d.holdBlind()
 		return d.out, d.state
 	}
 	d.current = d.obs.Service.Desired
 	d.tasks = d.current
+	d.watch()
 	d.learn()
+	d.fleet = d.count()
 	d.noticeOthers()
 	d.reckon()
 	d.constrain()
@@ -53,6 +58,8 @@ type deciding struct {
 	state   State
 	now     time.Time
 	at      stamp
+	queues  []watched // those of the policy, in its order
+	fleet   fleet
 	bounds  bounds
 	current int // tasks, as found
 	tasks   int // the count as it stands after the steps so far
@@ -62,6 +69,16 @@ type deciding struct {
 	competes bool
 	blind    bool // no depth is young enough: the fallback's time
 	out      Decision
+}
+
+// watched is one queue of the policy: what is remembered of it, and what is
+// told.
+type watched struct {
+	*queueMemory // of the state
+
+	spec  *config.QueueSpec
+	told  Queue
+	newer bool // told has a depth newer than the one remembered
 }
 
 // step lets a rule set the count, and remembers it when that changed it.
@@ -84,45 +101,38 @@ func (d *deciding) holdBlind() {
 	d.out.Reason = "the service's task counts are unknown: nothing is changed"
 }
 
+// watch gathers the policy's queues, and forgets those it no longer names.
+func (d *deciding) watch() {
+	maps.DeleteFunc(d.state.Queues, func(name string, _ *queueMemory) bool {
+		return !slices.ContainsFunc(d.spec.Queues, func(q config.QueueSpec) bool { return q.Name == name })
+	})
+	d.queues = make([]watched, len(d.spec.Queues))
+	for i := range d.spec.Queues {
+		spec := &d.spec.Queues[i]
+		memory := d.state.Queues[spec.Name]
+		if memory == nil {
+			memory = new(queueMemory)
+			d.state.Queues[spec.Name] = memory
+		}
+		d.queues[i] = watched{queueMemory: memory, spec: spec, told: d.obs.Queues[spec.Name].possible(d.obs.Time)}
+	}
+}
+
 // learn takes the observation into the state.
 func (d *deciding) learn() {
 	tasks := &d.state.Tasks
 	tasks.observe(d.at, d.capacity())
-	newer := make([]bool, len(d.spec.Queues))
-	for i := range d.spec.Queues {
-		spec := &d.spec.Queues[i]
-		q := d.state.Queues[spec.Name]
-		newer[i] = q.see(spec, d.obs.Queues[spec.Name], tasks.runningNow(), d.at)
-		d.state.Queues[spec.Name] = q
+	for i := range d.queues {
+		q := &d.queues[i]
+		q.newer = q.see(q.spec, q.told, tasks.runningNow(), d.at)
 	}
-	for i := range d.spec.Queues {
-		spec := &d.spec.Queues[i]
-		q := d.state.Queues[spec.Name]
-		told := d.obs.Queues[spec.Name].ProviderLimited
-		beside := func(from, to stamp) bool { return d.busyBeside(spec.Name, from, to) }
-		q.learn(spec, tasks, d.at, newer[i], told != nil && *told, d.state.Competition.believed(), beside)
-		d.state.Queues[spec.Name] = q
+	for i := range d.queues {
+		q := &d.queues[i]
+		limited := q.told.ProviderLimited != nil && *q.told.ProviderLimited
+		beside := func(from, to stamp) bool { return d.busyBeside(i, from, to) }
+		q.learn(q.spec, tasks, d.at, q.newer, limited, d.state.Competition.believed(), beside)
 	}
-	d.forgetQueues()
 	d.learnCompeting()
-}
-
-// forgetQueues drops what is remembered of queues the policy no longer names.
-func (d *deciding) forgetQueues() {
-	for name := range d.state.Queues {
-		if !d.names(name) {
-			delete(d.state.Queues, name)
-		}
-	}
-}
-
-func (d *deciding) names(queue string) bool {
-	for i := range d.spec.Queues {
-		if d.spec.Queues[i].Name == queue {
-			return true
-		}
-	}
-	return false
 }
 
 // capacity is the service without the extra tasks that a rollout runs: they
@@ -143,7 +153,7 @@ func (d *deciding) rollout() bool {
 // hand counts as advice, so that it comes down no faster than behavior
 // allows; 0 where the policy wants more is the emergency stop.
 func (d *deciding) noticeOthers() {
-	d.bounds = boundsAhead(d.spec, d.now, d.fleet().lag)
+	d.bounds = boundsAhead(d.spec, d.now, d.fleet.lag)
 	wanted := d.state.Wanted
 	foreign := wanted == nil || *wanted != d.current
 	if d.current > 0 {
@@ -167,31 +177,30 @@ func (d *deciding) noticeOthers() {
 // own, so the service needs what its neediest queue needs; where they were
 // seen to take from each other, the sum.
 func (d *deciding) reckon() {
-	fleet := d.fleet()
-	parts := d.competing(fleet)
-	rulings := make([]ruling, len(d.spec.Queues))
+	parts := d.competing()
+	var rulings []ruling // where they compete
 	need, sum := 0, 0
 	d.blind = true
-	for i := range d.spec.Queues {
-		spec := &d.spec.Queues[i]
-		q := d.state.Queues[spec.Name]
-		own := fleet
+	d.out.Queues = make([]QueueNeed, 0, len(d.queues))
+	for i := range d.queues {
+		q, own := &d.queues[i], d.fleet
 		if parts != nil {
 			own = parts[i]
 		}
-		asked, by, unknown := q.needOf(spec, d.obs.Queues[spec.Name], &d.state.Tasks, own, d.now, d.spec.Fallback.After)
-		d.state.Queues[spec.Name] = q
+		asked, by, unknown := q.needOf(q.spec, q.told, &d.state.Tasks, own, d.now, d.spec.Fallback.After)
 		d.out.Queues = append(d.out.Queues, asked)
-		rulings[i] = by
+		if parts != nil {
+			rulings = append(rulings, by)
+		}
 		d.blind = d.blind && !q.Depth.At.within(d.spec.Fallback.After+time.Millisecond, d.at)
 		if unknown != "" && d.unknown == "" {
-			d.unknown = spec.Name + ": " + unknown
+			d.unknown = q.spec.Name + ": " + unknown
 		}
 		need = max(need, asked.Need)
 		sum += asked.share()
 	}
 	if parts != nil {
-		sum = d.summed(fleet, rulings, sum)
+		sum = d.summed(rulings, sum)
 		d.competes = sum > need
 		need = max(need, min(sum, maxTasks))
 	}
@@ -202,18 +211,18 @@ func (d *deciding) reckon() {
 // capUseless leaves out the tasks that would find nothing to do: a provider's
 // limit, told or seen.
 func (d *deciding) capUseless() {
-	capped, why, rule := 0, "", "maxThroughput"
-	for i, asked := range d.out.Queues {
-		spec, q := &d.spec.Queues[i], d.state.Queues[asked.Queue]
-		most := min(asked.Need, useful(spec, asked.PerTask))
-		reason := spec.Name + " takes " + perSecond(spec.MaxThroughput) + ": more tasks do not help"
-		by := "maxThroughput"
-		if limit := q.Service.Helped.Limit; limit > 0 && limit < most {
-			most, by = limit, "saturated"
-			reason = spec.Name + " got no faster with more than " + taskCount(limit) + ": more do not help"
-		}
-		if most < asked.Need {
-			why, rule = reason, by
+	capped, why, rule := 0, "", ""
+	for i := range d.queues {
+		q, need := &d.queues[i], d.out.Queues[i].Need
+		most := min(need, useful(q.spec, d.out.Queues[i].PerTask))
+		limit := q.Service.Helped.Limit
+		switch {
+		case limit > 0 && limit < most:
+			most, rule = limit, "saturated"
+			why = q.spec.Name + " got no faster with more than " + taskCount(limit) + ": more do not help"
+		case most < need:
+			rule = "maxThroughput"
+			why = q.spec.Name + " takes " + perSecond(q.spec.MaxThroughput) + ": more tasks do not help"
 		}
 		capped = max(capped, most)
 	}
@@ -222,8 +231,8 @@ func (d *deciding) capUseless() {
 	}
 }
 
-// fleet is the tasks that the need counts on.
-func (d *deciding) fleet() fleet {
+// count is the tasks that the need counts on.
+func (d *deciding) count() fleet {
 	s := d.capacity()
 	running := min(s.Running, s.Desired) // what is above is stopping
 	tasks, interval := &d.state.Tasks, d.spec.Interval.Seconds()
@@ -243,7 +252,8 @@ func (d *deciding) finish() {
 	}
 	d.out.LimitedBy = d.limitedBy()
 	d.out.Reason = d.reason()
-	d.state.Wanted = &d.tasks
+	wanted := d.tasks // of its own: the state outlives the decision
+	d.state.Wanted = &wanted
 	d.state.Tasks.ask(d.at, d.tasks)
 	d.state.Behavior.record(d.spec.Behavior, d.at, d.current, d.tasks)
 }

@@ -1,6 +1,7 @@
 package scaling
 
 import (
+	"encoding/json"
 	"math"
 	"strings"
 	"testing"
@@ -229,5 +230,18 @@ func TestCountNoiseDoesNotFlap(t *testing.T) {
 	}
 	if changes > 4 {
 		t.Errorf("%d changes in 100 minutes of the same load", changes)
+	}
+}
+
+func TestAQueueThatAStateHasNothingOfIsReadAsNew(t *testing.T) {
+	var state State
+	if err := json.Unmarshal([]byte(`{"version":2,"time":1,"queues":{"sms-events":null}}`), &state); err != nil {
+		t.Fatal(err)
+	}
+	obs := seen(1, 0, 0)
+	obs.Time = monday
+	want, _ := Decide(policy(), obs, State{}, monday)
+	if got, _ := Decide(policy(), obs, state, monday); got.Reason != want.Reason || got.Desired != want.Desired {
+		t.Errorf("%d tasks, %s; want %d, %s", got.Desired, got.Reason, want.Desired, want.Reason)
 	}
 }

@@ -1,5 +1,7 @@
 package scaling
 
+import "slices"
+
 // maxMinutes bounds the minutes that are joined; CloudWatch's metrics of one
 // minute come one to three minutes late, each on its own.
 const maxMinutes = 6
@@ -31,18 +33,15 @@ func (q *queueMemory) minute(end stamp, period float64) *minuteCounts {
 	for at > 0 && q.Minutes[at-1].End > end {
 		at--
 	}
-	if at == 0 && len(q.Minutes) == maxMinutes {
-		return nil
-	}
-	fresh := minuteCounts{End: end, Period: float32(period), Sent: -1, Served: -1, Received: -1, Failed: -1}
-	q.Minutes = append(q.Minutes, minuteCounts{})
-	copy(q.Minutes[at+1:], q.Minutes[at:])
-	q.Minutes[at] = fresh
-	if len(q.Minutes) > maxMinutes {
-		q.Minutes = q.Minutes[1:]
+	if len(q.Minutes) == maxMinutes {
+		if at == 0 {
+			return nil
+		}
+		q.Minutes = slices.Delete(q.Minutes, 0, 1)
 		at--
 	}
-	return &q.Minutes[max(0, at)]
+	q.Minutes = slices.Insert(q.Minutes, at, minuteCounts{End: end, Period: float32(period), Sent: -1, Served: -1, Received: -1, Failed: -1})
+	return &q.Minutes[at]
 }
 
 // join puts an observation's counts to their minutes.

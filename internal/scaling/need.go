@@ -133,26 +133,28 @@ func (o outlook) least() int {
 
 // say tells a verdict for people.
 func (v verdict) say(o outlook, f fleet) string {
+	tasks := taskCount(v.tasks)
 	switch {
 	case v.rule == ruleCalm:
-		return fmt.Sprintf("%s %s up", taskCount(v.tasks), verb(v.tasks, "keeps", "keep"))
+		return tasks + verb(v.tasks, " keeps up", " keep up")
 	case v.rule != ruleShort && o.stays(v.tasks):
-		return fmt.Sprintf("%s %s up, %s of work behind", taskCount(v.tasks), verb(v.tasks, "keeps", "keep"), seconds(o.waiting/max(o.perTask*float64(v.tasks), 1e-9)))
+		return tasks + verb(v.tasks, " keeps up, ", " keep up, ") + seconds(o.waiting/max(o.perTask*float64(v.tasks), 1e-9)) + " of work behind"
 	}
+	clears := verb(v.tasks, " clears it within ", " clear it within ")
 	switch v.rule {
 	case ruleShort:
 		spare := o.perTask*float64(v.tasks) - o.rate
-		return fmt.Sprintf("%s %s it within %s", taskCount(v.tasks), verb(v.tasks, "clears", "clear"), seconds(f.lag+o.ahead(f)/max(spare, 1e-3)))
+		return tasks + clears + seconds(f.lag+o.ahead(f)/max(spare, 1e-3))
 	case ruleStarting:
 		if o.lateWith(v.tasks) {
-			return fmt.Sprintf("%s %s it within %s, late, and more would start too late to help", taskCount(v.tasks), verb(v.tasks, "clears", "clear"), seconds(o.clearing(v.tasks)))
+			return tasks + clears + seconds(o.clearing(v.tasks)) + ", late, and more would start too late to help"
 		}
-		return fmt.Sprintf("%s %s to drain it", taskCount(v.tasks), verb(v.tasks, "is enough", "are enough"))
+		return tasks + verb(v.tasks, " is enough to drain it", " are enough to drain it")
 	default:
 		if o.lateWith(v.tasks) {
-			return fmt.Sprintf("%s %s it within %s, sooner than another would start", taskCount(v.tasks), verb(v.tasks, "clears", "clear"), seconds(o.clearing(v.tasks)))
+			return tasks + clears + seconds(o.clearing(v.tasks)) + ", sooner than another would start"
 		}
-		return fmt.Sprintf("%s %s it in time", taskCount(v.tasks), verb(v.tasks, "drains", "drain"))
+		return tasks + verb(v.tasks, " drains it in time", " drain it in time")
 	}
 }
 

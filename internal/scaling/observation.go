@@ -73,59 +73,61 @@ type Observation struct {
 func (o Observation) Normalize() Observation {
 	queues := make(map[string]Queue, len(o.Queues))
 	for name, q := range o.Queues {
-		for _, gauge := range []**Sample{&q.Visible, &q.InFlight, &q.Delayed, &q.OldestAge, &q.OldestWaiting, &q.Parked, &q.DeadLetters} {
-			*gauge = (*gauge).gauge(o.Time)
-		}
-		for _, count := range []**Sample{&q.Sent, &q.Received, &q.Deleted, &q.Failed, &q.DeadLettered} {
-			*count = (*count).count(o.Time)
-		}
-		queues[name] = q
+		queues[name] = q.possible(o.Time)
 	}
 	o.Queues = queues
 	o.Service = o.Service.possible()
 	return o
 }
 
+func (q Queue) possible(now time.Time) Queue {
+	for _, gauge := range []**Sample{&q.Visible, &q.InFlight, &q.Delayed, &q.OldestAge, &q.OldestWaiting, &q.Parked, &q.DeadLetters} {
+		*gauge = (*gauge).gauge(now)
+	}
+	for _, count := range []**Sample{&q.Sent, &q.Received, &q.Deleted, &q.Failed, &q.DeadLettered} {
+		*count = (*count).count(now)
+	}
+	return q
+}
+
 // maxCount is more messages, or tasks, than any account has.
 const maxCount = 1e12
 
-func (s *Sample) plausible(now time.Time) *Sample {
-	if s == nil || math.IsNaN(s.Value) || s.Value < 0 || s.Value > maxCount {
-		return nil
-	}
-	sample := *s
-	if sample.Time.IsZero() {
-		sample.Time = now
-	}
-	return &sample
+func (s *Sample) plausible() bool {
+	return s != nil && s.Value >= 0 && s.Value <= maxCount // NaN is neither
 }
 
 // clocksApart is how far two clocks that somebody looks after may differ.
 const clocksApart = time.Minute
 
 func (s *Sample) gauge(now time.Time) *Sample {
-	sample := s.plausible(now)
-	if sample == nil || sample.Time.After(now.Add(clocksApart)) {
+	if !s.plausible() || s.Time.After(now.Add(clocksApart)) {
 		return nil
 	}
-	if sample.Time.After(now) {
-		sample.Time = now
+	if s.Time.IsZero() || s.Time.After(now) {
+		return &Sample{Value: s.Value, Time: now, Period: s.Period}
 	}
-	return sample
+	return s
 }
 
 func (s *Sample) count(now time.Time) *Sample {
-	sample := s.plausible(now)
-	if sample == nil || sample.Time.After(now.Add(time.Second)) {
+	if !s.plausible() || s.Time.After(now.Add(time.Second)) {
 		return nil
 	}
-	if sample.Period == 0 {
-		sample.Period = 60
+	at, period := s.Time, s.Period
+	if at.IsZero() {
+		at = now
 	}
-	if math.IsNaN(sample.Period) || sample.Period < 1 || sample.Period > 86400 {
+	if period == 0 {
+		period = 60
+	}
+	if math.IsNaN(period) || period < 1 || period > 86400 {
 		return nil
 	}
-	return sample
+	if at.Equal(s.Time) && period == s.Period {
+		return s
+	}
+	return &Sample{Value: s.Value, Time: at, Period: period}
 }
 
 func (s *Service) possible() *Service {

@@ -60,12 +60,12 @@ type queueMemory struct {
 	Probed   stamp          `json:"probed,omitempty"` // when one task fewer was last tried
 }
 
-func (q queueMemory) clone() queueMemory {
-	q.Busy = slices.Clone(q.Busy)
-	q.Minutes = slices.Clone(q.Minutes)
-	q.Arrival.Live = slices.Clone(q.Arrival.Live)
+func (q queueMemory) clone() *queueMemory {
+	q.Busy = copied(q.Busy)
+	q.Minutes = copied(q.Minutes)
+	q.Arrival.Live = copied(q.Arrival.Live)
 	q.Calendar = q.Calendar.clone()
-	return q
+	return &q
 }
 
 // forgetAfter drops what lies in the future of a clock that went back.

@@ -43,9 +43,9 @@ func (d *deciding) neediest() string {
 	if len(d.out.Queues) == 0 {
 		return "no queues"
 	}
-	most := d.out.Queues[0]
-	for _, q := range d.out.Queues {
-		if q.Need > most.Need || (q.Need == most.Need && q.Backlog > most.Backlog) {
+	most := &d.out.Queues[0]
+	for i := range d.out.Queues {
+		if q := &d.out.Queues[i]; q.Need > most.Need || (q.Need == most.Need && q.Backlog > most.Backlog) {
 			most = q
 		}
 	}
@@ -53,7 +53,7 @@ func (d *deciding) neediest() string {
 }
 
 // sentence tells one queue's need, with what it was reckoned from.
-func (q QueueNeed) sentence(current int) string {
+func (q *QueueNeed) sentence(current int) string {
 	if !q.Known && q.Why == "depth unknown" {
 		return q.Queue + ": depth unknown"
 	}
@@ -61,11 +61,11 @@ func (q QueueNeed) sentence(current int) string {
 	if q.ArrivalKnown {
 		arriving = perSecond(q.Arrival) + " arriving"
 	}
-	text := fmt.Sprintf("%s: %s waiting, %s", q.Queue, number(max(0, q.Backlog-q.InFlight)), arriving)
+	doing := ""
 	if q.PerTask > 0 {
-		text += fmt.Sprintf(", %s %s %s", taskCount(current), verb(current, "does", "do"), perSecond(q.PerTask*float64(current)))
+		doing = ", " + taskCount(current) + verb(current, " does ", " do ") + perSecond(q.PerTask*float64(current))
 	}
-	return text + ": " + q.Why
+	return q.Queue + ": " + number(max(0, q.Backlog-q.InFlight)) + " waiting, " + arriving + doing + ": " + q.Why
 }
 
 // verb is what so many tasks do: one does, two do.

@@ -3,8 +3,6 @@ package scaling
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 )
 
@@ -36,11 +34,11 @@ type State struct {
 	// service that is found with another one was changed by someone else.
 	Wanted *int `json:"wanted,omitempty"`
 	// Stopped: someone set 0 although minTasks is above; until it is raised.
-	Stopped     bool                   `json:"stopped,omitempty"`
-	Tasks       taskMemory             `json:"tasks"`
-	Behavior    behaviorMemory         `json:"behavior"`
-	Competition competition            `json:"competition"`
-	Queues      map[string]queueMemory `json:"queues,omitempty"`
+	Stopped     bool                    `json:"stopped,omitempty"`
+	Tasks       taskMemory              `json:"tasks"`
+	Behavior    behaviorMemory          `json:"behavior"`
+	Competition competition             `json:"competition"`
+	Queues      map[string]*queueMemory `json:"queues,omitempty"`
 }
 
 // UnmarshalJSON refuses a state of another version, and one that this code
@@ -59,22 +57,29 @@ func (s *State) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// clone returns a copy that shares nothing with s: a decision never changes
-// the state it was given.
+// clone returns a copy that a decision may change: it shares nothing with s that
+// is written to.
 func (s State) clone() State {
 	s.Version = stateVersion
-	if s.Wanted != nil {
-		wanted := *s.Wanted
-		s.Wanted = &wanted
-	}
 	s.Tasks = s.Tasks.clone()
 	s.Behavior = s.Behavior.clone()
-	queues := make(map[string]queueMemory, len(s.Queues))
-	for name, q := range maps.All(s.Queues) {
-		queues[name] = q.clone()
+	queues := make(map[string]*queueMemory, len(s.Queues))
+	for name, q := range s.Queues {
+		if q != nil { // null in JSON
+			queues[name] = q.clone()
+		}
 	}
 	s.Queues = queues
 	return s
+}
+
+// copied returns a copy of a list, with room for one item more: most of those
+// that change grow by one a decision.
+func copied[T any](items []T) []T {
+	if len(items) == 0 {
+		return nil
+	}
+	return append(make([]T, 0, len(items)+1), items...)
 }
 
 // turnTo moves the state to now. When the clock went back, what lies in the
@@ -84,9 +89,8 @@ func (s *State) turnTo(now stamp) {
 		s.Tasks.forgetAfter(now)
 		s.Behavior.forgetAfter(now)
 		s.Competition.Seen = min(s.Competition.Seen, now)
-		for name, q := range s.Queues {
+		for _, q := range s.Queues {
 			q.forgetAfter(now)
-			s.Queues[name] = q
 		}
 	}
 	s.Time = now
@@ -95,7 +99,7 @@ func (s *State) turnTo(now stamp) {
 // newest keeps the last so many items of a list.
 func newest[T any](items []T, most int) []T {
 	if len(items) > most {
-		return slices.Clone(items[len(items)-most:])
+		return items[len(items)-most:]
 	}
 	return items
 }

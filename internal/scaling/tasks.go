@@ -42,9 +42,9 @@ type taskMemory struct {
 }
 
 func (m taskMemory) clone() taskMemory {
-	m.Running = slices.Clone(m.Running)
-	m.Starts = slices.Clone(m.Starts)
-	m.Lags = slices.Clone(m.Lags)
+	m.Running = copied(m.Running)
+	m.Starts = copied(m.Starts)
+	m.Lags = copied(m.Lags)
 	return m
 }
 
@@ -132,7 +132,7 @@ func (m *taskMemory) lag() float64 {
 	if len(m.Lags) < minLags {
 		return defaultStartLag.Seconds()
 	}
-	var room [maxLags]float64 // a decision sorts them three times
+	var room [maxLags]float64 // every decision sorts them
 	sorted := append(room[:0], m.Lags...)
 	slices.Sort(sorted)
 	return sorted[(len(sorted)*9-1)/10]
