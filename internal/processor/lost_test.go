@@ -66,12 +66,12 @@ func TestAClaimOfDevicesWhoseAnswerNeverCameIsGivenBack(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, pushing, func(o *Options) {
 		o.Resend = func(*message.Message) bool { return false }
-		o.StoreTimeout = 50 * time.Millisecond
+		o.StoreTimeout = 500 * time.Millisecond
 	})
 	b.store.lose = map[string]int{"ClaimTokens": -1}
 	b.want(b.handle(push(3)), consumer.Retry, store.Processing, 0)
 	b.store.lose = nil
-	b.StoreTimeout = 2 * time.Second
+	b.StoreTimeout = 10 * time.Second
 	if err := b.Unclaim(t.Context()); err != nil { // as the gate does when the store answers
 		t.Fatal(err)
 	}

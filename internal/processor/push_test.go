@@ -108,14 +108,23 @@ func TestAPushInDoubtIsHeldWhereThePolicySaysSo(t *testing.T) {
 	b.want(b.handle(push(1)), consumer.DeadLetter, store.InDoubt, 1)
 }
 
+// dieWithItsAnswers has a worker write to the device of a push, for the n-th time in
+// all, and tell nobody.
+func (b *bench) dieWithItsAnswers(n int) {
+	b.t.Helper()
+	b.store.set("SettleTokens", -1)
+	patience := b.StoreTimeout
+	b.StoreTimeout = 500 * time.Millisecond
+	b.want(b.handle(push(1)), consumer.Retry, store.Processing, n)
+	b.StoreTimeout = patience
+	b.store.set("SettleTokens", 0)
+	b.clock.turn(lapse)
+}
+
 func TestAPersonHasAPushInDoubtAfterACrashSentAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, pushing, func(o *Options) { o.Resend = func(*message.Message) bool { return false } })
-	b.store.set("SettleTokens", -1) // a worker that dies with its answers
-	b.StoreTimeout = 50 * time.Millisecond
-	b.want(b.handle(push(1)), consumer.Retry, store.Processing, 1)
-	b.store.set("SettleTokens", 0)
-	b.clock.turn(lapse)
+	b.dieWithItsAnswers(1)
 	b.want(b.handle(push(1)), consumer.DeadLetter, store.InDoubt, 1)
 	if got := devices(b); got[tokenInDoubt] != 1 {
 		t.Errorf("the device's row says %v", got)
@@ -197,16 +206,10 @@ func TestADeviceThatIsInDoubtAgainAfterAPersonsWordIsHeldAgain(t *testing.T) {
 	for name, crash := range map[string]bool{"for an answer that did not come": false, "for a worker that died": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, pushing, func(o *Options) {
-				o.Resend = func(*message.Message) bool { return false }
-				o.StoreTimeout = 50 * time.Millisecond
-			})
+			b := newBench(t, pushing, func(o *Options) { o.Resend = func(*message.Message) bool { return false } })
 			for n := range 2 {
 				if crash {
-					b.store.set("SettleTokens", -1)
-					b.want(b.handle(push(1)), consumer.Retry, store.Processing, n+1)
-					b.store.set("SettleTokens", 0)
-					b.clock.turn(lapse)
+					b.dieWithItsAnswers(n + 1)
 				} else {
 					b.sender.next = append(b.sender.next, refuses(provider.InDoubt, "", false))
 				}
