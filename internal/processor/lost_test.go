@@ -79,6 +79,19 @@ func TestAClaimOfDevicesWhoseAnswerNeverCameIsGivenBack(t *testing.T) {
 	b.want(b.handle(push(3)), consumer.Delete, store.Sent, 3)
 }
 
+func TestAWorkerThatDrainsGivesBackTheDevicesThatItDoesNotHearOf(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, pushing, func(o *Options) { o.StoreTimeout = 500 * time.Millisecond })
+	ctx, stop := context.WithCancel(t.Context())
+	b.store.lose, b.store.done = map[string]int{"ClaimTokens": -1}, stop
+	if got := b.Prepare(ctx, []consumer.Received{push(2)})[0](ctx); got.Action != consumer.Retry || b.sender.sends != 0 {
+		t.Errorf("got %+v", got)
+	}
+	if got := devices(b); got[store.Released] != 2 {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestDevicesThatAreClaimedTooLateToBeWrittenToAreGivenBack(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -201,7 +201,7 @@ func (p *Processor) claim(ctx context.Context, sends []*send) *consumer.Outcome 
 }
 
 // unheard remembers claims that the store may hold although its answer never
-// came. A worker that drains has no later: it gives them back at once if it can.
+// came.
 func (p *Processor) unheard(ctx context.Context, claims []store.Claim) {
 	p.mu.Lock()
 	for _, c := range claims {
@@ -209,6 +209,12 @@ func (p *Processor) unheard(ctx context.Context, claims []store.Claim) {
 	}
 	p.lost = newest(p.lost)
 	p.mu.Unlock()
+	p.lastChance(ctx)
+}
+
+// lastChance gives claims back at once, if it can, where a worker drains and has
+// no later.
+func (p *Processor) lastChance(ctx context.Context) {
 	if ctx.Err() == nil {
 		return
 	}

@@ -152,7 +152,7 @@ func (r *pushRun) chunk(ctx context.Context, tokens []redact.Personal) error {
 	// else the devices are in doubt, though nothing went to them.
 	if err := r.keep(ctx, func(ctx context.Context) error { return r.Store.ClaimTokens(ctx, claim, hashes) }); err != nil {
 		if !errors.Is(err, store.ErrLost) {
-			r.remember(claim)
+			r.remember(ctx, claim)
 		}
 		return err
 	}
@@ -169,10 +169,11 @@ func (r *pushRun) chunk(ctx context.Context, tokens []redact.Personal) error {
 }
 
 // remember has a claim of devices given back later, of which the store never told.
-func (r *pushRun) remember(claim store.TokenClaim) {
+func (r *pushRun) remember(ctx context.Context, claim store.TokenClaim) {
 	r.Processor.mu.Lock()
-	defer r.Processor.mu.Unlock()
 	r.lostDevices = newest(append(r.lostDevices, claim))
+	r.Processor.mu.Unlock()
+	r.lastChance(ctx)
 }
 
 // mayCall waits for the turns of so many calls, and says whether they may begin.
