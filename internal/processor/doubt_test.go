@@ -67,7 +67,7 @@ func TestAnOwnersDeathBeforeTheCallIsResolvedToo(t *testing.T) {
 
 func TestASettlementThatIsLostIsResolved(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, func(o *Options) { o.StoreTimeout = 200 * time.Millisecond })
+	b := newBench(t, func(o *Options) { o.StoreTimeout = time.Second })
 	b.store.set("Settle", -1)
 	b.want(b.handle(text("")), consumer.Retry, store.Processing, 1)
 	b.store.set("Settle", 0)
@@ -199,7 +199,7 @@ func TestADeliveryStatusThatCameDuringTheDoubtIsApplied(t *testing.T) {
 
 func TestASuppressionThatIsNotStoredIsNotForgotten(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, func(o *Options) { o.StoreTimeout = 200 * time.Millisecond })
+	b := newBench(t, func(o *Options) { o.StoreTimeout = time.Second })
 	b.store.set("Suppress", -1)
 	b.sender.next = append(b.sender.next, refuses(provider.Suppress, "21610", false), refuses(provider.Suppress, "21610", false))
 	b.want(b.handle(text("")), consumer.Retry, store.Processing, 1)

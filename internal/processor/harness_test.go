@@ -259,7 +259,7 @@ func newBench(t *testing.T, change ...func(*Options)) *bench {
 func (b *bench) worker(owner string, change ...func(*Options)) *Processor {
 	o := Options{
 		Store: b.store, Senders: map[message.Channel]provider.Sender{message.SMS: b.sender}, Owner: owner,
-		Now: b.clock.now, Random: func() float64 { return 0.5 }, StoreTimeout: 2 * time.Second,
+		Now: b.clock.now, Random: func() float64 { return 0.5 }, StoreTimeout: 10 * time.Second,
 		Logger: slog.New(slog.NewTextHandler(b.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, c := range change {
