@@ -14,6 +14,8 @@ const (
 	// shortBy is the part by which a calm queue's tasks may fall short of what
 	// arrives. Each 5 % of standing headroom costs 2 % of the task-hours.
 	shortBy = 0.05
+	// unsureBy is how many standard deviations higher the rate may turn out.
+	unsureBy = 1.0
 	// drainWithin is the longest time, in seconds, in which a backlog that would
 	// break the objective is to be gone once tasks came; an objective that is
 	// shorter takes its place. Longer ones leave the
@@ -62,6 +64,7 @@ type outlook struct {
 	inFlight  float64
 	rate      float64 // messages/s that arrive
 	usual     float64 // as rate, as it was known before the newest depth
+	unsure    float64 // standard deviation of the mean rate over the next lag, messages/s
 	perTask   float64 // messages/s; 0: nothing known
 	learned   bool
 	age       float64 // seconds, 0: unknown or none
@@ -95,7 +98,7 @@ func (o outlook) verdict(f fleet) verdict {
 		}
 		return verdict{count, ruleStarting}
 	}
-	least := o.least()
+	least := o.least(f)
 	if o.waiting <= max(2*o.rate, fewMessages/2) {
 		return verdict{min(count, least), ruleCalm}
 	}
@@ -127,8 +130,12 @@ func (o outlook) drain(f fleet, ahead float64) float64 {
 
 // least is the tasks that a calm queue needs. A twentieth too few is made up
 // from the objective: the backlog that grows takes many minutes to fill it.
-func (o outlook) least() int {
-	return max(1, ceil(o.rate/o.perTask*(1-shortBy)))
+//
+// A task let go is back one lag later at the soonest: where that is long against
+// the objective, the backlog of a rate that turns out higher has to fit in it.
+func (o outlook) least(f fleet) int {
+	regained := o.rate + unsureBy*o.unsure - (o.allowed()*o.rate-o.waiting)/f.lag
+	return max(1, ceil(max(o.rate*(1-shortBy), regained)/o.perTask))
 }
 
 // say tells a verdict for people.
@@ -289,6 +296,7 @@ func (q *queueMemory) outlook(spec *config.QueueSpec, o Queue, e estimate, f fle
 	if q.live(view.now) {
 		view.rate = max(view.rate*(1+q.Arrival.ahead(now, f.lag)), view.rate+q.climb(e, f.lag))
 	}
+	view.unsure = math.Sqrt(e.Variance + q.Arrival.drift(view.rate)*f.lag/3)
 	came := max(q.Calendar.last(), e.since, q.Came)
 	view.dumped = came > q.Empty && came.within(shortest, now)
 	view.learned = spec.ThroughputPerTask == 0 && learned
