@@ -72,8 +72,8 @@ func (q *queueMemory) learnMinute(spec *config.QueueSpec, m *minuteCounts, tasks
 		return
 	}
 	m.Done = true
-	q.learnFlight(*m)
 	ran, steady, known := tasks.seconds(m.begin(), m.End)
+	q.learnFlight(*m, q.perTask(spec)*ran)
 	period := float64(m.Period)
 	if !known || ran < period/2 {
 		return
@@ -111,7 +111,7 @@ func (q *queueMemory) learnArrivals(m minuteCounts) {
 
 // learnFlight learns how long a message is in flight (Little's law) from a
 // minute in which none waited: what is in flight then tells what arrives.
-func (q *queueMemory) learnFlight(m minuteCounts) {
+func (q *queueMemory) learnFlight(m minuteCounts, capacity float64) {
 	moved := max(m.Received, m.Served) / m.Period
 	if m.Looks < 2 || moved <= 0 || m.Flight <= 0 || q.Calm == 0 || q.Calm > m.begin() {
 		return
@@ -121,6 +121,9 @@ func (q *queueMemory) learnFlight(m minuteCounts) {
 		q.Flight = long
 	}
 	weight := 0.05 // longer ones may have waited in a busy task
+	if capacity > 0 && float64(moved*m.Period) > 0.8*capacity {
+		weight = 0
+	}
 	if long < q.Flight {
 		weight = 0.5
 	}
