@@ -395,11 +395,17 @@ func (q *queueMemory) awake(need *QueueNeed, o Queue, view outlook, f fleet) {
 		need.Why = orElse(need.Why, "a message waits")
 	case f.count() > 0 && q.Zeros < zerosToRest:
 		need.Need, need.Why = 1, "not empty for long enough to stop the last task"
-	case view.rate*f.lag >= 1 && q.Zeros < 2*zerosToRest:
+	case view.rate*f.lag >= 1 && (q.Zeros < 2*zerosToRest || f.lag > view.allowed() && q.cameLately(view.now)):
 		need.Need, need.Why = 1, "messages keep coming"
 	default:
 		need.Need, need.Why = 0, "empty"
 	}
+}
+
+// cameLately says that the newest count of sent messages has some, and is no
+// older than counts are.
+func (q *queueMemory) cameLately(now stamp) bool {
+	return q.Arrival.Count > 0 && q.Arrival.Minute.within(settled+time.Minute, now)
 }
 
 func orElse(text, other string) string {
