@@ -69,6 +69,7 @@ type outlook struct {
 	learned   bool
 	age       float64 // seconds, 0: unknown or none
 	dumped    bool    // a dump is being worked off
+	live      bool    // inFlight is of now
 }
 
 // verdict is a count of tasks, and the rule that set it.
@@ -99,15 +100,31 @@ func (o outlook) verdict(f fleet) verdict {
 		return verdict{count, ruleStarting}
 	}
 	least := o.least(f)
-	if o.waiting <= max(2*o.rate, fewMessages/2) {
+	waiting := o.waiting + o.comeBack(least, f)
+	if waiting <= max(2*o.rate, fewMessages/2) {
 		return verdict{min(count, least), ruleCalm}
 	}
 	within := max(finishWithin, f.interval)
 	if o.dumped {
 		within = 0.7 * f.interval // its messages are all of one age
 	}
-	finish := max(least, ceil((o.rate+o.waiting/within)/o.perTask))
+	finish := max(least, ceil((o.rate+waiting/within)/o.perTask))
 	return verdict{min(count, finish), ruleFinish}
+}
+
+// comeBack is how many of the messages in flight wait again when all tasks but
+// so many go: of what these could not be working on, the part that is not done by
+// the next look. How long one is in flight is known of a calm queue only; before,
+// the longer it is in busy tasks, the more of it may have waited there.
+func (o outlook) comeBack(tasks int, f fleet) float64 {
+	if tasks >= f.running || !o.live {
+		return 0
+	}
+	if o.flight == 0 {
+		busy := o.inFlight / (o.perTask * float64(f.running))
+		return o.inFlight * min(1, busy/f.interval)
+	}
+	return max(0, 1-f.interval/o.flight) * max(0, o.inFlight-o.perTask*o.flight*float64(tasks))
 }
 
 // allowed is how long, in seconds, a message may wait for a task.
@@ -237,7 +254,7 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 		q.foresee(&need, view, e, f)
 		q.probe(&need, spec, view, f)
 	}
-	q.keepWorking(&need, e.Rate, f)
+	q.keepWorking(&need, view.waiting, e.Rate, f)
 	q.awake(&need, o, view, f)
 	q.push(&need, view, o, f)
 	need.Queue, need.Backlog, need.InFlight = spec.Name, view.waiting+view.inFlight-q.held(view.perTask, f.running), view.inFlight
@@ -298,6 +315,7 @@ func (q *queueMemory) outlook(spec *config.QueueSpec, o Queue, e estimate, f fle
 	}
 	view.unsure = math.Sqrt(e.Variance + q.Arrival.drift(view.rate)*f.lag/3)
 	came := max(q.Calendar.last(), e.since, q.Came)
+	view.live = q.live(now)
 	view.dumped = came > q.Empty && came.within(shortest, now)
 	view.learned = spec.ThroughputPerTask == 0 && learned
 	for _, age := range []*Sample{o.OldestAge, o.OldestWaiting} {
@@ -374,9 +392,9 @@ func (q *queueMemory) probe(need *QueueNeed, spec *config.QueueSpec, o outlook, 
 
 // keepWorking keeps the tasks that hold more messages than they could finish
 // before they stop. No one tells which tasks hold them: each may hold one.
-func (q *queueMemory) keepWorking(need *QueueNeed, arriving float64, f fleet) {
+func (q *queueMemory) keepWorking(need *QueueNeed, waiting, arriving float64, f fleet) {
 	messages, doing := q.unfinished(arriving)
-	if keep := min(f.count(), int(messages)); keep > need.Need {
+	if keep := min(f.count(), int(messages)); keep > need.Need || keep == need.Need && keep > 0 && waiting == 0 {
 		need.Need, need.Why = keep, number(q.Depth.InFlight)+" in flight, more than a task that stops would finish"
 		if doing == 0 {
 			need.Why = "none of " + number(q.Depth.InFlight) + " in flight gets done: the tasks that hold them may be stuck"

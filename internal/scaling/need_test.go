@@ -1,0 +1,74 @@
+package scaling
+
+import (
+	"testing"
+	"time"
+
+	"github.com/novaura/acs-operator/config"
+)
+
+func TestATaskThatIsBackTooLateStays(t *testing.T) {
+	calm := outlook{objective: 30, flight: 1, rate: 75, unsure: 10, perTask: 8}
+	for name, tc := range map[string]struct {
+		lag  float64
+		want int
+	}{
+		"a lag inside the objective: a twentieth too few": {20, 9},
+		"a lag of many objectives: what the rate may be":  {255, 10},
+	} {
+		if got := calm.verdict(fleet{running: 20, lag: tc.lag, interval: 15}).tasks; got != tc.want {
+			t.Errorf("%s: %d tasks, want %d", name, got, tc.want)
+		}
+	}
+}
+
+func TestMessagesThatWaitInTasksAreNotLeftToTooFew(t *testing.T) {
+	for name, tc := range map[string]struct {
+		flight float64 // seconds
+		live   bool
+		want   int
+	}{
+		"known to be done by the next look, they keep no task": {10, true, 2},
+		"known to take longer, they keep some":                 {60, true, 16},
+		"not known, they are taken for waiting":                {0, true, 26},
+		"minutes old, they tell nothing":                       {0, false, 2},
+	} {
+		o := outlook{objective: 60, flight: tc.flight, rate: 1, perTask: 0.5, inFlight: 240, live: tc.live}
+		if got := o.verdict(fleet{running: 30, lag: 75, interval: 15}).tasks; got != tc.want {
+			t.Errorf("%s: %d tasks, want %d", name, got, tc.want)
+		}
+	}
+}
+
+func TestAFullTasksFlightIsNotTheNaturalOne(t *testing.T) {
+	minute := minuteCounts{End: stampOf(monday), Period: 60, Served: 60, Received: 60, Flight: 80, Looks: 4}
+	for name, tc := range map[string]struct {
+		capacity float64 // messages a minute
+		longer   bool
+	}{
+		"full":         {62, false},
+		"half full":    {120, true},
+		"rate unknown": {0, true},
+	} {
+		q := queueMemory{Calm: stampOf(monday.Add(-time.Hour)), Flight: 1}
+		if q.learnFlight(minute, tc.capacity); q.Flight > 1 != tc.longer {
+			t.Errorf("%s: %v s in flight, 1 before", name, q.Flight)
+		}
+	}
+}
+
+func TestTheLastTaskRestsOnlyWhereItsStartIsInTime(t *testing.T) {
+	for objective, want := range map[time.Duration]int{time.Minute: 1, time.Hour: 0} {
+		p := policy(func(s *config.ScalingSpec) { s.MinTasks, s.Queues[0].MaxAge = 0, objective })
+		state := State{}
+		state.Tasks.Lags = []float64{200, 200, 200, 200}
+		var d Decision
+		for i := range 60 {
+			obs := seen(1, 0, 4, func(o *Observation, _ *Queue) { o.Time = monday.Add(time.Duration(i) * 15 * time.Second) })
+			d, state = Decide(p, obs, state, obs.Time)
+		}
+		if d.Desired != want {
+			t.Errorf("4 messages a minute, starts of 200 s, objective %s: %d tasks, want %d: %s", objective, d.Desired, want, d.Reason)
+		}
+	}
+}
