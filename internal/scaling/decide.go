@@ -76,9 +76,10 @@ type deciding struct {
 type watched struct {
 	*queueMemory // of the state
 
-	spec  *config.QueueSpec
-	told  Queue
-	newer bool // told has a depth newer than the one remembered
+	spec   *config.QueueSpec
+	told   Queue
+	newer  bool  // told has a depth newer than the one remembered
+	probed stamp // when one task fewer was tried last, before this decision
 }
 
 // step lets a rule set the count, and remembers it when that changed it.
@@ -114,7 +115,7 @@ func (d *deciding) watch() {
 			memory = new(queueMemory)
 			d.state.Queues[spec.Name] = memory
 		}
-		d.queues[i] = watched{queueMemory: memory, spec: spec, told: d.obs.Queues[spec.Name].possible(d.obs.Time)}
+		d.queues[i] = watched{queueMemory: memory, spec: spec, told: d.obs.Queues[spec.Name].possible(d.obs.Time), probed: memory.Probed}
 	}
 }
 
@@ -203,6 +204,11 @@ func (d *deciding) reckon() {
 		sum = d.summed(rulings, sum)
 		d.competes = sum > need
 		need = max(need, min(sum, maxTasks))
+	}
+	if need >= d.fleet.count() { // one that wants to try fewer waits for the others
+		for i := range d.queues {
+			d.queues[i].Probed = d.queues[i].probed
+		}
 	}
 	d.out.Need, d.tasks = need, need
 	d.capUseless()

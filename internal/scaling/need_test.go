@@ -72,3 +72,29 @@ func TestTheLastTaskRestsOnlyWhereItsStartIsInTime(t *testing.T) {
 		}
 	}
 }
+
+func TestAQueueThatWouldTryFewerTasksWaitsForTheOthers(t *testing.T) {
+	p := policy(func(s *config.ScalingSpec) {
+		s.Queues = append(s.Queues, s.Queues[0])
+		s.Queues[0].ThroughputPerTask, s.Queues[1].ThroughputPerTask, s.Queues[1].Name = 0, 0, "mails"
+	})
+	var state State
+	for i := range 120 {
+		now := monday.Add(time.Duration(i) * 15 * time.Second)
+		obs := seen(6, 0, 600, func(o *Observation, q *Queue) { o.Time, q.InFlight = now, &Sample{Value: 12} })
+		obs.Queues["mails"] = obs.Queues[queueName]
+		if i < 30 { // busy: it needs all
+			mails := obs.Queues["mails"]
+			mails.Visible = &Sample{Value: 100}
+			obs.Queues["mails"] = mails
+		}
+		var d Decision
+		if d, state = Decide(p, obs, state, now); d.Need < 6 {
+			if i < 30 || i > 75 {
+				t.Errorf("look %d: %d tasks: %s", i, d.Need, d.Reason)
+			}
+			return
+		}
+	}
+	t.Error("6 tasks that two calm queues have, and none was tried fewer")
+}
