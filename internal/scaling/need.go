@@ -14,7 +14,8 @@ const (
 	// shortBy is the part by which a calm queue's tasks may fall short of what
 	// arrives. Each 5 % of standing headroom costs 2 % of the task-hours.
 	shortBy = 0.05
-	// unsureBy is how many standard deviations higher the rate may turn out.
+	// unsureBy is how many standard deviations higher the rate may turn out. A
+	// second one costs 0.4 % of the task-hours for 0.06 % fewer late messages.
 	unsureBy = 1.0
 	// drainWithin is the longest time, in seconds, in which a backlog that would
 	// break the objective is to be gone once tasks came; an objective that is
