@@ -70,6 +70,20 @@ func TestTheLastTaskRestsOnlyWhereItsStartIsInTime(t *testing.T) {
 		if d.Desired != want {
 			t.Errorf("4 messages a minute, starts of 200 s, objective %s: %d tasks, want %d: %s", objective, d.Desired, want, d.Reason)
 		}
+		for name, counts := range map[string]func(*Observation, *Queue){
+			"a count of none": func(*Observation, *Queue) {},
+			"no more counts":  func(_ *Observation, q *Queue) { q.Sent, q.Deleted = nil, nil },
+		} {
+			rest, d := state, d
+			quiet := 0
+			for ; quiet < 240 && (quiet == 0 || d.Desired > 0); quiet++ {
+				obs := seen(d.Desired, 0, 0, counts, func(o *Observation, _ *Queue) { o.Time = monday.Add(time.Duration(60+quiet) * 15 * time.Second) })
+				d, rest = Decide(p, obs, rest, obs.Time)
+			}
+			if d.Desired > 0 {
+				t.Errorf("%s for an hour, objective %s: %d tasks: %s", name, objective, d.Desired, d.Reason)
+			}
+		}
 	}
 }
 
