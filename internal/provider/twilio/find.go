@@ -17,11 +17,11 @@ import (
 	"github.com/novaura/acs-operator/internal/provider/once"
 )
 
-// The bounds of a lookup: a recipient who got more than this since the send
-// that is in doubt needs a person.
+// The bounds of a lookup, besides its timeout: a recipient who got more than this
+// since the send that is in doubt needs a person.
 const (
-	pageSize = 200
-	maxPages = 10
+	pageSize = 200 // of 1,000 that Twilio gives: a page of the longest texts fits in maxAnswer
+	maxPages = 100
 )
 
 // Find implements provider.Sender: the account's messages to m's recipient
