@@ -33,7 +33,6 @@ func (c *Client) Find(ctx context.Context, m *message.Message, since time.Time) 
 	defer cancel()
 	params := new(api.ListMessageParams).SetTo(m.To.Reveal()).SetPageSize(pageSize)
 	var found []provider.Receipt
-	earliest := since.Truncate(time.Second) // Twilio's dates have seconds
 	pageToken, page := "", ""
 	for range maxPages {
 		call := &call{ctx: ctx, client: c, ownSender: true}
@@ -44,25 +43,13 @@ func (c *Client) Find(ctx context.Context, m *message.Message, since time.Time) 
 		if answer.Messages == nil { // an error with status 200, a proxy's page: no word that there are none
 			return nil, incomplete("the answer has no messages field")
 		}
-		var first, last time.Time // of the page
-		for i, listed := range answer.Messages {
-			created, ok := createdAt(listed)
-			if !ok {
-				return nil, incomplete("a message of the list has no date of creation")
-			}
-			if i == 0 {
-				first = created
-			}
-			last = created
-			if !created.Before(earliest) && c.sameMessage(listed, m) {
-				found = append(found, provider.Receipt{ID: value(listed.Sid), Status: value(listed.Status), Created: created})
-			}
+		matches, older, err := c.matches(answer.Messages, m, since)
+		if err != nil {
+			return nil, err
 		}
-		// Twilio lists the newest first. Where a list does not look so, all of it
-		// is read: what is not found is sent again.
-		rest := last.Before(first) && last.Before(earliest)
+		found = append(found, matches...)
 		next := value(answer.NextPageUri)
-		if rest || next == "" {
+		if older || next == "" {
 			slices.SortStableFunc(found, func(a, b provider.Receipt) int { return b.Created.Compare(a.Created) })
 			return found, nil
 		}
@@ -71,6 +58,28 @@ func (c *Client) Find(ctx context.Context, m *message.Message, since time.Time) 
 		}
 	}
 	return nil, incomplete(fmt.Sprintf("more than %d messages to one recipient", maxPages*pageSize))
+}
+
+// matches are the messages of a page that are m's. older says that the next page
+// has none: Twilio lists the newest first. Where a list does not look so, all of it
+// is read, for what is not found is sent again.
+func (c *Client) matches(page []api.ApiV2010Message, m *message.Message, since time.Time) (found []provider.Receipt, older bool, err error) {
+	earliest := since.Truncate(time.Second) // Twilio's dates have seconds
+	var first, last time.Time
+	for i, listed := range page {
+		created, ok := createdAt(listed)
+		if !ok {
+			return nil, false, incomplete("a message of the list has no date of creation")
+		}
+		if i == 0 {
+			first = created
+		}
+		last = created
+		if !created.Before(earliest) && c.sameMessage(listed, m) {
+			found = append(found, provider.Receipt{ID: value(listed.Sid), Status: value(listed.Status), Created: created})
+		}
+	}
+	return found, last.Before(first) && last.Before(earliest), nil
 }
 
 // createdAt reads Twilio's RFC 2822 date, or RFC 3339 as other servers of its API
