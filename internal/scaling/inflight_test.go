@@ -17,6 +17,7 @@ func TestMessagesInFlightAreWork(t *testing.T) {
 			q.InFlight, q.Deleted.Value = &Sample{Value: messages}, deleted
 		}}, changes...)...)
 	}
+	uncounted := func(_ *Observation, q *Queue) { q.Sent, q.Deleted = nil, nil }
 	noneRuns := func(o *Observation, _ *Queue) { o.Service.Running = 0 }
 	for name, tc := range map[string]struct {
 		policy *config.ScalingPolicy
@@ -28,6 +29,7 @@ func TestMessagesInFlightAreWork(t *testing.T) {
 		"which are stuck, where the rate a task is told":                           {obs: again(40, flying(8, 4000, 0, 0)), want: 8, says: "may be stuck"},
 		"which are stuck, add no task either":                                      {obs: again(40, flying(8, 4000, 60, 0)), want: 8, says: "may be stuck"},
 		"of which three are stuck, keep three tasks":                               {obs: again(40, flying(8, 3, 0, 0)), want: 3, says: "may be stuck"},
+		"of which nobody has counted what gets done, are not said to be stuck":     {policy: policy(auto), obs: again(4, flying(1, 4, 0, 0, uncounted)), want: 1, says: "until the rate of one is known"},
 		"which get done more slowly than a task stops, keep their tasks":           {obs: again(2, flying(8, 4000, 0, 3840)), want: 8, says: "more than a task that stops would finish"},
 		"which are done soon after, keep none":                                     {obs: again(40, flying(8, 80, 960, 960)), want: 2},
 		"where nobody counts what is deleted, are told from what arrives":          {obs: again(40, flying(8, 80, 960, 0, func(_ *Observation, q *Queue) { q.Deleted = nil })), want: 2},

@@ -398,10 +398,10 @@ func (q *queueMemory) probe(need *QueueNeed, spec *config.QueueSpec, o outlook, 
 // keepWorking keeps the tasks that hold more messages than they could finish
 // before they stop. No one tells which tasks hold them: each may hold one.
 func (q *queueMemory) keepWorking(need *QueueNeed, waiting, arriving float64, f fleet) {
-	messages, doing := q.unfinished(arriving)
-	if keep := min(f.count(), int(messages)); keep > need.Need || keep == need.Need && keep == f.count() && waiting == 0 {
+	messages, counted, stuck := q.unfinished(arriving)
+	if keep := min(f.count(), int(messages)); keep > need.Need || counted && keep == need.Need && keep == f.count() && waiting == 0 {
 		need.Need, need.Why = keep, number(q.Depth.InFlight)+" in flight, more than a task that stops would finish"
-		if doing == 0 {
+		if stuck {
 			need.Why = "none of " + number(q.Depth.InFlight) + " in flight gets done: the tasks that hold them may be stuck"
 		}
 	}

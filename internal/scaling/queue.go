@@ -166,16 +166,16 @@ func (q *queueMemory) held(perTask float64, running int) float64 {
 
 // unfinished is how many of the messages in flight tasks that are told to stop
 // may leave unfinished, to be received again: those beyond what is done in the
-// time that they get for it. doing is what is done, messages/s: the newest count
-// of deleted ones, and where there is none what arrives.
-func (q *queueMemory) unfinished(arriving float64) (messages, doing float64) {
-	doing = arriving
+// time that they get for it. What is done is the newest count of deleted ones, and
+// where there is none, as counted says, what arrives; stuck: none are.
+func (q *queueMemory) unfinished(arriving float64) (messages float64, counted, stuck bool) {
+	doing := arriving             // messages/s
 	for _, m := range q.Minutes { // oldest first
 		if m.Served >= 0 {
-			doing = float64(m.Served / m.Period)
+			doing, counted = float64(m.Served/m.Period), true
 		}
 	}
-	return max(0, q.Depth.InFlight-doing*max(stopTime, 1.5*q.Flight)), doing
+	return max(0, q.Depth.InFlight-doing*max(stopTime, 1.5*q.Flight)), counted, counted && doing == 0
 }
 
 // perTask is the rate a task: told, learned, or the best lower bound.
