@@ -161,8 +161,12 @@ func (q *queueMemory) learnLive(spec *config.QueueSpec, tasks *taskMemory, share
 	q.Arrival.now(q.noteDump)
 }
 
+// counted says that counts of sent messages come: CloudWatch gives none of a queue
+// that was idle for hours.
+func (q *queueMemory) counted(now stamp) bool { return q.Arrival.Minute >= now.add(-2*settled) }
+
 func (q *queueMemory) sample(spec *config.QueueSpec, tasks *taskMemory, from depth, passed float64, shared bool) (s rateSample, found bool) {
-	if q.Zeros >= zerosOfSilence && q.Arrival.Minute < q.Depth.At.add(-2*settled) {
+	if q.Zeros >= zerosOfSilence && !q.counted(q.Depth.At) {
 		return rateSample{Variance: 25}, true
 	}
 	rate := q.Arrival.now(nil).Rate

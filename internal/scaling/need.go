@@ -41,10 +41,6 @@ const (
 	// zerosToRest is how many depths in a row must be zero before the last
 	// task may stop: SQS shows phantom messages, and phantom absences.
 	zerosToRest = 3
-	// countsCome is within how long a minute's counts are expected to come.
-	// CloudWatch may take five minutes, and gives none of a queue that was idle
-	// for hours.
-	countsCome = 10 * time.Minute
 	// maxTasks is above what any policy allows.
 	maxTasks = 1_000_000
 )
@@ -418,7 +414,7 @@ func (q *queueMemory) awake(need *QueueNeed, o Queue, view outlook, f fleet) {
 		need.Why = orElse(need.Why, "a message waits")
 	case f.count() > 0 && q.Zeros < zerosToRest:
 		need.Need, need.Why = 1, "not empty for long enough to stop the last task"
-	case view.rate*f.lag >= 1 && (q.Zeros < 2*zerosToRest || f.lag > view.allowed() && q.Arrival.Minute.within(countsCome, view.now)):
+	case view.rate*f.lag >= 1 && (q.Zeros < 2*zerosToRest || f.lag > view.allowed() && q.counted(view.now)):
 		need.Need, need.Why = 1, "messages keep coming"
 	default:
 		need.Need, need.Why = 0, "empty"

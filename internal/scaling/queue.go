@@ -169,7 +169,7 @@ func (q *queueMemory) held(perTask float64, running int) float64 {
 // time that they get for it. What is done is the newest count of deleted ones, and
 // where there is none, as counted says, what arrives; stuck: none are.
 func (q *queueMemory) unfinished(arriving float64) (messages float64, counted, stuck bool) {
-	doing := arriving             // messages/s
+	doing := arriving
 	for _, m := range q.Minutes { // oldest first
 		if m.Served >= 0 {
 			doing, counted = float64(m.Served/m.Period), true

@@ -75,7 +75,7 @@ func (s *Store) SettleTokens(ctx context.Context, eventID string, tokens []store
 	texts := func(of func(store.Token) string) []string { return column(tokens, of) }
 	_, err := s.exec(ctx, clock+`
 		UPDATE acs.communication_tokens t SET outcome = i.outcome, provider = i.provider, provider_id = i.provider_id,
-			error_code = i.error_code, error = i.error, finished_at = clock.now, 
+			error_code = i.error_code, error = i.error, finished_at = clock.now,
 			tries = t.tries - (i.unspent AND t.outcome = '')::integer -- once, though it is asked again
 		FROM clock, unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::boolean[])
 			AS i (hash, outcome, provider, provider_id, error_code, error, unspent)

@@ -102,7 +102,7 @@ func prune(ctx context.Context, tx *sql.Tx, p store.Pruning, id string, pruned *
 		pruned.Deleted += btoi(gone)
 		return err
 	}
-	erased, err := changed(tx.ExecContext(ctx, `UPDATE communication_events 
+	erased, err := changed(tx.ExecContext(ctx, `UPDATE communication_events
 		SET from_address = NULL, to_address = NULL, body = NULL, payload = NULL, payload_attributes = NULL
 		WHERE id = ? AND status NOT IN ('new', 'scheduled', 'processing') AND updated_at < ?
 			AND (from_address IS NOT NULL OR to_address IS NOT NULL OR body IS NOT NULL OR payload IS NOT NULL
