@@ -100,8 +100,8 @@ func (o outlook) verdict(f fleet) verdict {
 		}
 		return verdict{count, ruleStarting}
 	}
-	least := o.least(f)
-	waiting := o.waiting + o.comeBack(least, f)
+	least := o.kept(f, o.waiting)
+	waiting := o.waiting + o.comeBack(o.kept(f, 0), f) // whatever waits: a larger backlog brings no fewer back
 	if waiting <= max(2*o.rate, fewMessages/2) {
 		return verdict{min(count, least), ruleCalm}
 	}
@@ -146,13 +146,13 @@ func (o outlook) drain(f fleet, ahead float64) float64 {
 	return max(min(drainWithin, o.objective), allowed-f.lag) + drainSlowly*near*near
 }
 
-// least is the tasks that a calm queue needs. A twentieth too few is made up
+// kept is the tasks that a calm queue needs. A twentieth too few is made up
 // from the objective: the backlog that grows takes many minutes to fill it.
 //
 // A task let go is back one lag later at the soonest: where that is long against
 // the objective, the backlog of a rate that turns out higher has to fit in it.
-func (o outlook) least(f fleet) int {
-	regained := o.rate + unsureBy*o.unsure - (o.allowed()*o.rate-o.waiting)/f.lag
+func (o outlook) kept(f fleet, waiting float64) int {
+	regained := o.rate + unsureBy*o.unsure - (o.allowed()*o.rate-waiting)/f.lag
 	return max(1, ceil(max(o.rate*(1-shortBy), regained)/o.perTask))
 }
 
