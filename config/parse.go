@@ -114,7 +114,7 @@ func readDocuments(file File) ([]*document, *FieldError) {
 func checkBytes(file File) *FieldError {
 	fieldErr := &FieldError{File: file.Name, Line: 1, Column: 1}
 	if len(file.Data) > MaxFileSize {
-		fieldErr.Problem = fmt.Sprintf("the file has %d bytes, more than %d", len(file.Data), MaxFileSize)
+		fieldErr.Problem = fmt.Sprintf("the file has more than %d bytes", MaxFileSize) // no more of it was read
 		fieldErr.Hint = "split it into several"
 		return fieldErr
 	}

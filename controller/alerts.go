@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -22,38 +23,45 @@ type alertsCommand struct {
 }
 
 type alertsListCommand struct {
-	policyFlag
 	open.Flags
 	cli.Output
 }
 
 // Run lists what the leader saved after its last change.
 func (c alertsListCommand) Run(ctx context.Context, streams cli.Streams) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	policies, err := c.load(ctx)
+	return within(ctx, c.Flags, func(ctx context.Context, db store.Store) error {
+		alerts, err := savedAlerts(ctx, db)
+		if err != nil {
+			return err
+		}
+		return c.print(streams.Out, alerts)
+	})
+}
+
+// savedAlerts are those of every policy that a controller followed of late.
+func savedAlerts(ctx context.Context, db store.Store) ([]alerting.Alert, error) {
+	followed, err := db.Statuses(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	db, err := openExisting(ctx, c.Flags)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
 	alerts := []alerting.Alert{}
-	for _, p := range policies.Scaling {
-		saved, err := db.LoadState(ctx, reconcile.AlertStateKey(p.Metadata.Name))
+	for _, p := range followed {
+		saved, err := db.LoadState(ctx, reconcile.AlertStateKey(p.Policy))
 		if errors.Is(err, store.ErrNotFound) {
 			continue
 		}
 		var state alerting.State
 		if err = errors.Join(err, json.Unmarshal(saved, &state)); err != nil {
-			return fmt.Errorf("load the alerts of %s: %w", p.Metadata.Name, err)
+			return nil, fmt.Errorf("load the alerts of %s: %w", p.Policy, err)
 		}
 		for _, a := range state.List() {
 			alerts = append(alerts, a.Shown())
 		}
 	}
+	return alerts, nil
+}
+
+func (c alertsListCommand) print(out io.Writer, alerts []alerting.Alert) error {
 	rows := make([][]string, 0, len(alerts))
 	for _, a := range alerts {
 		told := a.Message
@@ -62,7 +70,7 @@ func (c alertsListCommand) Run(ctx context.Context, streams cli.Streams) error {
 		}
 		rows = append(rows, []string{string(a.State), a.Severity, a.Alert, a.Policy, a.Queue, since(a), strings.Join(a.SilencedBy, ","), told})
 	}
-	return c.Print(streams.Out, alerts, []string{"STATE", "SEVERITY", "ALERT", "POLICY", "QUEUE", "FOR", "SILENCED BY", "MESSAGE"}, rows)
+	return c.Print(out, alerts, []string{"STATE", "SEVERITY", "ALERT", "POLICY", "QUEUE", "FOR", "SILENCED BY", "MESSAGE"}, rows)
 }
 
 func since(a alerting.Alert) string {

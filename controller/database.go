@@ -40,7 +40,7 @@ func (p *controllerParts) prepare(ctx context.Context) error {
 
 // openExisting connects to a database that is there already, changing nothing.
 func openExisting(ctx context.Context, flags open.Flags) (store.Store, error) {
-	db, err := flags.Open(ctx)
+	db, err := flags.OpenExisting(ctx)
 	if errors.Is(err, open.ErrSetting) {
 		return nil, &cli.UsageError{Err: err}
 	}

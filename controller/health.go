@@ -46,7 +46,7 @@ func (c healthCommand) Run(ctx context.Context, streams cli.Streams) error {
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return fmt.Errorf("ask the controller: %w", err)
+		return fmt.Errorf("ask the controller: %w; does it run, and serve its health there (CONTROLLER_METRICS_LISTEN)?", err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))

@@ -40,8 +40,11 @@ type decisionRow struct {
 func (c historyCommand) Run(ctx context.Context, streams cli.Streams) error {
 	ctx, cancel := context.WithTimeout(ctx, verbBound)
 	defer cancel()
-	if c.Limit < 1 {
+	switch {
+	case c.Limit < 1:
 		return cli.Usagef("--limit %d: ask for at least one row", c.Limit)
+	case c.Since <= 0:
+		return cli.Usagef("--since %s: say how far back, such as 24h", c.Since)
 	}
 	db, err := openExisting(ctx, c.Flags)
 	if err != nil {
@@ -55,17 +58,17 @@ func (c historyCommand) Run(ctx context.Context, streams cli.Streams) error {
 	if !c.Replay.IsZero() {
 		return c.replay(ctx, streams, db, name)
 	}
-	decisions, err := db.Decisions(ctx, name, time.Now().Add(-c.Since), c.Limit)
+	decisions, err := db.Decisions(ctx, store.DecisionFilter{Policy: name, Since: time.Now().Add(-c.Since), Changed: c.Changes, Limit: c.Limit})
 	if err != nil {
 		return err
 	}
 	shown, table := []decisionRow{}, [][]string{}
 	for _, d := range decisions {
-		if c.Changes && !d.Changed {
-			continue
-		}
 		shown = append(shown, decisionRow{d.Policy, d.Time, d.LastTime, d.Count, d.Current, d.Desired, d.LimitedBy, d.Changed, d.Reason})
 		table = append(table, []string{d.Time.Format(time.RFC3339), fmt.Sprint(d.Count), fmt.Sprintf("%d → %d", d.Current, d.Desired), dash(d.LimitedBy), d.Reason})
+	}
+	if len(decisions) == c.Limit {
+		_, _ = fmt.Fprintf(streams.Err, "controller: these are the newest %d; for older ones raise --limit\n", c.Limit)
 	}
 	return c.Print(streams.Out, shown, []string{"TIME", "TICKS", "TASKS", "LIMITED BY", "REASON"}, table)
 }

@@ -139,3 +139,29 @@ func TestSimulateAndRecommend(t *testing.T) {
 		t.Errorf("the report: %d bytes, %v", len(text), err)
 	}
 }
+
+func TestAWrongCallSaysWhatToDoAndMakesNoDatabase(t *testing.T) {
+	typo := filepath.Join(t.TempDir(), "typo.db")
+	database := "--database-url=sqlite:" + typo
+	for name, tc := range map[string]struct {
+		args []string
+		want string
+	}{
+		"get of a database that is not there":     {[]string{"get", database}, "no database at " + typo},
+		"alerts of one, without any policy":       {[]string{"alerts", database}, "no database at " + typo},
+		"silences of one":                         {[]string{"silence", "list", database}, "no database at " + typo},
+		"a pause in one":                          {[]string{"pause", "--reason", "x", database}, "no database at " + typo},
+		"a flag that is none names its command":   {[]string{"history", "--fly"}, "see controller history --help"},
+		"a history of the future":                 {[]string{"history", "--since=-1h", database}, "say how far back"},
+		"policies that are not where they may be": {[]string{"plan", "--policy", "none.yaml"}, "name the policies with --policy or CONTROLLER_POLICY"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if code, _, errOut := controller(t, "", tc.args...); code != 2 || !strings.Contains(errOut, tc.want) {
+				t.Errorf("exit code %d, want 2 and %q: %s", code, tc.want, errOut)
+			}
+		})
+	}
+	if _, err := os.Stat(typo); err == nil {
+		t.Error("a database was made")
+	}
+}

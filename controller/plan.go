@@ -97,8 +97,8 @@ func (c planCommand) print(out io.Writer, p *config.ScalingPolicy, d scaling.Dec
 	rows := make([][]string, 0, len(d.Queues))
 	for _, q := range d.Queues {
 		rows = append(rows, []string{
-			q.Queue, fmt.Sprintf("%.0f", q.Backlog), fmt.Sprintf("%.0fs", q.Age), fmt.Sprintf("%.1f/s", q.Arrival),
-			fmt.Sprintf("%.1f/s", q.PerTask), fmt.Sprintf("%d", q.Need), q.Why,
+			q.Queue, ifKnown(q.Known, "%.0f", q.Backlog), ifKnown(q.Known, "%.0fs", q.Age), ifKnown(q.ArrivalKnown, "%.1f/s", q.Arrival),
+			ifKnown(q.PerTask > 0, "%.1f/s", q.PerTask), fmt.Sprint(q.Need), q.Why,
 		})
 	}
 	if err := c.Print(out, d, []string{"QUEUE", "BACKLOG", "AGE", "ARRIVING", "A TASK DOES", "NEEDS", "WHY"}, rows); err != nil || c.Output.Output != "table" {
@@ -106,4 +106,12 @@ func (c planCommand) print(out io.Writer, p *config.ScalingPolicy, d scaling.Dec
 	}
 	_, err := fmt.Fprintf(out, "\nWould %s.\n%s\n", verdict, d.Reason)
 	return err
+}
+
+// ifKnown is a value in a table, and a dash where it is not known.
+func ifKnown(known bool, format string, value float64) string {
+	if !known {
+		return "-"
+	}
+	return fmt.Sprintf(format, value)
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -38,6 +40,9 @@ func (f policyFlag) read(ctx context.Context) ([]config.File, error) {
 		return nil, &cli.UsageError{Err: err}
 	}
 	files, err := src.Read(bounded)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, cli.Usagef("%w; name the policies with --policy or CONTROLLER_POLICY", err)
+	}
 	if err != nil {
 		return nil, &cli.UsageError{Err: err}
 	}
@@ -112,6 +117,6 @@ func (c schemaCommand) Run(streams cli.Streams) error {
 	if err != nil {
 		return &cli.UsageError{Err: err}
 	}
-	_, err = fmt.Fprintln(streams.Out, string(schema))
+	_, err = streams.Out.Write(schema)
 	return err
 }

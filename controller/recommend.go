@@ -14,6 +14,7 @@ import (
 	"github.com/novaura/acs-operator/internal/cloud"
 	"github.com/novaura/acs-operator/internal/reconcile"
 	"github.com/novaura/acs-operator/internal/rightsize"
+	"github.com/novaura/acs-operator/internal/store"
 	"github.com/novaura/acs-operator/internal/store/open"
 )
 
@@ -139,7 +140,7 @@ func (c recommendCommand) learned(ctx context.Context, p *config.ScalingPolicy) 
 		return 0, err
 	}
 	defer func() { _ = db.Close() }()
-	rows, err := db.Decisions(ctx, p.Metadata.Name, time.Now().Add(-24*time.Hour), 1)
+	rows, err := db.Decisions(ctx, store.DecisionFilter{Policy: p.Metadata.Name, Since: time.Now().Add(-24 * time.Hour), Limit: 1})
 	for _, row := range rows {
 		var record reconcile.Record
 		if json.Unmarshal(row.Record, &record) == nil {

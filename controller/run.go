@@ -129,9 +129,10 @@ func (c runCommand) follow(ctx context.Context, loop *reconcile.Loop) (<-chan st
 	first := true
 	var firstErr error
 	followed := source.Follow(ctx, src, func(u source.Update) {
+		if u.Err == nil && len(u.Policies.Scaling) == 0 { // half a file, more likely than a wish
+			u.Err = fmt.Errorf("%s holds no ScalingPolicy; to scale nothing, pause the policies or stop the controller", c.Policy)
+		}
 		switch {
-		case u.Err == nil && len(u.Policies.Scaling) == 0 && first:
-			firstErr = cli.Usagef("%s holds no ScalingPolicy", c.Policy)
 		case u.Err == nil:
 			loop.ApplyAlerts(u.Policies.Alert)
 			loop.Apply(u.Policies.Scaling)

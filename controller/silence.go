@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"os/user"
 	"strings"
 	"time"
 
@@ -26,7 +25,7 @@ type silenceAddCommand struct {
 	open.Flags
 	Matchers []string      `arg:"" help:"alertname=…, severity=…, policy=… or queue=…; != and the regular =~ and !~ too. A word alone is an alert's name."`
 	For      time.Duration `required:"" placeholder:"DURATION" help:"How long, such as 2h; at most 30 days."`
-	Author   string        `env:"USER" help:"Who silences; default: who is logged in."`
+	Author   string        `env:"CONTROLLER_AUTHOR" help:"Who silences; default: the user."`
 	Comment  string        `required:"" help:"Why, for whoever finds it."`
 }
 
@@ -35,13 +34,8 @@ func (c silenceAddCommand) Run(ctx context.Context, streams cli.Streams) error {
 	if c.For <= 0 || c.For > longest {
 		return cli.Usagef("a silence of %s: write one from 1s to %s", c.For, longest)
 	}
-	if c.Author == "" {
-		if who, err := user.Current(); err == nil {
-			c.Author = who.Username
-		}
-	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	s := alerting.Silence{ID: strings.ToLower(rand.Text()[:8]), StartsAt: now, EndsAt: now.Add(c.For), CreatedBy: c.Author, Comment: c.Comment}
+	s := alerting.Silence{ID: strings.ToLower(rand.Text()[:8]), StartsAt: now, EndsAt: now.Add(c.For), CreatedBy: authorOr(c.Author), Comment: c.Comment}
 	for _, text := range c.Matchers {
 		m, err := alerting.ParseMatcher(text)
 		if err != nil {

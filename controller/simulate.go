@@ -17,6 +17,7 @@ import (
 	"github.com/novaura/acs-operator/internal/cli"
 	"github.com/novaura/acs-operator/internal/reconcile"
 	"github.com/novaura/acs-operator/internal/simulate"
+	"github.com/novaura/acs-operator/internal/store"
 	"github.com/novaura/acs-operator/internal/store/open"
 )
 
@@ -190,7 +191,7 @@ func (c simulateCommand) fromHistory(ctx context.Context, p *config.ScalingPolic
 		return nil, err
 	}
 	defer func() { _ = db.Close() }()
-	rows, err := db.Decisions(ctx, p.Metadata.Name, time.Now().Add(-c.FromHistory), most)
+	rows, err := db.Decisions(ctx, store.DecisionFilter{Policy: p.Metadata.Name, Since: time.Now().Add(-c.FromHistory), Limit: most})
 	if err != nil {
 		return nil, err
 	}

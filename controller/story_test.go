@@ -150,11 +150,20 @@ func (s *story) write(policy string) {
 
 func (s *story) edit(old, to string) {
 	s.t.Helper()
-	text, err := os.ReadFile(s.policy)
-	if err != nil || !strings.Contains(string(text), old) {
-		s.t.Fatalf("no %q to edit: %v", old, err)
+	text := s.read()
+	if !strings.Contains(text, old) {
+		s.t.Fatalf("no %q to edit", old)
 	}
-	s.write(strings.Replace(string(text), old, to, 1))
+	s.write(strings.Replace(text, old, to, 1))
+}
+
+func (s *story) read() string {
+	s.t.Helper()
+	text, err := os.ReadFile(s.policy)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(text)
 }
 
 // says runs a verb and returns what it printed.
@@ -232,6 +241,11 @@ func TestAControllersDay(t *testing.T) {
 	s.edit("maxTasks: 20", "maxTasks: twenty")
 	s.untilSays("InvalidPolicy", "get")
 	s.untilSays("PolicyRefused", "describe")
+	s.untilSays("PolicyRefused", "alerts")
+	good := s.read()
+	s.write("apiVersion: acs.novaura.io/v1\nkind: DeliveryPolicy\nmetadata: {name: d}\nspec: {}\n")
+	s.untilSays("holds no ScalingPolicy", "describe")
+	s.write(good)
 	s.edit("maxTasks: twenty", "maxTasks: 19")
 	s.untilSays("generation 2 is followed", "describe")
 	s.until("the new maximum holds", func() bool { return s.count() == 19 })

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/novaura/acs-operator/internal/cli"
@@ -25,7 +26,7 @@ type listEventsCommand struct {
 	cli.Output
 	Channel string        `enum:",sms,email,push" default:"" help:"Only this channel."`
 	Type    string        `enum:",message_send,message_received,message_status" default:"" help:"Only this type."`
-	Status  string        `help:"Only this status: sent, failed, in_doubt …"`
+	Status  string        `enum:",new,processing,scheduled,sent,delivered,undelivered,failed,suppressed,expired,in_doubt,received" default:"" help:"Only this status: ${enum}."`
 	Since   time.Duration `help:"Only events of the last so long."`
 	Limit   int           `default:"100" help:"At most so many."`
 	Reveal  bool          `help:"Show addresses in full; otherwise they are masked."`
@@ -135,7 +136,7 @@ func (c showEventCommand) Run(ctx context.Context, streams cli.Streams) error {
 		return fmt.Errorf("read event %s: %w", c.ID, err)
 	}
 	if len(events) == 0 {
-		return fmt.Errorf("read event %s: %w", c.ID, store.ErrNotFound)
+		return fmt.Errorf("read event %s: %w; `worker events` lists them", c.ID, store.ErrNotFound)
 	}
 	attempts, err := db.Attempts(ctx, c.ID)
 	if err != nil {
@@ -154,9 +155,18 @@ func (c showEventCommand) Run(ctx context.Context, streams cli.Streams) error {
 		table = append(table, []string{fmt.Sprint(a.Number), a.StartedAt.Local().Format(time.DateTime), finished, a.Outcome, a.ProviderID, a.ErrorCode, a.Error, a.Owner})
 	}
 	if c.Output.Output == "table" {
-		_, _ = fmt.Fprintf(streams.Out, "%s  %s %s  %s  to %s\n\n", value.ID, value.Channel, value.Type, value.Status, value.To)
+		_, _ = fmt.Fprintf(streams.Out, "%s  %s %s  %s  to %s\n%s\n", value.ID, value.Channel, value.Type, value.Status, value.To, value.why())
 	}
 	return c.Print(streams.Out, value, []string{"ATTEMPT", "STARTED", "TOOK", "OUTCOME", "PROVIDER ID", "CODE", "ERROR", "OWNER"}, table)
+}
+
+// why is what is wrong with the event, on a line of its own, or nothing: what
+// was refused before any attempt has no other place to say so.
+func (r eventRow) why() string {
+	if r.ErrorCode == "" && r.Error == "" {
+		return ""
+	}
+	return strings.TrimPrefix(r.ErrorCode+": "+r.Error, ": ") + "\n"
 }
 
 func attemptRows(attempts []store.Attempt) []attemptRow {

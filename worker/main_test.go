@@ -49,6 +49,7 @@ func TestAMissingSettingIsOneLineThatNamesTheVariable(t *testing.T) {
 		"send without a recipient":              {args: []string{"send", "--body", "x"}, want: "--to-number"},
 		"send to something else":                {args: []string{"build_sqs_message", "--to-number", "nobody", "--body", "x", "--dry-run"}, want: "refuse this message"},
 		"events of no database":                 {args: []string{"events"}, want: "DATABASE_URL is not set"},
+		"events of a status that is none":       {args: []string{"events", "--status", "broken"}, want: "in_doubt"},
 		"a verb that is none":                   {args: []string{"fly"}, want: "fly"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -106,6 +107,16 @@ func TestEventsAreAnArrayOfRowsWithMaskedAddresses(t *testing.T) {
 	}
 	if code, _, _ = worker(t, map[string]string{"DATABASE_URL": dsn}, "events", "show", "nobody"); code != 1 {
 		t.Errorf("an event that is not there: exit code %d, want 1", code)
+	}
+}
+
+func TestAnEventThatWasRefusedBeforeAnyAttemptSaysWhy(t *testing.T) {
+	d := newDesk(t)
+	if _, err := d.db.Record(t.Context(), store.Event{ID: "m", Channel: "sms", Status: store.Failed, ErrorCode: "bad_json", Error: "it ends early"}); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errOut := worker(t, d.env, "events", "show", "m"); code != 0 || !strings.Contains(out, "bad_json: it ends early\n") {
+		t.Errorf("exit code %d, %s%s", code, out, errOut)
 	}
 }
 

@@ -94,34 +94,31 @@ func prune(ctx context.Context, db store.Upkeep, f historyFlags, batch int, paus
 type forgetCommand struct {
 	open.Flags
 	Address redact.Personal `arg:"" help:"A telephone number (E.164), a mail address or a push token."`
-	Channel string          `enum:",sms,email,push" default:"" help:"Whose list they go on; told from the address when absent."`
+	Channel string          `enum:",sms,email,push" default:"" help:"Whose list they go on; told from a telephone number (+…) or a mail address when absent."`
 }
 
 // Run puts the address on the suppression list, as a hash, and then erases it
 // from the history: in this order, for nobody must be written to in between.
 func (c forgetCommand) Run(ctx context.Context, streams cli.Streams) error {
-	db, err := c.OpenExisting(ctx)
-	if err != nil {
-		return &cli.UsageError{Err: err}
-	}
-	defer func() { _ = db.Close() }()
-	channel := c.Channel
+	person := suppressed{Flags: c.Flags, Channel: c.Channel, Address: c.Address}
 	switch address := c.Address.Reveal(); {
-	case channel != "":
+	case c.Channel != "":
 	case strings.Contains(address, "@"):
-		channel = "email"
+		person.Channel = "email"
 	case strings.HasPrefix(address, "+"):
-		channel = "sms"
-	default:
-		channel = "push"
+		person.Channel = "sms"
+	default: // taken for a token, a number without its + would be forgotten by nobody
+		return cli.Usagef("forget %s: it is no telephone number with its country code (+…) and no mail address; say --channel push if it is a push token", c.Address)
 	}
-	if err := db.Suppress(ctx, channel, c.Address, "forgotten"); err != nil {
-		return fmt.Errorf("forget: %w", err)
-	}
-	rows, err := db.Forget(ctx, c.Address)
-	if err != nil {
-		return fmt.Errorf("forget, suppressed already: %w", err)
-	}
-	_, err = fmt.Fprintf(streams.Out, "erased from %d events, and suppressed for %s\n", rows, channel)
-	return err
+	return person.change(ctx, func(db store.Store, address redact.Personal) error {
+		if err := db.Suppress(ctx, person.Channel, address, "forgotten"); err != nil {
+			return fmt.Errorf("forget: %w", err)
+		}
+		rows, err := db.Forget(ctx, address)
+		if err != nil {
+			return fmt.Errorf("forget, suppressed already: %w", err)
+		}
+		_, err = fmt.Fprintf(streams.Out, "erased from %d events, and suppressed for %s\n", rows, person.Channel)
+		return err
+	})
 }

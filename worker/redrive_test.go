@@ -187,6 +187,17 @@ func TestAPersonIsForgottenAndOldEventsArePruned(t *testing.T) {
 	if reason, err := d.db.SuppressionReason(t.Context(), "sms", "+14155550123"); err != nil || reason != "forgotten" {
 		t.Errorf("suppressed for %q, error %v", reason, err)
 	}
+	for _, typo := range []string{"14155550123", "nobody", "+1415"} {
+		if code, out, errOut := worker(t, d.env, "forget", typo); code != 2 || strings.Contains(errOut, typo) {
+			t.Errorf("forget %s, which is nobody's: exit code %d, %s%s", typo, code, out, errOut)
+		}
+	}
+	if _, err := d.db.Record(t.Context(), store.Event{ID: "spaced", Channel: "sms", Status: store.Sent, To: "+14155550199", CreatedAt: old}); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errOut := worker(t, d.env, "forget", "+1 (415) 555-0199"); code != 0 || !strings.Contains(out, "1 events") {
+		t.Errorf("a number as people write it: exit code %d, %s%s", code, out, errOut)
+	}
 	if code, _, errOut := worker(t, d.env, "prune", "--rows", "24h"); code != 2 || !strings.Contains(errOut, "sent twice") {
 		t.Errorf("rows that a queue may still deliver: exit code %d, %s", code, errOut)
 	}

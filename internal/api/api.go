@@ -53,7 +53,7 @@ type Policies interface {
 type History interface {
 	Events(ctx context.Context, f store.Filter) ([]store.Event, error)
 	Notices(ctx context.Context, limit int) ([]store.Notice, error)
-	Decisions(ctx context.Context, policy string, since time.Time, limit int) ([]store.Decision, error)
+	Decisions(ctx context.Context, f store.DecisionFilter) ([]store.Decision, error)
 	Silences(ctx context.Context, endingAfter time.Time) ([]store.Silence, error)
 	Ready(ctx context.Context) error
 }
@@ -183,7 +183,7 @@ func (s server) history(ctx context.Context, state *State) error {
 		state.Notices = append(state.Notices, noticeOf(n))
 	}
 	for _, view := range state.Policies {
-		decisions, err := s.History.Decisions(ctx, view.Policy.Metadata.Name, time.Time{}, recentRows)
+		decisions, err := s.History.Decisions(ctx, store.DecisionFilter{Policy: view.Policy.Metadata.Name, Limit: recentRows})
 		if err != nil {
 			return err
 		}
@@ -250,7 +250,7 @@ func (s server) decisions(w http.ResponseWriter, r *http.Request) {
 	limit := limitOf(r)
 	ctx, cancel := context.WithTimeout(r.Context(), readBound)
 	defer cancel()
-	rows, err := s.History.Decisions(ctx, r.URL.Query().Get("policy"), time.Time{}, limit)
+	rows, err := s.History.Decisions(ctx, store.DecisionFilter{Policy: r.URL.Query().Get("policy"), Limit: limit})
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return

@@ -40,8 +40,8 @@ func (p past) Notices(context.Context, int) ([]store.Notice, error) {
 	return []store.Notice{{Reason: "SuccessfulRescale"}}, p.err
 }
 
-func (p past) Decisions(_ context.Context, policy string, _ time.Time, _ int) ([]store.Decision, error) {
-	return []store.Decision{{Policy: policy, Desired: 3, Reason: "because"}}, p.err
+func (p past) Decisions(_ context.Context, f store.DecisionFilter) ([]store.Decision, error) {
+	return []store.Decision{{Policy: f.Policy, Desired: 3, Reason: "because"}}, p.err
 }
 
 func (past) Silences(context.Context, time.Time) ([]store.Silence, error) {

@@ -1,7 +1,7 @@
 // Package cli is what the three mains share: a grammar becomes an exit code,
 // a logger, and the ways of printing a result.
 //
-// It imports kong and slog handlers, and nothing of the business.
+// It imports kong, slog handlers and the version, and nothing of the business.
 package cli
 
 import (
@@ -12,6 +12,8 @@ import (
 	"os"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/novaura/acs-operator/internal/version"
 )
 
 // The exit codes of every command.
@@ -41,6 +43,11 @@ type Streams struct {
 
 type exit int
 
+// everywhere are the flags that every command has beside --help.
+type everywhere struct {
+	Version kong.VersionFlag `help:"Show the version."`
+}
+
 // Run parses args by grammar (a pointer to a kong struct whose commands have
 // a method Run(context.Context, Streams) error) and runs the chosen command.
 // It returns the exit code, having printed any error to streams.Err.
@@ -58,6 +65,7 @@ func Run(ctx context.Context, name, description string, grammar any, args []stri
 		kong.Writers(streams.Out, streams.Err), kong.UsageOnError(),
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Embed(&everywhere{}), kong.Vars{"version": name + " " + version.String()},
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(streams))
 	if err != nil {
 		_, _ = fmt.Fprintf(streams.Err, "%s: %v\n", name, err)
@@ -69,7 +77,7 @@ func Run(ctx context.Context, name, description string, grammar any, args []stri
 	unsetEmpty(parser.Model.Node)
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		_, _ = fmt.Fprintf(streams.Err, "%s: %v (see %s --help)\n", name, err, name)
+		_, _ = fmt.Fprintf(streams.Err, "%s: %v (see %s --help)\n", name, err, commandOf(name, err))
 		return ExitUsage
 	}
 	if err := parsed.Run(); err != nil {
@@ -77,6 +85,14 @@ func Run(ctx context.Context, name, description string, grammar any, args []stri
 		return codeOf(err)
 	}
 	return ExitDone
+}
+
+// commandOf is the command whose usage was wrong, as far as it was understood.
+func commandOf(name string, err error) string {
+	if wrong := (*kong.ParseError)(nil); errors.As(err, &wrong) && wrong.Context.Selected() != nil {
+		return wrong.Context.Selected().FullPath()
+	}
+	return name
 }
 
 // unsetEmpty makes an empty variable one that is not set, so that its flag

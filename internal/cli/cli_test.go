@@ -59,6 +59,34 @@ func TestExitCodesTellFailureFromMisuse(t *testing.T) {
 	}
 }
 
+func TestAMistakeNamesTheHelpOfItsCommandAndEveryProgramItsVersion(t *testing.T) {
+	if _, _, errOut := call(t, "do", "--fly"); !strings.Contains(errOut, "(see test do --help)") {
+		t.Errorf("got %s", errOut)
+	}
+	if code, out, _ := call(t, "--version"); code != ExitDone || !strings.HasPrefix(out, "test ") {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+}
+
+func TestNoColorMeansNoColour(t *testing.T) {
+	for name, tc := range map[string]struct {
+		noColor, term string
+		want          bool
+	}{
+		"a terminal":         {"", "xterm", false},
+		"a wish for none":    {"1", "xterm", true},
+		"a terminal of none": {"", "dumb", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("NO_COLOR", tc.noColor)
+			t.Setenv("TERM", tc.term)
+			if got := colourless(); got != tc.want {
+				t.Errorf("colourless is %t, want %t", got, tc.want)
+			}
+		})
+	}
+}
+
 func TestAnEmptyVariableIsOneThatIsNotSet(t *testing.T) {
 	t.Setenv("CLI_TEST_SIZE", "")
 	if code, out, errOut := call(t, "do", "-o", "json"); code != ExitDone || !strings.Contains(out, `"size": 3`) {

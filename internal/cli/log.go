@@ -17,7 +17,8 @@ var alarmPhrases = []string{"Successfully processed", "Error processing", "Proce
 
 // NewLogger returns a logger that writes to w: text for a person where w is a
 // terminal, else JSON; from the level in the environment variable LOG_LEVEL
-// (debug, info, warn, error; default info).
+// (debug, info, warn, error; default info). NO_COLOR (https://no-color.org)
+// and a dumb terminal get text without colours.
 func NewLogger(w io.Writer) *slog.Logger {
 	var level slog.Level
 	unknown := level.UnmarshalText([]byte(os.Getenv("LOG_LEVEL"))) != nil && os.Getenv("LOG_LEVEL") != ""
@@ -30,10 +31,12 @@ func NewLogger(w io.Writer) *slog.Logger {
 
 func newHandler(w io.Writer) slog.Handler {
 	if isTerminal(w) {
-		return tint.NewTextHandler(w, &tint.Options{Level: slog.LevelDebug, TimeFormat: time.TimeOnly})
+		return tint.NewTextHandler(w, &tint.Options{Level: slog.LevelDebug, TimeFormat: time.TimeOnly, NoColor: colourless()})
 	}
 	return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})
 }
+
+func colourless() bool { return os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" }
 
 func isTerminal(w io.Writer) bool {
 	file, isFile := w.(*os.File)

@@ -133,10 +133,18 @@ func (l *Loop) Refuse(reason error) {
 	l.mu.Unlock()
 	l.options.Logger.Error("policy refused, the running one stays", "error", reason)
 	for _, running := range runners {
-		running.setCondition(PolicyAccepted, False, "InvalidPolicy", reason.Error())
+		running.setCondition(PolicyAccepted, False, refusalReason(reason), reason.Error())
 		running.notice(Warning, "PolicyRefused", reason.Error())
 		running.poke()
 	}
+}
+
+// refusalReason tells what was read and is wrong from what could not be read.
+func refusalReason(err error) string {
+	if len(config.FieldErrors(err)) > 0 {
+		return "InvalidPolicy"
+	}
+	return "UnreadablePolicy"
 }
 
 func (l *Loop) poke() {

@@ -289,6 +289,15 @@ type Decision struct {
 	Tick, Folded []byte
 }
 
+// DecisionFilter picks decisions of one policy: those since a time (zero: all),
+// those that changed a count where Changed is set, at most Limit.
+type DecisionFilter struct {
+	Policy  string
+	Since   time.Time
+	Changed bool
+	Limit   int
+}
+
 // Notice is one row of controller_events: something that happened, with a
 // reason in CamelCase, counted while it repeats.
 type Notice struct {
@@ -304,9 +313,8 @@ type Notice struct {
 // Controller is the controller's side.
 type Controller interface {
 	SaveDecision(ctx context.Context, d Decision) error
-	// Decisions lists a policy's decisions since a time, newest first, at
-	// most limit.
-	Decisions(ctx context.Context, policy string, since time.Time, limit int) ([]Decision, error)
+	// Decisions lists a policy's decisions, newest first.
+	Decisions(ctx context.Context, f DecisionFilter) ([]Decision, error)
 	// SaveState keeps a policy's scaling state, a small JSON value;
 	// LoadState returns it, or ErrNotFound.
 	SaveState(ctx context.Context, policy string, state []byte) error

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -65,17 +64,15 @@ func line(tick []byte) string {
 }
 
 // Decisions implements store.Controller.
-func (s *Store) Decisions(
-	ctx context.Context, policy string, since time.Time, limit int,
-) ([]store.Decision, error) {
+func (s *Store) Decisions(ctx context.Context, f store.DecisionFilter) ([]store.Decision, error) {
 	decisions, err := list(ctx, s, func(row pgx.CollectableRow) (d store.Decision, err error) {
 		err = row.Scan(decisionFields(&d)...)
 		return d, err
 	}, `SELECT `+decisionColumns+` FROM acs.controller_decisions
-		WHERE policy = $1 AND ($2::timestamptz IS NULL OR time >= $2::timestamptz)
-		ORDER BY time DESC, id DESC LIMIT $3::bigint`, policy, optional(since), limit)
+		WHERE policy = $1 AND ($2::timestamptz IS NULL OR time >= $2::timestamptz) AND (changed OR NOT $3::boolean)
+		ORDER BY time DESC, id DESC LIMIT $4::bigint`, f.Policy, optional(f.Since), f.Changed, f.Limit)
 	if err != nil {
-		return nil, fmt.Errorf("list decisions of %q: %w", policy, err)
+		return nil, fmt.Errorf("list decisions of %q: %w", f.Policy, err)
 	}
 	return decisions, nil
 }

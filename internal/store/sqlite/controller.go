@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/novaura/acs-operator/internal/store"
 )
@@ -68,13 +67,11 @@ func line(tick []byte) string {
 }
 
 // Decisions implements store.Controller.
-func (s *Store) Decisions(
-	ctx context.Context, policy string, since time.Time, limit int,
-) ([]store.Decision, error) {
+func (s *Store) Decisions(ctx context.Context, f store.DecisionFilter) ([]store.Decision, error) {
 	decisions, err := list(ctx, s, scanDecision, `SELECT `+decisionColumns+` FROM controller_decisions
-		WHERE policy = ? AND time >= ? ORDER BY time DESC, id DESC LIMIT ?`, policy, text(since), limit)
+		WHERE policy = ? AND time >= ? AND (changed OR NOT ?) ORDER BY time DESC, id DESC LIMIT ?`, f.Policy, text(f.Since), f.Changed, f.Limit)
 	if err != nil {
-		return nil, fmt.Errorf("list decisions of %q: %w", policy, err)
+		return nil, fmt.Errorf("list decisions of %q: %w", f.Policy, err)
 	}
 	return decisions, nil
 }

@@ -59,7 +59,7 @@ func decisions(t *testing.T, open Open) {
 			r := enter(t, open)
 			r.must(r.SaveDecision(context.Background(), tick(0)))
 			r.must(r.SaveDecision(context.Background(), tc.then))
-			got, err := r.Decisions(context.Background(), "p", time.Time{}, 10)
+			got, err := r.Decisions(context.Background(), store.DecisionFilter{Policy: "p", Limit: 10})
 			r.must(err)
 			if len(got) != tc.rows {
 				t.Errorf("got %d rows, want %d: %+v", len(got), tc.rows, got)
@@ -73,7 +73,7 @@ func decisions(t *testing.T, open Open) {
 		}
 		want := tick(0)
 		want.LastTime, want.Count = tick(30).Time, 3
-		got, err := r.Decisions(context.Background(), "p", start, 10)
+		got, err := r.Decisions(context.Background(), store.DecisionFilter{Policy: "p", Since: start, Limit: 10})
 		r.must(err)
 		if diff := cmp.Diff([]store.Decision{want}, got); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
@@ -85,15 +85,20 @@ func decisions(t *testing.T, open Open) {
 		for _, d := range []store.Decision{changed, tick(15), tick(60), tick(120)} {
 			r.must(r.SaveDecision(context.Background(), d))
 		}
-		got, err := r.Decisions(context.Background(), "p", tick(15).Time, 2)
+		got, err := r.Decisions(context.Background(), store.DecisionFilter{Policy: "p", Since: tick(15).Time, Limit: 2})
 		r.must(err)
 		if len(got) != 2 || !got[0].Time.Equal(tick(120).Time) || !got[1].Time.Equal(tick(60).Time) {
 			t.Errorf("got %+v, want the ticks of 120 s and 60 s", got)
 		}
-		got, err = r.Decisions(context.Background(), "p", start, 10)
+		got, err = r.Decisions(context.Background(), store.DecisionFilter{Policy: "p", Since: start, Limit: 10})
 		r.must(err)
 		if len(got) != 4 || !got[3].Changed || got[3].Record != nil {
 			t.Errorf("got %d rows, the oldest %+v", len(got), got[len(got)-1])
+		}
+		got, err = r.Decisions(context.Background(), store.DecisionFilter{Policy: "p", Changed: true, Limit: 1})
+		r.must(err)
+		if len(got) != 1 || !got[0].Time.Equal(changed.Time) {
+			t.Errorf("changes alone: got %+v, want the first tick", got)
 		}
 	})
 }

@@ -230,7 +230,7 @@ func controllerPruning(t *testing.T, open Open) {
 		if got, err := r.PruneController(ctx, start.Add(time.Hour+store.SnapshotsOutlive), 10); err != nil || got != 3 {
 			t.Errorf("got %d snapshots and error %v, want 3", got, err)
 		}
-		if got, err := r.Decisions(ctx, "p", time.Time{}, 10); err != nil || len(got) != 1 {
+		if got, err := r.Decisions(ctx, store.DecisionFilter{Policy: "p", Limit: 10}); err != nil || len(got) != 1 {
 			t.Errorf("%d decisions are left and error %v, want the newest", len(got), err)
 		}
 	})
