@@ -76,6 +76,7 @@ func Open(ctx context.Context, dsn string, opts Options) (*Store, error) {
 		config.ConnConfig.ConnectTimeout = connectTimeout
 	}
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	config.ConnConfig.RuntimeParams["client_encoding"] = "UTF8" // a database of another encoding would have us speak its own
 	config.ConnConfig.StatementCacheCapacity, config.ConnConfig.DescriptionCacheCapacity = 0, 0
 	if opts.Password != nil {
 		config.BeforeConnect = func(ctx context.Context, conn *pgx.ConnConfig) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -51,6 +52,44 @@ func open(t *testing.T, dsn string, opts Options) *Store {
 		}
 	})
 	return s
+}
+
+// initdb in the C locale makes databases of SQL_ASCII, which ask their clients
+// to speak it too.
+func TestADatabaseOfAnotherEncodingIsSpokenToInUTF8(t *testing.T) {
+	t.Parallel()
+	dsn, schema := pgtest.DSN(t)
+	admin, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec := func(statement string) {
+		if _, err := admin.Exec(context.WithoutCancel(t.Context()), statement); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(func() {
+		exec("DROP DATABASE IF EXISTS " + schema + " WITH (FORCE)")
+		_ = admin.Close(context.WithoutCancel(t.Context()))
+	})
+	exec("CREATE DATABASE " + schema + " ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+	target, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target.Path = "/" + schema
+	s := open(t, target.String(), Options{})
+	if _, err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := store.Event{ID: "a", Channel: "sms", Type: "message_received", Status: store.Received, SettledReason: "Grüße 😀"}
+	if _, err := s.Record(t.Context(), want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Events(t.Context(), store.Filter{ID: "a", Limit: 1})
+	if err != nil || len(got) != 1 || got[0].SettledReason != want.SettledReason {
+		t.Errorf("got %+v, %v", got, err)
+	}
 }
 
 func TestManyMigrateAtOnce(t *testing.T) {
