@@ -74,14 +74,14 @@ func (c Composer) Compose(ctx context.Context, m *message.Message) (*gomail.Msg,
 	if err := c.address(mail, m); err != nil {
 		return nil, err
 	}
-	mail.Subject(m.Subject.Reveal())
+	mail.SetGenHeaderPreformatted(gomail.HeaderSubject, unstructured("Subject", m.Subject.Reveal()))
 	mail.SetMessageIDWithValue(MessageID(m.ID, from.Address))
 	mail.SetDate()
 	for _, header := range Headers(m) {
 		if why := header.problem(); why != "" {
 			return nil, c.refuse(why)
 		}
-		mail.SetGenHeader(gomail.Header(header.Name), header.Value)
+		mail.SetGenHeaderPreformatted(gomail.Header(header.Name), unstructured(header.Name, header.Value))
 	}
 	if err := c.content(mail, m); err != nil {
 		return nil, err
@@ -160,7 +160,7 @@ func (c Composer) attach(ctx context.Context, mail *gomail.Msg, m *message.Messa
 		if kind == "" {
 			kind = "application/octet-stream"
 		}
-		mail.AttachReadSeeker(name, bytes.NewReader(content), gomail.WithFileContentType(gomail.ContentType(kind)))
+		mail.AttachReadSeeker(name, bytes.NewReader(content), named(kind, name))
 	}
 	return nil
 }
