@@ -14,6 +14,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -92,8 +93,9 @@ func Do(client *http.Client, request *http.Request, name string, limit int64) (A
 
 // A LostError is a request that got no answer.
 type LostError struct {
-	// Unsent: a transport that reports its progress did not begin to write.
-	// The connection was refused, the name unknown, the handshake broken.
+	// Unsent: a transport that reports its progress did not begin to write
+	// (the connection was refused, the name unknown, the handshake broken), or
+	// the server says over HTTP/2 that it did nothing with the request.
 	Unsent bool
 	Err    error // without the URL
 }
@@ -108,9 +110,31 @@ func RoundTrip(client *http.Client, request *http.Request) (*http.Response, erro
 	request = request.WithContext(httptrace.WithClientTrace(request.Context(), trace.hooks()))
 	response, err := client.Do(request)
 	if err != nil {
+		if unprocessed(err) {
+			return nil, &LostError{Unsent: true, Err: errUnprocessed}
+		}
 		return nil, &LostError{Unsent: trace.traced.Load() && !trace.written.Load(), Err: WithoutURL(err)}
 	}
 	return response, nil
+}
+
+// errUnprocessed stands for net/http's words, which tell programmers what to do.
+var errUnprocessed = errors.New("the server closed the connection, or the stream, and says that it did not process the request")
+
+// unprocessed are net/http's words where a server says that it did not process a
+// request: GOAWAY with a last stream before it (RFC 9113, 6.8), or its stream
+// refused (8.7). net/http has no other sign of them. Words that change leave the
+// request in doubt, which is safe.
+func unprocessed(err error) bool {
+	text := err.Error()
+	for _, sign := range []string{
+		"http2: Transport received Server's graceful shutdown GOAWAY", "http2: Transport received GOAWAY from server ErrCode", "; REFUSED_STREAM; received from peer",
+	} {
+		if strings.Contains(text, sign) {
+			return true
+		}
+	}
+	return false
 }
 
 // Unanswered types an error of RoundTrip's; what is not one is in doubt.
