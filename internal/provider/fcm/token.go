@@ -62,7 +62,7 @@ func newTokens(credentials redact.Secret) (t *tokens, project string, err error)
 	return &tokens{config: config, client: once.NewClient(nil)}, account.Project, nil
 }
 
-// get returns a token that is still good, or fetches one; who comes meanwhile
+// get returns a token that is still good, or fetches one, once; who comes meanwhile
 // waits for the same fetch, no longer than ctx. Nothing has been sent when it
 // fails.
 func (t *tokens) get(ctx context.Context) (redact.Secret, error) {
@@ -85,10 +85,13 @@ func (t *tokens) get(ctx context.Context) (redact.Secret, error) {
 			return "", &provider.Error{Provider: Name, Class: provider.Transient, Message: "no access token in time", Err: ctx.Err()}
 		}
 		t.mu.Lock()
-		err := t.err
+		token, err := t.token, t.err
 		t.mu.Unlock()
-		if err != nil {
+		switch {
+		case err != nil:
 			return "", err
+		case token != nil: // even one that hardly lasts: another would be no better
+			return redact.Secret(token.AccessToken), nil
 		}
 	}
 }
@@ -102,9 +105,12 @@ func (t *tokens) fetch(ctx context.Context, done chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.pending, t.err = nil, nil
-	if err != nil {
+	switch {
+	case err != nil:
 		t.err = refusedToken(err)
-	} else {
+	case token.AccessToken == "":
+		t.err = &provider.Error{Provider: Name, Class: provider.Transient, Message: "no access token: the token endpoint's answer has none"}
+	default:
 		t.token, t.fetched = token, time.Now()
 	}
 	close(done)

@@ -112,6 +112,10 @@ func TestTheStageOfTheDialogueDecides(t *testing.T) {
 			client := open(t, address)
 			_, err := client.Send(t.Context(), letter())
 			providertest.Check(t, err, tc.want, person, "1234")
+			// A greylist takes nobody for some minutes.
+			if wait := provider.AsError(err).RetryAfter; (wait >= time.Minute) != (tc.stage == sandbox.Rcpt && tc.want == provider.Transient) {
+				t.Errorf("it may be tried again after %v", wait)
+			}
 			if err := server.Reply(tc.stage, ""); err != nil {
 				t.Fatal(err)
 			}

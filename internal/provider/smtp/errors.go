@@ -9,6 +9,7 @@ import (
 	"net/textproto"
 	"strconv"
 	"strings"
+	"time"
 
 	gomail "github.com/wneessen/go-mail"
 
@@ -45,6 +46,10 @@ var stages = map[gomail.SendErrReason]stageClass{
 // not there and will not be.
 var deadMailboxes = map[string]bool{"5.1.1": true, "5.1.6": true, "5.1.10": true, "5.2.1": true}
 
+// recipientWait is the shortest wait for a recipient that was put off: a greylist
+// does so for some minutes (RFC 6647), and each earlier try would be in vain.
+const recipientWait = time.Minute
+
 // classify types an error of a send. The server's words are not kept: they
 // quote addresses.
 func classify(err error, m *message.Message) *provider.Error {
@@ -61,6 +66,9 @@ func classify(err error, m *message.Message) *provider.Error {
 	switch code / 100 {
 	case 4:
 		refused.Class, refused.Message = stage.later, stage.text+" was put off"
+		if failed.Reason == gomail.ErrSMTPRcptTo {
+			refused.RetryAfter = recipientWait
+		}
 	case 5:
 		refused.Class, refused.Message = stage.never, stage.text+" was refused"
 	}
