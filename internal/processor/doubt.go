@@ -169,8 +169,16 @@ func (s *send) unanswered(ctx context.Context, err error, doubts int) consumer.O
 	return outcome
 }
 
+// doubt is why nobody knows what the provider did, in its name.
+func (s *send) doubt(err error) *provider.Error {
+	if typed := (*provider.Error)(nil); errors.As(err, &typed) {
+		return typed
+	}
+	return &provider.Error{Provider: s.sender.Name(), Class: provider.InDoubt, Err: err}
+}
+
 func (s *send) hold(ctx context.Context, err error) consumer.Outcome {
-	settlement := s.spent(store.InDoubt, provider.AsError(err))
+	settlement := s.spent(store.InDoubt, s.doubt(err))
 	settlement.ErrorCode = "in_doubt"
 	settlement.Reason = "nobody knows whether the provider has it: held for a person"
 	return s.end(ctx, settlement, consumer.Outcome{Action: consumer.DeadLetter, Failed: true, Key: s.m.ID, Reason: "in_doubt"})

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -165,6 +166,9 @@ func TestWhatCannotBeResolvedIsHeldForAPerson(t *testing.T) {
 				got = consumer.Outcome{}
 			}
 			b.want(got, consumer.DeadLetter, store.InDoubt, 1)
+			if why := b.event("a").Error; !strings.HasPrefix(why, "fake: in doubt") {
+				t.Errorf("got %q, want the provider named", why)
+			}
 			if got.Reason != "in_doubt" || b.sender.lookups != tc.lookups {
 				t.Errorf("got %+v after %d lookups", got, b.sender.lookups)
 			}

@@ -36,6 +36,7 @@ type pushRun struct {
 	mu         sync.Mutex
 	known      map[string]store.Token // by hash, of earlier claims and of this one
 	stop       *provider.Error        // why no further device is written to in this claim
+	later      *provider.Error        // why a device comes later, where others need not wait for it
 	refusal    *provider.Error        // the last refusal
 	unresolved bool                   // an answer is missing: its provider may be at work still
 	unwritten  error                  // an answer that the store did not take
@@ -278,7 +279,8 @@ func (r *pushRun) refusedToken(ctx context.Context, token redact.Personal, err *
 			r.unwritten = keepErr
 		}
 	case provider.Config, provider.Throttled:
-		settled.Unspent, r.stop = true, err
+		settled.Unspent = true
+		r.wait(err)
 	case provider.Transient:
 		switch {
 		case ctx.Err() != nil:
@@ -286,10 +288,22 @@ func (r *pushRun) refusedToken(ctx context.Context, token redact.Personal, err *
 		case r.known[settled.Hash].Tries+1 >= r.maxAttempts():
 			settled.Outcome = tokenFailed
 		default:
-			r.stop = err // what is away for one is away for the next
+			r.wait(err)
 		}
 	}
 	return true
+}
+
+// wait has a device come later, and the others too where the refusal is about
+// more than the one: what is away for one is away for the next. Of several the
+// one that asks for the least is kept.
+func (r *pushRun) wait(err *provider.Error) {
+	switch {
+	case !err.Alone:
+		r.stop = err
+	case r.later == nil || err.RetryAfter < r.later.RetryAfter:
+		r.later = err
+	}
 }
 
 // count is how many devices have an outcome.
@@ -314,6 +328,8 @@ func (r *pushRun) conclude(ctx context.Context) consumer.Outcome {
 		return r.afterLease(ctx, "in_doubt")
 	case left > 0 && ctx.Err() != nil:
 		return r.drained(ctx)
+	case left > 0 && r.stop == nil && r.later != nil && (sent == 0 || !r.expired()):
+		return r.comeLater(ctx)
 	case left > 0 && !r.lastTry(ctx, sent):
 		return r.refused(ctx, r.whyLeft())
 	}
@@ -329,6 +345,17 @@ func (r *pushRun) conclude(ctx context.Context) consumer.Outcome {
 	settlement := r.spent(store.Failed, refusal)
 	settlement.Reason = counts
 	return r.endFailed(ctx, settlement, refusal)
+}
+
+// comeLater hands the event back for devices that were each refused for the
+// moment. It is no try of the event's: each device has its own, all have had
+// theirs, and nothing keeps other messages waiting.
+func (r *pushRun) comeLater(ctx context.Context) consumer.Outcome {
+	r.log().InfoContext(ctx, "some devices come later", "code", r.later.Code, "retry_after", r.later.RetryAfter, "error", r.later)
+	return r.back(ctx, unspent(r.later), consumer.Outcome{
+		Action: consumer.Retry, After: max(r.backoff(r.attempt), r.later.RetryAfter), Failed: r.later.Class == provider.Transient,
+		Reason: reason(r.later.Code, r.later.Class.String()),
+	})
 }
 
 // lastTry says that the devices which are left are given up: it is too late for
@@ -353,7 +380,7 @@ func (r *pushRun) endFailed(ctx context.Context, settlement store.Settlement, re
 }
 
 func (r *pushRun) holdTokens(ctx context.Context, counts string) consumer.Outcome {
-	settlement := r.spent(store.InDoubt, provider.AsError(errors.New("an answer is missing")))
+	settlement := r.spent(store.InDoubt, r.doubt(errors.New("an answer is missing")))
 	settlement.ErrorCode, settlement.Reason = "in_doubt", counts+": held for a person"
 	return r.end(ctx, settlement, consumer.Outcome{Action: consumer.DeadLetter, Failed: true, Key: r.m.ID, Reason: "in_doubt"})
 }

@@ -106,6 +106,9 @@ func TestAPushInDoubtIsHeldWhereThePolicySaysSo(t *testing.T) {
 	b := newBench(t, pushing, func(o *Options) { o.Resend = func(*message.Message) bool { return false } })
 	b.sender.next = []func(*fakeSender, *message.Message) error{refuses(provider.InDoubt, "", false)}
 	b.want(b.handle(push(1)), consumer.DeadLetter, store.InDoubt, 1)
+	if got := b.event("a").Error; got != "fake: in doubt: an answer is missing" {
+		t.Errorf("got %q", got)
+	}
 }
 
 // dieWithItsAnswers has a worker write to the device of a push, for the n-th time in
@@ -347,5 +350,55 @@ func TestQuietHoursAreTheRecipients(t *testing.T) {
 		if got := quietEnd(quiet, zonesOf(&tc.m), tc.now); !got.Equal(tc.want) {
 			t.Errorf("%s: got %v, want %v", name, got, tc.want)
 		}
+	}
+}
+
+// alone is a refusal that is about one device.
+func alone(class provider.Class, after time.Duration) func(*fakeSender, *message.Message) error {
+	return func(*fakeSender, *message.Message) error {
+		return &provider.Error{Provider: "fake", Class: class, Code: "alone", Alone: true, RetryAfter: after}
+	}
+}
+
+// Two devices, whose own push services are away for good, keep no other device
+// waiting, and no other message.
+func TestADeviceThatIsRefusedAloneKeepsNoOtherWaiting(t *testing.T) {
+	t.Parallel()
+	for class, after := range map[provider.Class]time.Duration{provider.Transient: 0, provider.Throttled: 20 * time.Second} {
+		b := newBench(t, pushing, func(o *Options) { o.tokensAtOnce = 2 })
+		b.sender.next = []func(*fakeSender, *message.Message) error{alone(class, after), alone(class, after)}
+		got := b.handle(push(6))
+		b.want(got, consumer.Retry, store.Scheduled, 6)
+		if got.Pause != 0 || got.Limited || got.After < after {
+			t.Errorf("%s: got %+v, want no other message to wait", class, got)
+		}
+		if got := devices(b); got[tokenSent] != 4 || got[store.Released] != 2 {
+			t.Errorf("%s: got %v, want four written to", class, got)
+		}
+		b.want(b.handle(push(6)), consumer.Delete, store.Sent, 8)
+	}
+}
+
+// What never comes right is given up for that device, and the others have had
+// their push.
+func TestADeviceThatIsAlwaysRefusedAloneIsGivenUpAlone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, pushing, func(o *Options) { o.tokensAtOnce, o.MaxAttempts = 1, 3 })
+	dead := func(f *fakeSender, m *message.Message) error { return alone(provider.Transient, 0)(f, m) }
+	b.sender.next = []func(*fakeSender, *message.Message) error{dead, func(*fakeSender, *message.Message) error { return nil }, dead, dead, dead}
+	b.want(b.handle(push(3)), consumer.Retry, store.Scheduled, 3) // t0 and t2 are refused
+	b.want(b.handle(push(3)), consumer.Retry, store.Scheduled, 5)
+	b.want(b.handle(push(3)), consumer.Delete, store.Sent, 7)
+	b.sender.next = nil
+	if why := b.event("a").SettledReason; why != "of 3 tokens 3 accepted" {
+		t.Errorf("got %q", why)
+	}
+
+	b = newBench(t, pushing, func(o *Options) { o.tokensAtOnce, o.MaxAttempts = 1, 2 })
+	b.sender.next = []func(*fakeSender, *message.Message) error{dead, func(*fakeSender, *message.Message) error { return nil }, dead}
+	b.want(b.handle(push(2)), consumer.Retry, store.Scheduled, 2)
+	b.want(b.handle(push(2)), consumer.Delete, store.Sent, 3)
+	if why := b.event("a").SettledReason; why != "of 2 tokens 1 accepted, 1 refused" {
+		t.Errorf("got %q", why)
 	}
 }

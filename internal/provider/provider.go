@@ -65,7 +65,9 @@ type Error struct {
 	Code       string        // the provider's own code
 	Message    string        // the provider's words, without personal data
 	RetryAfter time.Duration // 0: the provider named none
-	Err        error         // the cause; may be nil
+	// Alone says that the refusal is about this recipient: others need not wait.
+	Alone bool
+	Err   error // the cause; may be nil
 }
 
 func (e *Error) Error() string {

@@ -174,8 +174,8 @@ func TestReasonsHaveClasses(t *testing.T) {
 			t.Parallel()
 			_, err := open(t, server, providertest.Start(t, providertest.Answer(tc.status, tc.body)).URL).Send(t.Context(), push())
 			providertest.Check(t, err, tc.want, token)
-			if got := provider.AsError(err).RetryAfter; got != tc.wait {
-				t.Errorf("retry after %v, want %v", got, tc.wait)
+			if got := provider.AsError(err); got.RetryAfter != tc.wait || got.Alone != (got.Code == "TooManyRequests") {
+				t.Errorf("retry after %v, alone %t, want %v", got.RetryAfter, got.Alone, tc.wait)
 			}
 		})
 	}

@@ -17,6 +17,7 @@ type refusalClass struct {
 	// setUp: a set-up that is wrong has each good token refused like this. So it
 	// says nothing of a token before another one was accepted.
 	setUp bool
+	alone bool // it is about the device, and no reason to keep others waiting
 }
 
 // reasons are Apple's; what is not here goes by its HTTP status.
@@ -53,7 +54,7 @@ var reasons = map[string]refusalClass{
 	"MethodNotAllowed":                   {class: provider.Config, text: "APNS_BASE_URL is not APNs"},
 	"InvalidProviderTokenForEnvironment": {class: provider.Config, text: "the key is the other environment's"},
 
-	"TooManyRequests":             {class: provider.Throttled, text: "too many pushes to one device", wait: time.Minute},
+	"TooManyRequests":             {class: provider.Throttled, alone: true, text: "too many pushes to one device", wait: time.Minute},
 	"TooManyProviderTokenUpdates": {class: provider.Throttled, text: "our token is renewed too often: do other programs use the same key?", wait: renewAtMost},
 
 	"ServiceUnavailable": {class: provider.Transient, text: "Apple is overloaded", wait: 15 * time.Second},
@@ -69,13 +70,13 @@ func refusal(answer once.Answer, proven bool, now time.Time) *provider.Error {
 	}
 	_ = json.Unmarshal(answer.Body, &decoded) // what is not JSON has no reason
 	refused := &provider.Error{
-		Provider: Name, Class: statusClass(answer.Status), HTTPStatus: answer.Status, Code: decoded.Reason,
+		Provider: Name, Class: statusClass(answer.Status), HTTPStatus: answer.Status, Code: decoded.Reason, Message: statusText(answer.Status),
 		RetryAfter: once.RetryAfter(answer.Header, now),
 	}
 	row, known := reasons[decoded.Reason]
 	refusing := answer.Status/100 == 4 && answer.Status != http.StatusRequestTimeout || answer.Status == http.StatusServiceUnavailable
 	if known && refusing {
-		refused.Class, refused.Message = row.class, row.text
+		refused.Class, refused.Message, refused.Alone = row.class, row.text, row.alone
 		if row.setUp && !proven {
 			refused.Class = provider.Permanent
 		}
@@ -84,6 +85,15 @@ func refusal(answer once.Answer, proven bool, now time.Time) *provider.Error {
 		}
 	}
 	return refused
+}
+
+// statusText is what to do about a status that comes without a reason of Apple's
+// that is known.
+func statusText(status int) string {
+	if statusClass(status) == provider.Config {
+		return "this is no answer of APNs' that is known: is APNS_BASE_URL right, and nothing between us and it?"
+	}
+	return ""
 }
 
 // statusClass is what an HTTP status alone proves.

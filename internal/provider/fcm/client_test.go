@@ -166,13 +166,15 @@ func TestAnswersHaveClasses(t *testing.T) {
 		handler http.HandlerFunc
 		want    provider.Class
 		wait    time.Duration
+		alone   bool
 	}{
 		"an app that is gone is suppressed":           {handler: refused(404, "NOT_FOUND", "UNREGISTERED", ""), want: provider.Suppress},
 		"another project's token, or key, is refused": {handler: refused(403, "PERMISSION_DENIED", "SENDER_ID_MISMATCH", ""), want: provider.Permanent},
 		"a token that is none is suppressed":          {handler: refused(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.token"), want: provider.Suppress},
 		"another invalid field is permanent":          {handler: refused(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.data"), want: provider.Permanent},
-		"the project's APNs key is our set-up's":      {handler: refused(401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR", ""), want: provider.Config},
+		"the project's APNs key is our set-up's":      {handler: refused(401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR", ""), want: provider.Config, alone: true},
 		"no permission is our set-up's":               {handler: refused(403, "PERMISSION_DENIED", "", ""), want: provider.Config},
+		"a 404 without FCM's own code is refused":     {handler: refused(404, "NOT_FOUND", "", ""), want: provider.Permanent},
 		"a 404 in HTML is our set-up's":               {handler: providertest.Answer(404, "<html>"), want: provider.Config},
 		"a quota is throttled, for a minute":          {handler: refused(429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED", ""), want: provider.Throttled, wait: time.Minute},
 		"an overload that FCM tells is transient":     {handler: refused(503, "UNAVAILABLE", "UNAVAILABLE", ""), want: provider.Transient, wait: 10 * time.Second},
@@ -185,8 +187,55 @@ func TestAnswersHaveClasses(t *testing.T) {
 			client := open(t, server, tokens, providertest.Start(t, tc.handler).URL)
 			_, err := client.Send(t.Context(), push())
 			providertest.Check(t, err, tc.want, token)
-			if got := provider.AsError(err).RetryAfter; got != tc.wait {
-				t.Errorf("retry after %v, want %v", got, tc.wait)
+			if got := provider.AsError(err); got.RetryAfter != tc.wait || got.Alone != tc.alone {
+				t.Errorf("retry after %v, alone %t, want %v, %t", got.RetryAfter, got.Alone, tc.wait, tc.alone)
+			}
+		})
+	}
+}
+
+// FCM's 200 says that it has the push; only the name is missing. To send it again
+// would be to send it twice.
+func TestAnAcceptanceThatBreaksOffIsOne(t *testing.T) {
+	t.Parallel()
+	server, tokens := stand(t)
+	half := providertest.Answer(200, `{"name":"pro`, "Content-Length", "500", "Content-Type", "application/json; charset=UTF-8")
+	receipt, err := open(t, server, tokens, providertest.Start(t, half).URL).Send(t.Context(), push())
+	if err != nil || receipt.Status != "accepted" {
+		t.Errorf("got %+v, %v, want it accepted", receipt, err)
+	}
+}
+
+// A token that lasts for a moment is used at once; one that is empty is no token.
+func TestATokenThatHardlyLastsIsUsedAndFetchedOnce(t *testing.T) {
+	t.Parallel()
+	server, _ := stand(t)
+	for name, tc := range map[string]struct {
+		answer string
+		sent   int32
+		want   provider.Class
+	}{
+		"one of five seconds":       {`{"access_token":"x","expires_in":5,"token_type":"Bearer"}`, 1, -1},
+		"one that is empty":         {`{"access_token":"","expires_in":3600,"token_type":"Bearer"}`, 0, provider.Transient},
+		"an answer that has no one": {`{}`, 0, provider.Transient},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var fetches, sent atomic.Int32
+			tokens := providertest.Start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				fetches.Add(1)
+				providertest.Answer(200, tc.answer, "Content-Type", "application/json")(w, r)
+			}))
+			sends := providertest.Start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				sent.Add(1)
+				providertest.Answer(200, `{"name":"projects/x/messages/1"}`)(w, r)
+			}))
+			_, err := open(t, server, tokens.URL, sends.URL).Send(t.Context(), push())
+			if tc.want < 0 && err != nil || tc.want >= 0 && (err == nil || provider.AsError(err).Class != tc.want) {
+				t.Errorf("got %v", err)
+			}
+			if fetches.Load() != 1 || sent.Load() != tc.sent {
+				t.Errorf("%d fetches, %d sends, want one and %d", fetches.Load(), sent.Load(), tc.sent)
 			}
 		})
 	}

@@ -18,6 +18,7 @@ type refusalClass struct {
 	// setUp: a set-up that is wrong has each good token refused like this. So it
 	// says nothing of a token before another one was accepted.
 	setUp bool
+	alone bool // it is about devices of one platform, and no reason to keep others waiting
 }
 
 // codes are FCM's own (details[].errorCode), and Google's (error.status) for
@@ -26,12 +27,12 @@ type refusalClass struct {
 // https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode
 var codes = map[string]refusalClass{
 	"UNREGISTERED":       {class: provider.Suppress, text: "the token is not registered any more"},
-	"NOT_FOUND":          {class: provider.Suppress, text: "the token is not known"},
+	"NOT_FOUND":          {class: provider.Suppress, setUp: true, text: "the token is not known, or the project of FCM_CREDENTIALS is not"},
 	"SENDER_ID_MISMATCH": {class: provider.Suppress, setUp: true, text: "the token is another project's than FCM_CREDENTIALS are for"},
 
 	"INVALID_ARGUMENT": {class: provider.Permanent, text: "the push is not valid: too large (4096 bytes), or a reserved key in its data"},
 
-	"THIRD_PARTY_AUTH_ERROR": {class: provider.Config, text: "the project's APNs or Web Push key is missing or wrong: see its settings in the Firebase console"},
+	"THIRD_PARTY_AUTH_ERROR": {class: provider.Config, alone: true, text: "the project's APNs or Web Push key is missing or wrong: see its settings in the Firebase console"},
 	"UNAUTHENTICATED":        {class: provider.Config, text: "the access token is refused"},
 	"PERMISSION_DENIED":      {class: provider.Config, text: "the service account may not send: it needs cloudmessaging.messages.create on the project"},
 
@@ -74,7 +75,7 @@ func refusal(answer once.Answer, m *message.Message, proven bool, now time.Time)
 	_ = json.Unmarshal(answer.Body, &decoded) // what is not JSON has no code
 	code, aboutToken := decoded.code()
 	refused := &provider.Error{
-		Provider: Name, Class: statusClass(answer.Status), HTTPStatus: answer.Status, Code: code,
+		Provider: Name, Class: statusClass(answer.Status), HTTPStatus: answer.Status, Code: code, Message: statusText(answer.Status),
 		RetryAfter: once.RetryAfter(answer.Header, now),
 	}
 	row, known := codes[code]
@@ -82,7 +83,7 @@ func refusal(answer once.Answer, m *message.Message, proven bool, now time.Time)
 	if !known || !refusing {
 		return refused
 	}
-	refused.Class, refused.Message = row.class, row.text
+	refused.Class, refused.Message, refused.Alone = row.class, row.text, row.alone
 	if refused.RetryAfter == 0 {
 		refused.RetryAfter = row.wait
 	}
@@ -96,6 +97,14 @@ func refusal(answer once.Answer, m *message.Message, proven bool, now time.Time)
 		refused.Class, refused.Message = provider.Permanent, "the topic is not known"
 	}
 	return refused
+}
+
+// statusText is what to do about a status that comes without a code of FCM's.
+func statusText(status int) string {
+	if statusClass(status) == provider.Config {
+		return "this is not FCM's own answer: is FCM_BASE_URL right, and nothing between us and it?"
+	}
+	return ""
 }
 
 // statusClass is what an HTTP status alone proves.

@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/novaura/acs-operator/internal/message"
@@ -58,7 +59,12 @@ type Client struct {
 	guard       guard
 	timeout     time.Duration
 	currentTime func() time.Time
+	accepted    sync.Map // by service: when it last accepted a push with our key
 }
+
+// keyTrusted is how long an acceptance says that a service takes our key, and
+// that one it refuses is the subscription's fault.
+const keyTrusted = time.Minute
 
 var _ provider.Sender = (*Client)(nil)
 
@@ -104,10 +110,15 @@ func (c *Client) Send(ctx context.Context, m *message.Message) (provider.Receipt
 		if errors.Is(err, errNotPublic) {
 			return provider.Receipt{}, &provider.Error{Provider: Name, Class: provider.Permanent, Err: errNotPublic}
 		}
-		return provider.Receipt{}, err
+		lost := provider.AsError(err)
+		lost.Alone = true // another browser's service is another server
+		return provider.Receipt{}, lost
 	}
 	if answer.Status/100 != 2 {
 		return provider.Receipt{}, c.refusal(answer, subscription.endpoint)
+	}
+	if service, known := c.service(subscription.endpoint); known {
+		c.accepted.Store(service, c.currentTime())
 	}
 	return provider.Receipt{ID: provider.PushUUID(m), Status: "accepted"}, nil
 }
@@ -177,13 +188,20 @@ func (c *Client) Find(context.Context, *message.Message, time.Time) ([]provider.
 // stranger's, and must not stop all pushes.
 var services = []string{".googleapis.com", ".push.services.mozilla.com", ".notify.windows.com", ".push.apple.com"}
 
-func (c *Client) knows(endpoint *url.URL) bool {
+// service is whose an endpoint is; false: a stranger's.
+func (c *Client) service(endpoint *url.URL) (name string, known bool) {
 	for _, service := range services {
 		if strings.HasSuffix("."+strings.ToLower(endpoint.Hostname()), service) {
-			return true
+			return service, true
 		}
 	}
-	return c.guard.allowed(endpoint)
+	return strings.ToLower(endpoint.Host), c.guard.allowed(endpoint)
+}
+
+// keyTaken says that a service takes our key: it accepted a push just now.
+func (c *Client) keyTaken(service string) bool {
+	at, found := c.accepted.Load(service)
+	return found && c.currentTime().Sub(at.(time.Time)) < keyTrusted //nolint:forcetypeassert // nothing else is stored
 }
 
 // refusal types an answer that is not 2xx. Services agree on the status alone
@@ -192,11 +210,11 @@ func (c *Client) refusal(answer once.Answer, endpoint *url.URL) *provider.Error 
 	refused := &provider.Error{
 		Provider: Name, HTTPStatus: answer.Status, Class: provider.InDoubt, RetryAfter: once.RetryAfter(answer.Header, c.currentTime()),
 	}
-	row, known := statuses[answer.Status]
+	row, listed := statuses[answer.Status]
 	switch {
 	case answer.Status == http.StatusNotAcceptable && strings.HasSuffix(endpoint.Hostname(), ".notify.windows.com"):
 		row = statuses[http.StatusTooManyRequests] // Windows' word for it
-	case known:
+	case listed:
 	case answer.Status/100 == 4:
 		row = statusClass{class: provider.Permanent}
 	case answer.Status/100 == 3:
@@ -204,9 +222,16 @@ func (c *Client) refusal(answer once.Answer, endpoint *url.URL) *provider.Error 
 	default:
 		return refused
 	}
-	refused.Class, refused.Message = row.class, row.text
-	if refused.Class == provider.Config && !c.knows(endpoint) {
+	refused.Class, refused.Message, refused.Alone = row.class, row.text, row.class == provider.Throttled
+	service, known := c.service(endpoint)
+	switch {
+	case row.class == provider.Config && known && c.keyTaken(service):
+		refused.Class, refused.Message = provider.Permanent, "the subscription was made with another VAPID_PUBLIC_KEY"
+	case known:
+	case row.class == provider.Config:
 		refused.Class = provider.Permanent
+	case row.class == provider.Throttled:
+		refused.Class = provider.Transient // a stranger may say so for ever: each counts as a try
 	}
 	return refused
 }

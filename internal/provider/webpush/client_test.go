@@ -2,9 +2,12 @@ package webpush
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -124,6 +127,7 @@ func TestStatusesHaveClasses(t *testing.T) {
 		"one that never was":                     {404, mozilla, provider.Suppress},
 		"a push too large":                       {413, mozilla, provider.Permanent},
 		"too many":                               {429, mozilla, provider.Throttled},
+		"too many, by a stranger":                {429, stranger, provider.Transient},
 		"Windows' word for too many":             {406, windows, provider.Throttled},
 		"the same word of another":               {406, mozilla, provider.Permanent},
 		"our key, by a service that is known":    {401, mozilla, provider.Config},
@@ -134,9 +138,52 @@ func TestStatusesHaveClasses(t *testing.T) {
 		"a server's error":                       {500, mozilla, provider.InDoubt},
 		"a busy server":                          {503, mozilla, provider.InDoubt},
 	} {
-		if got := client.refusal(once.Answer{Status: tc.status}, tc.endpoint).Class; got != tc.want {
-			t.Errorf("%s: got %v, want %v", name, got, tc.want)
+		got := client.refusal(once.Answer{Status: tc.status}, tc.endpoint)
+		if got.Class != tc.want || got.Alone != (tc.status == 429 || tc.endpoint == windows) {
+			t.Errorf("%s: got %v, alone %t, want %v", name, got.Class, got.Alone, tc.want)
 		}
+	}
+}
+
+// A subscription that was made with an older key is refused as a wrong key is. It
+// must not stop the others, whom the same service takes.
+func TestASubscriptionOfAnotherKeyIsRefusedAloneWhereTheServiceTakesOurs(t *testing.T) {
+	t.Parallel()
+	public, private := keys(t)
+	server := sandbox.New(sandbox.Options{})
+	var status atomic.Int32
+	base := providertest.Start(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(int(status.Load())) })).URL
+	client := open(t, public, private, host(base))
+	now := time.Now()
+	client.currentTime = func() time.Time { return now }
+	send := func(code int32) error {
+		status.Store(code)
+		_, err := client.Send(t.Context(), push(subscribe(t, server, base)))
+		return err
+	}
+	for _, code := range []int32{401, 403} {
+		client.accepted.Clear()
+		providertest.Check(t, send(code), provider.Config)
+		if err := send(201); err != nil {
+			t.Fatal(err)
+		}
+		providertest.Check(t, send(code), provider.Permanent)
+		now = now.Add(keyTrusted)
+		providertest.Check(t, send(code), provider.Config)
+	}
+}
+
+// One browser's push service that is away says nothing of another's.
+func TestAServiceThatIsAwayIsSoAlone(t *testing.T) {
+	t.Parallel()
+	public, private := keys(t)
+	server := sandbox.New(sandbox.Options{})
+	away := httptest.NewServer(http.NotFoundHandler())
+	away.Close()
+	_, err := open(t, public, private, host(away.URL)).Send(t.Context(), push(subscribe(t, server, away.URL)))
+	providertest.Check(t, err, provider.Transient, "secret-endpoint")
+	if !provider.AsError(err).Alone {
+		t.Error("other services would wait for it")
 	}
 }
 
