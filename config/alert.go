@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,23 @@ type AlertPolicy struct {
 
 // Rules returns the rules of a policy that Parse made, ready to be judged.
 func (p *AlertPolicy) Rules() []*Rule { return p.rules }
+
+// Retired is what is left of p once next is followed in its place (nil: p is
+// gone): no rule, and the receivers that next does not have, so that whoever
+// was told of an alert can be told that it is over. Nil: nothing is left.
+func (p *AlertPolicy) Retired(next *AlertPolicy) *AlertPolicy {
+	left := &AlertPolicy{Metadata: p.Metadata, Spec: p.Spec}
+	left.Spec.Rules = nil
+	if next != nil {
+		left.Spec.Receivers = slices.DeleteFunc(slices.Clone(p.Spec.Receivers), func(r Receiver) bool {
+			return slices.ContainsFunc(next.Spec.Receivers, func(n Receiver) bool { return n.Name == r.Name })
+		})
+	}
+	if len(left.Spec.Receivers) == 0 {
+		return nil
+	}
+	return left
+}
 
 // AlertSpec is what the operator wants.
 type AlertSpec struct {

@@ -98,7 +98,7 @@ func (c alertsTestCommand) Run(ctx context.Context, streams cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	notifier, err := c.notifier(ctx, "")
+	notifier, err := c.notifier(ctx, "", nil)
 	if err != nil {
 		return err
 	}

@@ -44,9 +44,9 @@ type receiverFlags struct {
 }
 
 // notifier is made of what is set; a receiver says what it lacks when it is
-// used. page is the page's address unless one is set.
-func (f receiverFlags) notifier(ctx context.Context, page string) (*notify.Notifier, error) {
-	options := notify.Options{Secret: os.LookupEnv, PageURL: f.PageURL, PagerDutyURL: f.PagerDutyURL}
+// used. page is the page's address unless one is set; memory is notify.Options'.
+func (f receiverFlags) notifier(ctx context.Context, page string, memory notify.Memory) (*notify.Notifier, error) {
+	options := notify.Options{Secret: os.LookupEnv, PageURL: f.PageURL, PagerDutyURL: f.PagerDutyURL, Memory: memory}
 	if options.PageURL == "" {
 		options.PageURL = page
 	}

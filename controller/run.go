@@ -103,7 +103,7 @@ func (c runCommand) assemble(ctx context.Context, db store.Store, logger *slog.L
 	if err != nil {
 		return nil, err
 	}
-	notifier, err := c.notifier(ctx, "http://"+c.Listen)
+	notifier, err := c.notifier(ctx, "http://"+c.Listen, db)
 	if err != nil {
 		return nil, err
 	}

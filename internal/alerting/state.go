@@ -62,6 +62,17 @@ func (s State) clone() State {
 	return s
 }
 
+// Owes tells whether anyone was told last that something fires, and so waits to
+// hear that it is over.
+func (s State) Owes() bool {
+	for _, group := range s.Groups {
+		if group.Told != nil && len(group.Told.Firing) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Confirm returns the state in which n's recipient was told n. It is called
 // after the receiver has taken it. A group that is gone meanwhile stays gone.
 func (s State) Confirm(n Notification) State {

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/novaura/acs-operator/config"
 	"github.com/novaura/acs-operator/internal/alerting"
 	"github.com/novaura/acs-operator/internal/message"
@@ -17,15 +15,15 @@ import (
 
 // sms sends one text to the notification's recipient, within the receiver's
 // budget of an hour.
-func (n *Notifier) sms(r config.Receiver, what alerting.Notification) (func(context.Context) error, error) {
+func (n *Notifier) sms(ctx context.Context, r config.Receiver, what alerting.Notification) (func(context.Context) error, error) {
 	if n.options.SMS == nil {
 		return nil, permanent(ConfigError, errors.New("texts cannot be sent: set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and TWILIO_FROM_NUMBER"))
 	}
 	text := &message.Message{
 		Channel: message.SMS, Type: message.Send, To: r.SMS.To[what.Index], Body: redact.Personal(texted(what)), Priority: message.Transactional,
 	}
-	if !n.budget(what.AlertPolicy+"/"+r.Name, r.SMS.MaxPerHour).Allow() {
-		return nil, permanent(BudgetExhausted, fmt.Errorf("its texts of this hour are spent (maxPerHour %d)", perHour(r.SMS.MaxPerHour)))
+	if most := perHour(r.SMS.MaxPerHour); !n.spend(ctx, what.AlertPolicy+"/"+r.Name, most) {
+		return nil, permanent(BudgetExhausted, fmt.Errorf("its texts of this hour are spent (maxPerHour %d)", most))
 	}
 	return try(n.options.SMS, text), nil
 }
@@ -58,24 +56,4 @@ func try(sender provider.Sender, m *message.Message) func(context.Context) error
 		doubtful = provider.AsError(err).Class == provider.InDoubt
 		return providerError(err)
 	}
-}
-
-func perHour(most int) int {
-	if most == 0 {
-		return defaultRate
-	}
-	return most
-}
-
-// budget bounds the texts of a receiver: so many at once, and as many an hour.
-func (n *Notifier) budget(receiver string, most int) *rate.Limiter {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	limit := rate.Limit(float64(perHour(most)) / time.Hour.Seconds())
-	known := n.budgets[receiver]
-	if known == nil || known.Burst() != perHour(most) {
-		known = rate.NewLimiter(limit, perHour(most))
-		n.budgets[receiver] = known
-	}
-	return known
 }

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"golang.org/x/time/rate"
 
 	"github.com/novaura/acs-operator/config"
 	"github.com/novaura/acs-operator/internal/alerting"
@@ -25,7 +24,6 @@ const (
 	tryBound    = 15 * time.Second // one try
 	longestWait = time.Minute      // between two tries
 	atOnce      = 4                // sends to one receiver
-	defaultRate = 30               // texts an hour and receiver
 )
 
 // Options are what a Notifier is made of. What is nil or empty cannot be used
@@ -40,6 +38,7 @@ type Options struct {
 	PageURL      string
 	PagerDutyURL string            // empty: PagerDuty's own
 	Transport    http.RoundTripper // nil: one that keeps off link-local addresses
+	Memory       Memory            // nil: budgets begin afresh with the process
 }
 
 // Notifier sends. It is safe for concurrent use; what hangs at one receiver
@@ -48,9 +47,11 @@ type Notifier struct {
 	options Options
 	client  *http.Client
 
-	mu      sync.Mutex
-	slots   map[string]chan struct{} // by AlertPolicy/receiver
-	budgets map[string]*rate.Limiter // by AlertPolicy/receiver
+	mu    sync.Mutex
+	slots map[string]chan struct{} // by AlertPolicy/receiver
+
+	spending sync.Mutex
+	budgets  map[string]budget // by AlertPolicy/receiver
 }
 
 // New returns a Notifier.
@@ -58,7 +59,7 @@ func New(options Options) *Notifier {
 	if options.Secret == nil {
 		options.Secret = func(string) (string, bool) { return "", false }
 	}
-	return &Notifier{options: options, client: newClient(options.Transport), slots: map[string]chan struct{}{}, budgets: map[string]*rate.Limiter{}}
+	return &Notifier{options: options, client: newClient(options.Transport), slots: map[string]chan struct{}{}, budgets: map[string]budget{}}
 }
 
 // Send takes n to its recipient, and tries again, ever less often, while that
@@ -70,7 +71,7 @@ func (n *Notifier) Send(ctx context.Context, receiver config.Receiver, what aler
 		return &Error{Receiver: receiver.Name, Reason: reasonOf(err), Err: fmt.Errorf("wait for earlier ones: %w", err)}
 	}
 	defer leave()
-	send, err := n.way(receiver, what)
+	send, err := n.way(ctx, receiver, what)
 	if err != nil {
 		return asError(receiver.Name, err)
 	}
@@ -129,10 +130,10 @@ func (n *Notifier) enter(ctx context.Context, receiver string) (leave func(), er
 }
 
 // way is one try of a receiver; an error says what it lacks.
-func (n *Notifier) way(r config.Receiver, what alerting.Notification) (func(context.Context) error, error) {
+func (n *Notifier) way(ctx context.Context, r config.Receiver, what alerting.Notification) (func(context.Context) error, error) {
 	switch {
 	case r.SMS != nil:
-		return n.sms(r, what)
+		return n.sms(ctx, r, what)
 	case r.Email != nil:
 		return n.email(r, what)
 	case r.Slack != nil:

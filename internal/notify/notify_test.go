@@ -300,6 +300,59 @@ func TestTheBudgetOfAnHour(t *testing.T) {
 	})
 }
 
+// states is a memory; broken, it fails.
+type states struct {
+	kept   map[string][]byte
+	broken bool
+}
+
+func (s *states) SaveState(_ context.Context, name string, state []byte) error {
+	if s.broken {
+		return errors.New("the database is away")
+	}
+	s.kept[name] = state
+	return nil
+}
+
+func (s *states) LoadState(_ context.Context, name string) ([]byte, error) {
+	if state, known := s.kept[name]; known && !s.broken {
+		return state, nil
+	}
+	return nil, errors.New("not found")
+}
+
+func TestTheBudgetGoesOnWithAnotherLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory, phone := &states{kept: map[string][]byte{}}, &phone{}
+		first, second := New(Options{SMS: phone, Memory: memory}), New(Options{SMS: phone, Memory: memory})
+		tell := func(n *Notifier, most, times int) (texts int) {
+			before := len(phone.sent)
+			receiver := config.Receiver{Name: "ops", SMS: &config.SMSReceiver{To: []redact.Personal{"+14155550100"}, MaxPerHour: most}}
+			for range times {
+				_ = n.Send(t.Context(), receiver, firing())
+				time.Sleep(time.Second)
+			}
+			return len(phone.sent) - before
+		}
+		for _, step := range []struct {
+			what               string
+			by                 *Notifier
+			most, times, texts int
+			broken             bool
+		}{
+			{"the first leader spends two of three", first, 3, 2, 2, false},
+			{"the second has one left", second, 3, 5, 1, false},
+			{"the first, leading again, has none", first, 3, 5, 0, false},
+			{"a larger allowance counts at once", first, 5, 5, 2, false},
+			{"a memory that is away holds up no text", New(Options{SMS: phone, Memory: memory}), 3, 5, 3, true},
+		} {
+			if memory.broken = step.broken; tell(step.by, step.most, step.times) != step.texts {
+				t.Errorf("%s: got %d texts in all, want %d of this step", step.what, len(phone.sent), step.texts)
+			}
+		}
+	})
+}
+
 func TestATextIsShortAndPlain(t *testing.T) {
 	n := firing()
 	n.Alerts[0].Message = "12 → 40 tasks: " + strings.Repeat("very long ", 60)

@@ -44,7 +44,7 @@ type Orders interface {
 // alertRules are the AlertPolicies that every runner follows.
 type alertRules struct {
 	mu       sync.Mutex
-	policies []*config.AlertPolicy // with the built-in ones
+	policies []*config.AlertPolicy // with the built-in ones, and what is left of those that are gone
 }
 
 func (a *alertRules) get() []*config.AlertPolicy {
@@ -54,11 +54,24 @@ func (a *alertRules) get() []*config.AlertPolicy {
 }
 
 // ApplyAlerts makes policies the ones that alerts follow, from the next tick
-// on; the built-in rules are added.
+// on; the built-in rules are added. Of those that are gone the receivers are
+// kept while this process lives, to be told that their alerts are over.
 func (l *Loop) ApplyAlerts(policies []*config.AlertPolicy) {
-	l.options.alerts.mu.Lock()
-	defer l.options.alerts.mu.Unlock()
-	l.options.alerts.policies = config.WithBuiltIn(policies)
+	a := l.options.alerts
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	next := config.WithBuiltIn(policies)
+	for _, was := range a.policies {
+		at := slices.IndexFunc(policies, func(p *config.AlertPolicy) bool { return p.Metadata.Name == was.Metadata.Name })
+		var successor *config.AlertPolicy
+		if at >= 0 {
+			successor = policies[at]
+		}
+		if left := was.Retired(successor); left != nil {
+			next = append(next, left)
+		}
+	}
+	a.policies = next
 }
 
 // alerter is a runner's alerts. A tick judges; sends are goroutines of their
@@ -75,6 +88,7 @@ type alerter struct {
 	saved    time.Time          // the tick's alone
 
 	mu       sync.Mutex
+	recalled bool // the saved state was read, so that saving loses nothing
 	state    alerting.State
 	alerts   []alerting.Alert
 	flying   map[string]bool  // by Notification.Key
@@ -88,14 +102,45 @@ func AlertStateKey(policy string) string { return "alerts/" + policy }
 // alert judges every rule on what this tick saw and decided, and has told
 // what is due.
 func (r *runner) alert(ctx context.Context, p *config.ScalingPolicy, obs scaling.Observation, d scaling.Decision, epoch int64) {
-	a := &r.alerts
 	r.recallAlerts(ctx, epoch)
 	r.readOrders(ctx)
-	in := alerting.Input{Policy: p, Observation: obs, Decision: d, Controller: r.ourselves()}
-	policies := r.options.alerts.get()
+	r.stepAlerts(ctx, r.options.alerts.get(), alerting.Input{Policy: p, Observation: obs, Decision: d, Controller: r.ourselves()}, obs.Time)
+}
+
+// farewell resolves what still fires of a policy that is gone, and has told
+// whoever heard of it. It is over when nobody is owed a word any more; a
+// standby leaves that to the leader.
+func (r *runner) farewell(ctx context.Context) (over bool) {
+	standing := r.options.Leader.Standing()
+	if standing.Role == Standby {
+		return true
+	}
+	r.recallAlerts(ctx, standing.Epoch)
+	r.readOrders(ctx)
+	var policies []*config.AlertPolicy
+	for _, policy := range r.options.alerts.get() {
+		if left := policy.Retired(nil); left != nil {
+			policies = append(policies, left)
+		}
+	}
+	a := &r.alerts
+	r.stepAlerts(ctx, policies, alerting.Input{Policy: &config.ScalingPolicy{Metadata: r.current().Metadata}}, time.Now())
+	bounded, cancel := context.WithTimeout(ctx, memoryBound)
+	defer cancel()
+	if err := r.flush(bounded); err != nil && ctx.Err() == nil {
+		r.logger.Warn("events not recorded", "error", err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.recalled && !a.state.Owes() && len(a.flying) == 0
+}
+
+// stepAlerts turns the alerts to now, and has told what is due.
+func (r *runner) stepAlerts(ctx context.Context, policies []*config.AlertPolicy, in alerting.Input, now time.Time) {
+	a := &r.alerts
 	a.mu.Lock()
 	before := a.state
-	outcome, state := alerting.Step(policies, in, a.silences, before, obs.Time)
+	outcome, state := alerting.Step(policies, in, a.silences, before, now)
 	a.state, a.alerts = state, outcome.Alerts
 	a.mu.Unlock()
 	changed := r.announce(before, state)
@@ -136,25 +181,34 @@ func (r *runner) recallAlerts(ctx context.Context, epoch int64) {
 	if a.epoch == epoch && epoch != 0 {
 		return
 	}
-	a.epoch = epoch
-	state, err := r.loadAlerts(ctx)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		r.logger.Warn("alerts not loaded, judging anew", "error", err)
-		return
-	}
+	saved, err := r.loadAlerts(ctx)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.state = state
+	switch a.recalled = err == nil; {
+	case err == nil:
+		a.epoch, a.state = epoch, saved
+	case ctx.Err() == nil:
+		r.logger.Warn("alerts not loaded, judging anew and trying again at the next tick", "error", err)
+	}
 }
 
+// loadAlerts reads what was saved: nothing where there is nothing, or what
+// this program does not understand.
 func (r *runner) loadAlerts(ctx context.Context) (state alerting.State, err error) {
 	bounded, cancel := context.WithTimeout(ctx, ordersBound)
 	defer cancel()
 	saved, err := r.options.Memory.LoadState(bounded, AlertStateKey(r.name))
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return state, nil
+	case err != nil:
 		return state, err
 	}
-	return state, json.Unmarshal(saved, &state)
+	if err := json.Unmarshal(saved, &state); err != nil {
+		r.logger.Warn("saved alerts not understood, judging anew", "error", err)
+		return alerting.State{}, nil
+	}
+	return state, nil
 }
 
 // saveAlerts writes the newest state. It goes on when ctx ends, so that what
@@ -163,8 +217,12 @@ func (r *runner) saveAlerts(ctx context.Context) {
 	r.alerts.saving.Lock()
 	defer r.alerts.saving.Unlock()
 	r.alerts.mu.Lock()
+	recalled := r.alerts.recalled
 	encoded, err := json.Marshal(r.alerts.state)
 	r.alerts.mu.Unlock()
+	if !recalled {
+		return
+	}
 	if err != nil {
 		r.logger.Error("alerts not encoded", "error", err)
 		return

@@ -48,6 +48,8 @@ type wire struct {
 	twilio   *sandbox.Server
 	began    time.Time
 	registry *prometheus.Registry // made by alerted, of the run
+	loop     *Loop                // the same
+	removed  bool                 // the run follows no ScalingPolicy
 
 	mu   sync.Mutex
 	hook []string // "1m30s firing: q: 5000 wait"
@@ -136,12 +138,15 @@ func alerted(t *testing.T, w *world, net *wire, o Orders, length time.Duration, 
 	ctx, cancel := context.WithTimeout(t.Context(), length)
 	defer cancel()
 	leader := w.leader(ctx, "a")
+	loop := New(Options{Services: w, Metrics: w, Memory: w, Leader: leader, Logger: logger, Notifier: net.notifier(t), Orders: o, Instruments: NewInstruments(net.registry)})
+	loop.ApplyAlerts(policies.Alert)
+	if !net.removed {
+		loop.Apply(policies.Scaling)
+	}
+	net.loop = loop
 	var running sync.WaitGroup
 	running.Go(func() { leader.Run(ctx) })
 	running.Go(meanwhile)
-	loop := New(Options{Services: w, Metrics: w, Memory: w, Leader: leader, Logger: logger, Notifier: net.notifier(t), Orders: o, Instruments: NewInstruments(net.registry)})
-	loop.ApplyAlerts(policies.Alert)
-	loop.Apply(policies.Scaling)
 	loop.Run(ctx)
 	running.Wait()
 	return loop
@@ -277,6 +282,112 @@ func TestMetricsThatVanishNeverResolve(t *testing.T) {
 		}
 		if a := states["MetricsUnknown"]; a.State != alerting.Firing || a.AlertPolicy != config.BuiltIn {
 			t.Errorf("the built-in rule: got %+v", a)
+		}
+	})
+}
+
+// Whoever was told that something fires hears that it is over, also where it
+// is because nobody asks any more.
+func TestWhatIsRemovedWhileItFiresIsResolved(t *testing.T) {
+	alertPolicies := func(t *testing.T, text string) []*config.AlertPolicy {
+		policies, err := config.Parse(config.File{Name: "policy.yaml", Data: []byte(text)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return policies.Alert
+	}
+	for name, remove := range map[string]func(t *testing.T, l *Loop){
+		"the ScalingPolicy":          func(_ *testing.T, l *Loop) { l.Apply(nil) },
+		"the AlertPolicy":            func(_ *testing.T, l *Loop) { l.ApplyAlerts(nil) },
+		"both":                       func(_ *testing.T, l *Loop) { l.ApplyAlerts(nil); l.Apply(nil) },
+		"the AlertPolicy, by and by": func(_ *testing.T, l *Loop) { l.ApplyAlerts(nil); l.ApplyAlerts(nil) },
+		"the rule": func(t *testing.T, l *Loop) {
+			l.ApplyAlerts(alertPolicies(t, strings.Replace(alertsYAML, "alert: ManyWaiting, expr: queue.visible > 1000", "alert: Other, expr: queue.visible > 1e9", 1)))
+		},
+		"the rule and its receiver": func(t *testing.T, l *Loop) {
+			other := strings.Replace(alertsYAML, "alert: ManyWaiting, expr: queue.visible > 1000", "alert: Other, expr: queue.visible > 1e9", 1)
+			l.ApplyAlerts(alertPolicies(t, strings.NewReplacer("name: hook", "name: another", "[hook,", "[another,").Replace(other)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{desired: 1, waiting: 5000, states: map[string][]byte{}}
+				net := &wire{twilio: sandbox.New(sandbox.Options{}), began: time.Now()}
+				loop := alerted(t, w, net, nil, time.Hour, func() {
+					time.Sleep(3 * time.Minute)
+					remove(t, net.loop)
+				})
+				want := []string{"1m30s first notification: firing, q: 5000 wait", "6m30s all resolved: resolved, q: 5000 wait"}
+				if diff := cmp.Diff(want, net.hook); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+				if w.noticed("AlertResolved") == 0 {
+					t.Error("there is no event of it")
+				}
+				if strings.Contains(name, "Scaling") && len(loop.runners) != 0 {
+					t.Error("its runner works on")
+				}
+			})
+		})
+	}
+}
+
+func TestAPolicyThatIsBackBeforeLeaveIsTakenIsFollowedByOneRunner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{desired: 1, waiting: 5000, states: map[string][]byte{}}
+		net := &wire{twilio: sandbox.New(sandbox.Options{}), began: time.Now()}
+		var ticks int
+		loop := alerted(t, w, net, nil, 20*time.Minute, func() {
+			time.Sleep(3 * time.Minute)
+			net.loop.Apply(nil)
+			time.Sleep(time.Minute)
+			ticks = len(w.decisions)
+			time.Sleep(time.Minute)
+			if len(w.decisions) != ticks || len(net.loop.Views()) != 0 {
+				t.Error("a policy that is gone is decided about, or shown")
+			}
+			net.loop.Apply([]*config.ScalingPolicy{policy(t)})
+		})
+		if got := len(w.decisions) - ticks; got < 55 || got > 65 {
+			t.Errorf("%d decisions in the fifteen minutes after it was back, want 60", got)
+		}
+		if len(net.hook) == 0 || !strings.Contains(net.hook[len(net.hook)-1], "firing") || len(loop.Views()) != 1 {
+			t.Errorf("got %q", net.hook)
+		}
+	})
+}
+
+func TestAPolicyThatWasRemovedWhileNoControllerRanIsResolvedByTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{desired: 1, waiting: 5000, states: map[string][]byte{}}
+		net := &wire{twilio: sandbox.New(sandbox.Options{}), began: time.Now()}
+		alerted(t, w, net, nil, 4*time.Minute, func() {})
+		net.removed = true
+		loop := alerted(t, w, net, nil, time.Hour, func() {})
+		if len(net.hook) != 2 || !strings.Contains(net.hook[1], "all resolved") {
+			t.Errorf("got %q, want it fired and resolved", net.hook)
+		}
+		if len(loop.runners) != 0 || !cmp.Equal(w.retained, []string{}) {
+			t.Errorf("%d runners work on, and %q are kept", len(loop.runners), w.retained)
+		}
+	})
+}
+
+func TestAlertsThatCannotBeReadAreNotWrittenOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{desired: 1, waiting: 5000, states: map[string][]byte{}}
+		net := &wire{twilio: sandbox.New(sandbox.Options{}), began: time.Now()}
+		alerted(t, w, net, nil, 4*time.Minute, func() {})
+		w.unreadable(errors.New("statement timeout"))
+		alerted(t, w, net, nil, 20*time.Minute, func() {
+			time.Sleep(50 * time.Second)
+			w.unreadable(nil)
+			time.Sleep(time.Minute)
+			w.wait(0)
+		})
+		want := []string{"1m30s first notification: firing, q: 5000 wait", "11m30s all resolved: resolved, q: 5000 wait"}
+		if diff := cmp.Diff(want, net.hook); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
 }

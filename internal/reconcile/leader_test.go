@@ -133,6 +133,13 @@ func (w *world) away(err error) {
 	w.leaseErr, w.memoryErr = err, err
 }
 
+// unreadable makes saved states unreadable, or readable again.
+func (w *world) unreadable(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.loadErr = err
+}
+
 func (w *world) set(desired int, waiting float64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

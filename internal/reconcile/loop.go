@@ -14,6 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -101,7 +103,8 @@ func New(options Options) *Loop {
 }
 
 // Apply makes policies the ones that are followed: new ones start, changed
-// ones go on with what they learned, those that are gone stop.
+// ones go on with what they learned, those that are gone stop once whoever was
+// told of their alerts has heard that they are over.
 func (l *Loop) Apply(policies []*config.ScalingPolicy) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,12 +116,13 @@ func (l *Loop) Apply(policies []*config.ScalingPolicy) {
 			running.replace(p)
 			continue
 		}
-		l.runners[p.Metadata.Name] = newRunner(p, l.options)
+		r := newRunner(p, l.options)
+		r.logger.Info("policy followed", "generation", p.Metadata.Generation)
+		l.runners[p.Metadata.Name] = r
 	}
 	for name, running := range l.runners {
 		if !wanted[name] {
-			running.stop()
-			delete(l.runners, name)
+			running.leave()
 		}
 	}
 	l.poke()
@@ -164,7 +168,7 @@ func (l *Loop) Run(ctx context.Context) {
 		l.mu.Lock()
 		for _, r := range l.runners {
 			if r.start() {
-				running.Go(func() { r.run(ctx) })
+				running.Go(func() { l.keep(ctx, r) })
 			}
 		}
 		l.mu.Unlock()
@@ -179,6 +183,18 @@ func (l *Loop) Run(ctx context.Context) {
 			}
 			l.mu.Unlock()
 		}
+	}
+}
+
+// keep runs r until ctx ends, or its policy is gone and has been taken leave of.
+func (l *Loop) keep(ctx context.Context, r *runner) {
+	for over := false; !over; {
+		r.run(ctx)
+		l.mu.Lock()
+		if over = ctx.Err() != nil || r.isGone(); over && ctx.Err() == nil {
+			delete(l.runners, r.name)
+		}
+		l.mu.Unlock()
 	}
 }
 
@@ -245,6 +261,43 @@ const (
 	pruneBatch = 500 // rows of a table, so that no statement holds locks for long
 )
 
+// takeOver takes leave of policies that were removed while no controller ran,
+// or by one that ended before it had, and names all that are at work.
+func (l *Loop) takeOver(ctx context.Context) ([]string, error) {
+	statuses, err := l.options.Memory.Statuses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	working := slices.Sorted(maps.Keys(l.runners))
+	l.mu.Unlock()
+	for _, one := range statuses {
+		if slices.Contains(working, one.Policy) {
+			continue
+		}
+		r := parting(one.Policy, l.options)
+		state, err := r.loadAlerts(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if state.Owes() {
+			l.takeLeave(r)
+			working = append(working, one.Policy)
+		}
+	}
+	return working, nil
+}
+
+// takeLeave has r run, unless its policy is followed meanwhile.
+func (l *Loop) takeLeave(r *runner) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, known := l.runners[r.name]; !known {
+		l.runners[r.name] = r
+		l.poke()
+	}
+}
+
 // keepHouse deletes old history while this controller leads, and drops the
 // statuses of policies that are gone.
 func (l *Loop) keepHouse(ctx context.Context) {
@@ -266,15 +319,13 @@ func (l *Loop) keepHouse(ctx context.Context) {
 }
 
 func (l *Loop) clean(ctx context.Context) error {
-	l.mu.Lock()
-	names := make([]string, 0, len(l.runners))
-	for name := range l.runners {
-		names = append(names, name)
-	}
-	l.mu.Unlock()
 	bounded, cancel := context.WithTimeout(ctx, callBound)
 	defer cancel()
-	err := l.options.Memory.RetainStatuses(bounded, names)
+	names, err := l.takeOver(bounded)
+	if err != nil {
+		return err
+	}
+	err = l.options.Memory.RetainStatuses(bounded, names)
 	before := time.Now().Add(-l.options.Retention)
 	for err == nil {
 		var deleted int64

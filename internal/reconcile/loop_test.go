@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -59,6 +61,8 @@ type world struct {
 	rivalErr   error
 	lease      store.Leadership
 	leaseErr   error
+	loadErr    error
+	retained   []string
 }
 
 // AcquireLeadership gives the lease to whoever comes first, until it lapses.
@@ -151,7 +155,13 @@ func (w *world) CountDue(context.Context, time.Duration) (map[string]int, error)
 	return map[string]int{"q": w.due}, w.memoryErr
 }
 
-func (w *world) RetainStatuses(context.Context, []string) error { return w.memoryErr }
+func (w *world) RetainStatuses(_ context.Context, policies []string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.retained = append([]string{}, policies...)
+	maps.DeleteFunc(w.statuses, func(name string, _ []byte) bool { return !slices.Contains(policies, name) })
+	return w.memoryErr
+}
 
 func (w *world) PruneController(context.Context, time.Time, int) (int64, error) {
 	return 0, w.memoryErr
@@ -226,8 +236,8 @@ func (w *world) SaveState(_ context.Context, policy string, state []byte) error 
 func (w *world) LoadState(_ context.Context, policy string) ([]byte, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if state, known := w.states[policy]; known {
-		return state, nil
+	if state, known := w.states[policy]; known || w.loadErr != nil {
+		return state, w.loadErr
 	}
 	return nil, store.ErrNotFound
 }

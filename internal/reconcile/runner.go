@@ -23,6 +23,8 @@ const (
 	peekEvery   = 2 * time.Second
 	historySize = 1800 // points kept for the page: an hour at the peek's pace
 	stillFor    = 2 * time.Minute
+
+	partingEvery = 15 * time.Second // the interval of a policy that nobody knows any more
 )
 
 // runner reconciles one policy. The goroutine of run alone decides; the mutex
@@ -32,7 +34,6 @@ type runner struct {
 	options Options
 	logger  *slog.Logger
 	poked   chan struct{}
-	stopped chan struct{}
 
 	memory memory // run's alone
 	alerts alerter
@@ -41,6 +42,7 @@ type runner struct {
 
 	mu         sync.Mutex
 	started    bool
+	gone       bool      // the policy is not followed any more
 	beat       time.Time // begin of the newest tick, or of waiting for the first
 	policy     *config.ScalingPolicy
 	versioned  bool // the store has counted this version of the policy
@@ -56,10 +58,17 @@ type runner struct {
 func newRunner(p *config.ScalingPolicy, options Options) *runner {
 	r := &runner{
 		name: p.Metadata.Name, options: options, policy: p, logger: options.Logger.With("policy", p.Metadata.Name),
-		poked: make(chan struct{}, 1), stopped: make(chan struct{}), beat: time.Now(),
+		poked: make(chan struct{}, 1), beat: time.Now(),
 	}
 	r.accepted()
-	r.logger.Info("policy followed", "generation", p.Metadata.Generation)
+	return r
+}
+
+// parting is a runner of a policy that was gone before this process began, of
+// which someone may wait to hear that an alert is over.
+func parting(name string, options Options) *runner {
+	r := newRunner(&config.ScalingPolicy{Metadata: config.Metadata{Name: name}, Spec: config.ScalingSpec{Interval: partingEvery}}, options)
+	r.gone = true
 	return r
 }
 
@@ -78,9 +87,22 @@ func (r *runner) start() bool {
 	return first
 }
 
-func (r *runner) stop() {
-	r.logger.Info("policy gone, its service is left as it is")
-	close(r.stopped)
+// leave ends the following; what fires is resolved before the runner ends.
+func (r *runner) leave() {
+	r.mu.Lock()
+	before := r.gone
+	r.gone = true
+	r.mu.Unlock()
+	if !before {
+		r.logger.Info("policy gone, its service is left as it is")
+		r.poke()
+	}
+}
+
+func (r *runner) isGone() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.gone
 }
 
 // replace follows another version. One with the same spec keeps its
@@ -96,8 +118,14 @@ func (r *runner) replace(p *config.ScalingPolicy) {
 		r.versioned = false
 	}
 	r.policy = &next
+	back := r.gone
+	r.gone = false
 	r.mu.Unlock()
 	r.accepted()
+	if back {
+		r.logger.Info("policy followed again", "generation", next.Metadata.Generation)
+		r.poke()
+	}
 	if !same {
 		r.logger.Info("policy changed", "generation", next.Metadata.Generation)
 		r.poke()
@@ -124,7 +152,8 @@ func (r *runner) idle() (since, limit time.Duration) {
 	return time.Since(r.beat), 3*r.policy.Spec.Interval + stillFor
 }
 
-// run ticks at once, then every interval, and whenever it is poked.
+// run ticks at once, then every interval, and whenever it is poked, until ctx
+// ends, or the policy is gone and nobody is owed a word of it.
 func (r *runner) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -133,8 +162,6 @@ func (r *runner) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			return
-		case <-r.stopped:
 			return
 		case <-r.poked:
 		case <-timer.C:
@@ -146,8 +173,14 @@ func (r *runner) run(ctx context.Context) {
 		r.mu.Lock()
 		r.beat = began
 		r.mu.Unlock()
-		r.tick(ctx)
-		r.options.Instruments.ticked(r.name, time.Since(began))
+		if r.isGone() {
+			if r.farewell(ctx) {
+				return
+			}
+		} else {
+			r.tick(ctx)
+			r.options.Instruments.ticked(r.name, time.Since(began))
+		}
 		due = began.Add(r.current().Spec.Interval)
 		timer.Reset(max(0, time.Until(due)))
 	}

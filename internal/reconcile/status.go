@@ -202,11 +202,14 @@ func rate(s *scaling.Sample) *float64 {
 	return &perSecond
 }
 
-// sorted lists the runners by name; the caller holds the lock.
+// sorted lists the runners of the policies that are followed, by name; the
+// caller holds the lock.
 func (l *Loop) sorted() []*runner {
 	runners := make([]*runner, 0, len(l.runners))
 	for _, r := range l.runners {
-		runners = append(runners, r)
+		if !r.isGone() {
+			runners = append(runners, r)
+		}
 	}
 	slices.SortFunc(runners, func(a, b *runner) int { return strings.Compare(a.current().Metadata.Name, b.current().Metadata.Name) })
 	return runners
