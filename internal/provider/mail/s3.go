@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
@@ -75,6 +76,10 @@ func permanent(why string) *provider.Error {
 	return &provider.Error{Provider: "s3", Class: provider.Permanent, Message: why}
 }
 
+// deniedWait is the shortest wait for an attachment that may come, or whose role
+// may be put right.
+const deniedWait = time.Minute
+
 // refusedFetch types what S3 answered. Nothing was sent yet, so nothing is in
 // doubt.
 func refusedFetch(err error) *provider.Error {
@@ -87,7 +92,12 @@ func refusedFetch(err error) *provider.Error {
 	switch refused.Code {
 	case "NoSuchKey", "NotFound":
 		refused.Class, refused.Message = provider.Permanent, "an attachment does not exist"
-	case "AccessDenied", "Forbidden", "NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken":
+	case "AccessDenied", "Forbidden":
+		// S3's word for an object that is not there too, where the role may not
+		// list the bucket. One such mail must not stop the others.
+		refused.RetryAfter = deniedWait
+		refused.Message = "an attachment does not exist, or the worker's role has no s3:GetObject on it: S3 says which only to a role with s3:ListBucket"
+	case "NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken":
 		refused.Class, refused.Message = provider.Config, "attachments cannot be read: the worker's role needs s3:GetObject on them"
 	case "SlowDown":
 		refused.Class = provider.Throttled

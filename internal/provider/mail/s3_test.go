@@ -100,8 +100,9 @@ func TestWhatS3DoesLeavesNoMailInDoubt(t *testing.T) {
 		"no answer":                    {broken{err: errors.New("reset")}, provider.Transient},
 		"S3's own error":               {broken{err: code("InternalError")}, provider.Transient},
 		"S3 asks to slow down":         {broken{err: code("SlowDown")}, provider.Throttled},
-		"a role that may not":          {broken{err: code("AccessDenied")}, provider.Config},
+		"a role that may not":          {broken{err: code("ExpiredToken")}, provider.Config},
 		"a key that was taken away":    {broken{err: code("KMS.DisabledException")}, provider.Transient},
+		"one that may not be there":    {broken{err: code("AccessDenied")}, provider.Transient}, // to a role that may not list
 		"an object that was not there": {broken{err: code("NoSuchKey")}, provider.Permanent},
 	} {
 		composer := Composer{Provider: "test", From: "hello@example.com", Fetcher: S3{Client: tc.s3, Prefixes: []string{"s3://b/"}}}
