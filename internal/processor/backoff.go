@@ -6,6 +6,7 @@ import "time"
 const (
 	firstWait     = 2 * time.Second
 	longestDelay  = 15 * time.Minute // between two tries
+	longestAway   = 2 * time.Minute  // between two looks for a provider that is away
 	largestFactor = 10               // doublings after which longestDelay is surely reached
 )
 

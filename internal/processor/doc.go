@@ -35,6 +35,7 @@
 //	           Config                                           scheduled   hand back, pause
 //	           Throttled                                        scheduled   retry, pause
 //	           Transient                                        scheduled   retry, ever later
+//	           Transient, for the provider is away              scheduled   retry, ever later: no try is spent
 //	           Transient for the MaxAttempts-th time            failed      dead-letter
 //	           InDoubt                                          processing  retry after the lease
 //

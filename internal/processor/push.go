@@ -285,6 +285,9 @@ func (r *pushRun) refusedToken(ctx context.Context, token redact.Personal, err *
 		switch {
 		case ctx.Err() != nil:
 			settled.Unspent = true // our own end of the call
+		case err.Away:
+			settled.Unspent = true
+			r.wait(err)
 		case r.known[settled.Hash].Tries+1 >= r.maxAttempts():
 			settled.Outcome = tokenFailed
 		default:
@@ -364,7 +367,8 @@ func (r *pushRun) lastTry(ctx context.Context, sent int) bool {
 	if r.expired() && sent > 0 {
 		return true
 	}
-	return r.whyLeft().Class == provider.Transient && 1+r.triesBefore(ctx) >= r.maxAttempts()
+	why := r.whyLeft()
+	return why.Class == provider.Transient && !why.Away && 1+r.triesBefore(ctx) >= r.maxAttempts()
 }
 
 // whyLeft is the refusal that hands the event back.

@@ -247,6 +247,11 @@ func (s *send) hand(ctx context.Context, err *provider.Error) consumer.Outcome {
 }
 
 func (s *send) again(ctx context.Context, err *provider.Error) consumer.Outcome {
+	if err.Away {
+		return s.back(ctx, unspent(err), consumer.Outcome{
+			Action: consumer.Retry, After: max(min(s.backoff(s.attempt), longestAway), err.RetryAfter), Failed: true, Reason: reason(err.Code, "provider_away"),
+		})
+	}
 	tries := 1 + s.triesBefore(ctx)
 	if tries >= s.maxAttempts() {
 		return s.fail(ctx, err)

@@ -314,3 +314,35 @@ func TestAShortLeaseIsRaised(t *testing.T) {
 		t.Errorf("the lease is %v", p.Lease)
 	}
 }
+
+// away is a provider that nobody can reach.
+func away(*fakeSender, *message.Message) error {
+	return &provider.Error{Provider: "fake", Class: provider.Transient, Away: true, Message: "connection refused"}
+}
+
+// An outage of a provider is longer than MaxAttempts last: it must not empty the
+// queue into the dead-letter queue.
+func TestAProviderThatIsAwaySpendsNoTry(t *testing.T) {
+	t.Parallel()
+	for name, one := range map[string]struct {
+		received consumer.Received
+		with     func(*Options)
+	}{"a text": {text(""), func(*Options) {}}, "a push": {push(1), pushing}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, one.with, func(o *Options) { o.MaxAttempts, o.Random = 2, func() float64 { return 0.999 } })
+			for range 12 {
+				b.sender.next = append(b.sender.next, away)
+			}
+			var got consumer.Outcome
+			for n := range 12 {
+				got = b.handle(one.received)
+				if got.Action != consumer.Retry && got.Action != consumer.Park || got.After > 2*time.Minute {
+					t.Fatalf("look %d: got %+v", n+1, got)
+				}
+				b.clock.turn(2 * time.Minute)
+			}
+			b.want(b.handle(one.received), consumer.Delete, store.Sent, 13)
+		})
+	}
+}

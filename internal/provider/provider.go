@@ -65,6 +65,9 @@ type Error struct {
 	Code       string        // the provider's own code
 	Message    string        // the provider's words, without personal data
 	RetryAfter time.Duration // 0: the provider named none
+	// Away says that the provider cannot be reached or serves nobody now: the
+	// message is not at fault, and it was no try of it. With Transient alone.
+	Away bool
 	// Alone says that the refusal is about this recipient: others need not wait.
 	Alone bool
 	Err   error // the cause; may be nil

@@ -80,6 +80,7 @@ func refusal(answer once.Answer, proven bool, now time.Time) *provider.Error {
 		if row.setUp && !proven {
 			refused.Class = provider.Permanent
 		}
+		refused.Away = row.class == provider.Transient
 		if refused.RetryAfter == 0 {
 			refused.RetryAfter = row.wait
 		}

@@ -3,6 +3,7 @@ package fcm
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/novaura/acs-operator/internal/message"
@@ -50,6 +51,10 @@ type answerError struct {
 			FieldViolations []struct {
 				Field string `json:"field"`
 			} `json:"fieldViolations"`
+			Violations []struct { // of a quota
+				Subject     string `json:"subject"`
+				Description string `json:"description"`
+			} `json:"violations"`
 		} `json:"details"`
 	} `json:"error"`
 }
@@ -68,6 +73,19 @@ func (e answerError) code() (code string, aboutToken bool) {
 	return code, aboutToken
 }
 
+// deviceQuota says that the quota that is used up is one device's, and not the
+// project's or a topic's.
+func (e answerError) deviceQuota() bool {
+	for _, detail := range e.Error.Details {
+		for _, violation := range detail.Violations {
+			if strings.Contains(strings.ToLower(violation.Subject+" "+violation.Description), "device") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // refusal types an answer that is not 2xx. The body may be anything: a proxy's
 // HTML among it. proven says that our set-up has had a push accepted.
 func refusal(answer once.Answer, m *message.Message, proven bool, now time.Time) *provider.Error {
@@ -84,6 +102,10 @@ func refusal(answer once.Answer, m *message.Message, proven bool, now time.Time)
 		return refused
 	}
 	refused.Class, refused.Message, refused.Alone = row.class, row.text, row.alone
+	refused.Away = row.class == provider.Transient
+	if row.class == provider.Throttled && decoded.deviceQuota() {
+		refused.Alone, refused.Message = true, "too many pushes to one device"
+	}
 	if refused.RetryAfter == 0 {
 		refused.RetryAfter = row.wait
 	}

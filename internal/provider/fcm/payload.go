@@ -75,7 +75,7 @@ func (c *Client) compose(m *message.Message) payload {
 		p.Android.Notification = &androidNotification{Tag: id}
 	} else { // Apple wakes an app for nothing but this, and at no higher priority
 		p.APNS.Payload = &apnsPayload{APS: map[string]int{"content-available": 1}}
-		p.APNS.Headers["apns-priority"] = "5"
+		p.APNS.Headers["apns-priority"], p.APNS.Headers["apns-push-type"] = "5", "background"
 	}
 	for name, value := range m.Data {
 		p.Data[name] = provider.DataText(value)

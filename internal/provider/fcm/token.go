@@ -82,7 +82,7 @@ func (t *tokens) get(ctx context.Context) (redact.Secret, error) {
 		select {
 		case <-pending:
 		case <-ctx.Done():
-			return "", &provider.Error{Provider: Name, Class: provider.Transient, Message: "no access token in time", Err: ctx.Err()}
+			return "", &provider.Error{Provider: Name, Class: provider.Transient, Away: true, Message: "no access token in time", Err: ctx.Err()}
 		}
 		t.mu.Lock()
 		token, err := t.token, t.err
@@ -109,7 +109,7 @@ func (t *tokens) fetch(ctx context.Context, done chan struct{}) {
 	case err != nil:
 		t.err = refusedToken(err)
 	case token.AccessToken == "":
-		t.err = &provider.Error{Provider: Name, Class: provider.Transient, Message: "no access token: the token endpoint's answer has none"}
+		t.err = &provider.Error{Provider: Name, Class: provider.Transient, Away: true, Message: "no access token: the token endpoint's answer has none"}
 	default:
 		t.token, t.fetched = token, time.Now()
 	}
@@ -129,16 +129,16 @@ func refusedToken(err error) *provider.Error {
 	answered := (*oauth2.RetrieveError)(nil)
 	if errors.As(err, &answered) && answered.Response != nil {
 		refused := &provider.Error{
-			Provider: Name, Class: provider.Transient, HTTPStatus: answered.Response.StatusCode, Code: answered.ErrorCode,
-			Message: "no access token",
+			Provider: Name, Class: provider.Transient, Away: true, HTTPStatus: answered.Response.StatusCode, Code: answered.ErrorCode,
+			Message: "no access token", RetryAfter: once.RetryAfter(answered.Response.Header, time.Now()),
 		}
 		if status := refused.HTTPStatus; status/100 == 4 && status != http.StatusTooManyRequests && status != http.StatusRequestTimeout {
-			refused.Class, refused.Message = provider.Config, "the credentials are refused: check FCM_CREDENTIALS"
+			refused.Class, refused.Away, refused.Message = provider.Config, false, "the credentials are refused: check FCM_CREDENTIALS"
 		}
 		return refused
 	}
 	return &provider.Error{
-		Provider: Name, Class: provider.Transient, Message: "no access token",
+		Provider: Name, Class: provider.Transient, Away: true, Message: "no access token",
 		Err: fmt.Errorf("ask the token endpoint: %w", once.WithoutURL(err)),
 	}
 }

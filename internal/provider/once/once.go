@@ -143,7 +143,7 @@ func Unanswered(name string, err error) *provider.Error {
 	if lost := (*LostError)(nil); errors.As(err, &lost) {
 		typed.Err = lost.Err
 		if lost.Unsent {
-			typed.Class = provider.Transient
+			typed.Class, typed.Away = provider.Transient, true
 		}
 	}
 	return typed

@@ -72,7 +72,7 @@ func Misbehave(t *testing.T, open func(t *testing.T, base string) provider.Sende
 		"a proxy's 503 in HTML is in doubt":       {Answer(503, "<html>Busy</html>"), []provider.Class{provider.InDoubt}},
 		"a 504 is in doubt":                       {Answer(504, ""), []provider.Class{provider.InDoubt}},
 		"a 500 is in doubt":                       {Answer(500, strings.Repeat("x", 8<<20)), []provider.Class{provider.InDoubt}},
-		"a redirect is not followed":              {Answer(307, "", "Location", "/elsewhere"), []provider.Class{provider.Config, provider.Permanent}},
+		"a redirect is not followed":              {Answer(307, "", "Location", "/elsewhere"), []provider.Class{provider.Config, provider.Transient}},
 		"429 is throttled":                        {Answer(429, ""), []provider.Class{provider.Throttled}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -103,5 +103,8 @@ func Misbehave(t *testing.T, open func(t *testing.T, base string) provider.Sende
 		_ = listener.Close()
 		_, err = open(t, base).Send(t.Context(), m)
 		Check(t, err, provider.Transient, secrets...)
+		if typed := provider.AsError(err); typed.Away == typed.Alone {
+			t.Errorf("away %t, alone %t: want either the provider away, or one server of many", typed.Away, typed.Alone)
+		}
 	})
 }

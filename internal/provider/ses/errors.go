@@ -108,12 +108,12 @@ func statusClass(status int) provider.Class {
 // unsent is an error from before the request: the SDK could not make or sign
 // it. Its words may quote parameters.
 func unsent(err error) *provider.Error {
-	refused := &provider.Error{Provider: Name, Class: provider.Transient, Message: "the request could not be signed: no credentials were to be had"}
+	refused := &provider.Error{Provider: Name, Class: provider.Transient, Away: true, Message: "the request could not be signed: no credentials were to be had"}
 	if invalid := (*smithy.InvalidParamsError)(nil); errors.As(err, &invalid) {
-		refused.Class, refused.Message = provider.Permanent, "the message is not valid"
+		refused.Class, refused.Away, refused.Message = provider.Permanent, false, "the message is not valid"
 	}
 	if canceled := (*smithy.CanceledError)(nil); errors.As(err, &canceled) {
-		refused.Class, refused.Message = provider.InDoubt, "the call was cut off"
+		refused.Class, refused.Away, refused.Message = provider.InDoubt, false, "the call was cut off"
 	}
 	return refused
 }

@@ -107,15 +107,15 @@ func refusedConnection(err error) *provider.Error {
 		refused.Code = strconv.Itoa(reply.Code)
 		refused.Message = "the server refuses us: check the user and password of SMTP_URL"
 		if reply.Code/100 == 4 {
-			refused.Class, refused.Message = provider.Transient, "the server does not take mails now"
+			refused.Class, refused.Away, refused.Message = provider.Transient, true, "the server does not take mails now"
 		}
 		if reply.Code == 454 {
-			refused.Class = provider.Throttled
+			refused.Class, refused.Away = provider.Throttled, false
 		}
 	case errors.As(err, &certificate), errors.As(err, &unknown), errors.As(err, &notTLS):
 		refused.Message = "the server's TLS is not to be trusted: check the host and port of SMTP_URL"
 	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
-		refused.Class, refused.Message = provider.Transient, "the server cannot be reached"
+		refused.Class, refused.Away, refused.Message = provider.Transient, true, "the server cannot be reached"
 	}
 	return refused
 }

@@ -77,6 +77,7 @@ func (c *call) refusal(answer once.Answer) *provider.Error {
 	if !typed {
 		return refused
 	}
+	refused.Away = refused.Class == provider.Transient
 	refused.Code = strconv.Itoa(code)
 	refused.Message = "see https://www.twilio.com/docs/errors/" + refused.Code
 	row, known := codes[code]

@@ -111,7 +111,7 @@ func (c *Client) Send(ctx context.Context, m *message.Message) (provider.Receipt
 			return provider.Receipt{}, &provider.Error{Provider: Name, Class: provider.Permanent, Err: errNotPublic}
 		}
 		lost := provider.AsError(err)
-		lost.Alone = true // another browser's service is another server
+		lost.Alone, lost.Away = true, false // another browser's service is another server, and may never have been
 		return provider.Receipt{}, lost
 	}
 	if answer.Status/100 != 2 {
@@ -217,12 +217,15 @@ func (c *Client) refusal(answer once.Answer, endpoint *url.URL) *provider.Error 
 	case listed:
 	case answer.Status/100 == 4:
 		row = statusClass{class: provider.Permanent}
+	case answer.Status == http.StatusFound, answer.Status == http.StatusSeeOther, answer.Status == http.StatusTemporaryRedirect:
+		row = statusClass{class: provider.Transient, text: "the endpoint redirects for the moment"} // not followed: see guard.go
 	case answer.Status/100 == 3:
 		row = statusClass{class: provider.Permanent, text: "the endpoint redirects"}
 	default:
 		return refused
 	}
-	refused.Class, refused.Message, refused.Alone = row.class, row.text, row.class == provider.Throttled
+	refused.Class, refused.Message = row.class, row.text
+	refused.Alone = row.class == provider.Throttled || row.class == provider.Transient
 	service, known := c.service(endpoint)
 	switch {
 	case row.class == provider.Config && known && c.keyTaken(service):

@@ -134,12 +134,13 @@ func TestStatusesHaveClasses(t *testing.T) {
 		"our key, by a stranger":                 {401, stranger, provider.Permanent},
 		"403 by a stranger stops not all pushes": {403, stranger, provider.Permanent},
 		"a bad request":                          {400, mozilla, provider.Permanent},
-		"a redirect":                             {302, mozilla, provider.Permanent},
+		"a redirect":                             {301, mozilla, provider.Permanent},
+		"a redirect for the moment":              {307, mozilla, provider.Transient},
 		"a server's error":                       {500, mozilla, provider.InDoubt},
 		"a busy server":                          {503, mozilla, provider.InDoubt},
 	} {
 		got := client.refusal(once.Answer{Status: tc.status}, tc.endpoint)
-		if got.Class != tc.want || got.Alone != (tc.status == 429 || tc.endpoint == windows) {
+		if got.Class != tc.want || got.Alone != (tc.status == 429 || tc.status == 307 || tc.endpoint == windows) {
 			t.Errorf("%s: got %v, alone %t, want %v", name, got.Class, got.Alone, tc.want)
 		}
 	}
