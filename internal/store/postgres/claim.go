@@ -23,7 +23,7 @@ const claimable = `e.payload_hash = excluded.payload_hash AND (e.status IN ('new
 
 // won is what the claim i holds, by this statement or by one before whose answer
 // was lost.
-const won = `e.claim_token = i.claim_token AND e.status = 'processing'`
+const won = `e.claim_token = i.claim_token AND ` + underWay
 
 // claimSQL claims a batch. Rows are locked in the order of their ids, so that
 // two batches never wait for each other crosswise. A row that may not be taken

@@ -57,8 +57,8 @@ func (s *Store) migrations() ([]*goose.Migration, error) {
 	return steps, nil
 }
 
-// concurrently ends the names of steps that are one CREATE INDEX CONCURRENTLY: it
-// runs in no transaction and locks no writer out, however big the table is. Names
+// concurrently ends the names of steps that are one CREATE or DROP INDEX CONCURRENTLY:
+// it runs in no transaction and locks no writer out, however big the table is. Names
 // of tables carry acs. there, since a search_path would be left in the session.
 const concurrently = "_concurrently.sql"
 

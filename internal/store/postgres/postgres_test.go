@@ -160,6 +160,53 @@ func TestAnIndexIsMadeBesideWorkersThatGoOn(t *testing.T) {
 	}
 }
 
+// However many rows are under way, a statement reads its own alone. A planner that
+// knows the table from a quiet moment takes them for few.
+func TestWhatIsUnderWayElsewhereCostsAStatementNothing(t *testing.T) {
+	t.Parallel()
+	dsn, schema := pgtest.DSN(t)
+	s := open(t, dsn, Options{Schema: schema})
+	if _, err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		`INSERT INTO acs.communication_events (id, channel, type, status, lease_until, created_at, updated_at)
+			SELECT 'm' || n, 'sms', 'message_send', 'sent', now(), now(), now() FROM generate_series(1, 50000) AS n`,
+		`ANALYZE acs.communication_events`,
+	} {
+		if _, err := s.exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settlements, err := settleRows([]store.Settlement{{ID: "m1", Attempt: 1, Owner: "worker-1", Status: store.Sent}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := []string{"m1"}
+	for name, ask := range map[string]struct {
+		statement, index string
+		args             []any
+	}{
+		"settle":          {settleSQL, "communication_events_pkey", []any{s.now(), settlements}},
+		"extend":          {extendSQL, "communication_events_pkey", []any{"worker-1", 1, s.now(), ids, []int32{1}}},
+		"give back":       {unclaimSQL, "communication_events_pkey", []any{s.now(), "worker-1", ids, ids}},
+		"count by status": {countSQL, "communication_events_by_status", []any{string(store.InDoubt)}},
+	} {
+		plan, err := list(t.Context(), s, pgx.RowTo[string], `EXPLAIN `+ask.statement, ask.args...)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, line := range plan {
+			if strings.Contains(line, " on communication_events") && strings.Contains(line, "Scan") && !strings.Contains(line, ask.index) {
+				t.Errorf("%s: %s, want %s", name, strings.TrimSpace(line), ask.index)
+			}
+		}
+		if !strings.Contains(strings.Join(plan, "\n"), ask.index) {
+			t.Errorf("%s does not use %s:\n%s", name, ask.index, strings.Join(plan, "\n"))
+		}
+	}
+}
+
 func TestAnotherApplicationsTableIsRefusedWithTheFix(t *testing.T) {
 	t.Parallel()
 	dsn, schema := pgtest.DSN(t)

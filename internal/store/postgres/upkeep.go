@@ -116,9 +116,11 @@ func (s *Store) Forget(ctx context.Context, address redact.Personal) (int, error
 	return int(rows), nil
 }
 
+const countSQL = `SELECT queue, count(*) FROM acs.communication_events WHERE status = $1::text GROUP BY queue`
+
 // CountStatus implements store.Upkeep.
 func (s *Store) CountStatus(ctx context.Context, status store.Status) (map[string]int, error) {
-	byQueue, err := s.countByQueue(ctx, `SELECT queue, count(*) FROM acs.communication_events WHERE status = $1 GROUP BY queue`, string(status))
+	byQueue, err := s.countByQueue(ctx, countSQL, string(status))
 	if err != nil {
 		return nil, fmt.Errorf("count %s: %w", status, err)
 	}
