@@ -84,7 +84,7 @@ func (c describeCommand) Run(ctx context.Context, streams cli.Streams) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	name, err := whichPolicy(ctx, db, c.Name, false)
+	name, err := whichPolicy(ctx, db, c.Name)
 	if err != nil {
 		return err
 	}
@@ -168,11 +168,15 @@ func (d description) decision(s reconcile.Status) {
 	}
 	d.linef("  %s", s.Decision.Reason)
 	d.table(func(w io.Writer) {
-		_, _ = fmt.Fprintf(w, "  found\t%d tasks\n  needed\t%d tasks\n", s.Decision.Current, s.Decision.Need)
+		found := "unknown"
+		if s.Observation.Service != nil {
+			found = tasks(s.Decision.Current)
+		}
+		_, _ = fmt.Fprintf(w, "  found\t%s\n  needed\t%s\n", found, tasks(s.Decision.Need))
 		for _, step := range s.Decision.Steps {
 			_, _ = fmt.Fprintf(w, "  %s\t%d → %d\t%s\n", step.Rule, step.From, step.To, step.Reason)
 		}
-		_, _ = fmt.Fprintf(w, "  decided\t%d tasks\n", s.Decision.Desired)
+		_, _ = fmt.Fprintf(w, "  decided\t%s\n", tasks(s.Decision.Desired))
 	})
 }
 
@@ -183,7 +187,7 @@ func (d description) queues(s reconcile.Status) {
 	d.linef("\nQueues:")
 	for _, need := range s.Decision.Queues {
 		q := s.Observation.Queues[need.Queue]
-		d.linef("  %s: needs %d tasks: %s", need.Queue, need.Need, need.Why)
+		d.linef("  %s: needs %s: %s", need.Queue, tasks(need.Need), need.Why)
 		d.table(func(w io.Writer) {
 			row := func(name string, s *scaling.Sample, unit string) {
 				if s != nil || name == "visible" || name == "oldest" {

@@ -113,7 +113,11 @@ func (c getCommand) row(one known, now time.Time) []string {
 		desired, running, pending = fmt.Sprint(service.Desired), fmt.Sprint(service.Running), fmt.Sprint(service.Pending)
 	}
 	waiting, oldest, objective := depths(s)
-	row := []string{one.Name, desired, running, pending, waiting, oldest, objective, summary(s), age(now, one.Seen)}
+	status := summary(s)
+	if now.Sub(one.Seen) > 3*s.Interval+time.Minute {
+		status = "Stale(" + status + ")" // nobody has looked since
+	}
+	row := []string{one.Name, desired, running, pending, waiting, oldest, objective, status, age(now, one.Seen)}
 	if c.Output != "wide" {
 		return row
 	}
@@ -194,6 +198,13 @@ func age(now, then time.Time) string {
 		return "never"
 	}
 	return max(0, now.Sub(then)).Round(time.Second).String() + " ago"
+}
+
+func tasks(n int) string {
+	if n == 1 {
+		return "1 task"
+	}
+	return fmt.Sprintf("%d tasks", n)
 }
 
 func dash(text string) string {

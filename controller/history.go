@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/novaura/acs-operator/internal/api"
 	"github.com/novaura/acs-operator/internal/cli"
 	"github.com/novaura/acs-operator/internal/reconcile"
 	"github.com/novaura/acs-operator/internal/store"
@@ -24,19 +25,6 @@ type historyCommand struct {
 	Replay  time.Time     `placeholder:"TIME" help:"Make the decision of that time (RFC 3339) again, from the nearest snapshot, and compare."`
 }
 
-// decisionRow is one row of the history, ticks without change folded.
-type decisionRow struct {
-	Policy    string    `json:"policy"`
-	Time      time.Time `json:"time"`
-	LastTime  time.Time `json:"lastTime"`
-	Count     int       `json:"count"`
-	Current   int       `json:"current"`
-	Desired   int       `json:"desired"`
-	LimitedBy string    `json:"limitedBy,omitempty"`
-	Changed   bool      `json:"changed"`
-	Reason    string    `json:"reason"`
-}
-
 func (c historyCommand) Run(ctx context.Context, streams cli.Streams) error {
 	ctx, cancel := context.WithTimeout(ctx, verbBound)
 	defer cancel()
@@ -51,7 +39,7 @@ func (c historyCommand) Run(ctx context.Context, streams cli.Streams) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	name, err := whichPolicy(ctx, db, c.Name, false)
+	name, err := whichPolicy(ctx, db, c.Name)
 	if err != nil {
 		return err
 	}
@@ -62,9 +50,8 @@ func (c historyCommand) Run(ctx context.Context, streams cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	shown, table := []decisionRow{}, [][]string{}
-	for _, d := range decisions {
-		shown = append(shown, decisionRow{d.Policy, d.Time, d.LastTime, d.Count, d.Current, d.Desired, d.LimitedBy, d.Changed, d.Reason})
+	shown, table := api.Decisions(decisions), [][]string{}
+	for _, d := range shown {
 		table = append(table, []string{d.Time.Format(time.RFC3339), fmt.Sprint(d.Count), fmt.Sprintf("%d → %d", d.Current, d.Desired), dash(d.LimitedBy), d.Reason})
 	}
 	if len(decisions) == c.Limit {

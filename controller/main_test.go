@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/novaura/acs-operator/internal/reconcile"
 )
 
 // controller calls the controller as a shell would.
@@ -163,5 +166,15 @@ func TestAWrongCallSaysWhatToDoAndMakesNoDatabase(t *testing.T) {
 	}
 	if _, err := os.Stat(typo); err == nil {
 		t.Error("a database was made")
+	}
+}
+
+func TestAStatusThatNobodyHasRenewedIsStale(t *testing.T) {
+	now := time.Now()
+	for seen, want := range map[time.Duration]string{time.Minute: "OK", 2 * time.Minute: "Stale(OK)"} {
+		one := known{Name: "worker", Status: reconcile.Status{Interval: 15 * time.Second}, Seen: now.Add(-seen)}
+		if row := (getCommand{}).row(one, now); row[7] != want {
+			t.Errorf("after %s: %q, want %q", seen, row[7], want)
+		}
 	}
 }

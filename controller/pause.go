@@ -45,7 +45,7 @@ func (c pauseCommand) Run(ctx context.Context, streams cli.Streams) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	name, err := whichPolicy(ctx, db, c.Name, c.All)
+	name, err := whichPolicies(ctx, db, c.Name, c.All)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (c resumeCommand) Run(ctx context.Context, streams cli.Streams) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	name, err := whichPolicy(ctx, db, c.Name, c.All)
+	name, err := whichPolicies(ctx, db, c.Name, c.All)
 	if err != nil {
 		return err
 	}
@@ -91,15 +91,26 @@ func (c resumeCommand) Run(ctx context.Context, streams cli.Streams) error {
 	return tellOrder(ctx, db, name, "ResumeRequested", authorOr(c.Author)+" ends the pause")
 }
 
-// whichPolicy is the policy that a verb is about: the one that is named and
-// known, the only one, or all.
-func whichPolicy(ctx context.Context, db store.Store, name string, all bool) (string, error) {
+// whichPolicies is what an order is about: one policy, or all.
+func whichPolicies(ctx context.Context, db store.Store, name string, all bool) (string, error) {
 	switch {
 	case all && name != "":
 		return "", cli.Usagef("name a policy or say --all, not both")
 	case all:
 		return store.EveryPolicy, nil
 	}
+	which, err := whichPolicy(ctx, db, name)
+	if errors.Is(err, errSeveral) {
+		return "", cli.Usagef("%w, or say --all", err)
+	}
+	return which, err
+}
+
+var errSeveral = errors.New("there are several policies")
+
+// whichPolicy is the policy that a verb is about: the one that is named and
+// known, or the only one.
+func whichPolicy(ctx context.Context, db store.Store, name string) (string, error) {
 	statuses, err := db.Statuses(ctx)
 	if err != nil {
 		return "", err
@@ -116,7 +127,7 @@ func whichPolicy(ctx context.Context, db store.Store, name string, all bool) (st
 	case len(known) == 0:
 		return "", errors.New("no controller has followed a policy with this database yet")
 	case name == "":
-		return "", cli.Usagef("there are several policies: name one of %s, or say --all", strings.Join(known, ", "))
+		return "", cli.Usagef("%w: name one of %s", errSeveral, strings.Join(known, ", "))
 	}
 	return "", cli.Usagef("there is no policy %q, only %s", name, strings.Join(known, ", "))
 }

@@ -90,9 +90,9 @@ func (c planCommand) learned(ctx context.Context, errOut io.Writer, policy strin
 }
 
 func (c planCommand) print(out io.Writer, p *config.ScalingPolicy, d scaling.Decision) error {
-	verdict := fmt.Sprintf("leave %s/%s at %d tasks", p.Spec.Target.Cluster, p.Spec.Target.Service, d.Desired)
+	verdict := fmt.Sprintf("leave %s/%s at %s", p.Spec.Target.Cluster, p.Spec.Target.Service, tasks(d.Desired))
 	if d.Desired != d.Current {
-		verdict = fmt.Sprintf("set %s/%s from %d to %d tasks", p.Spec.Target.Cluster, p.Spec.Target.Service, d.Current, d.Desired)
+		verdict = fmt.Sprintf("set %s/%s from %d to %s", p.Spec.Target.Cluster, p.Spec.Target.Service, d.Current, tasks(d.Desired))
 	}
 	rows := make([][]string, 0, len(d.Queues))
 	for _, q := range d.Queues {

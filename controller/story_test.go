@@ -242,6 +242,9 @@ func TestAControllersDay(t *testing.T) {
 	s.untilSays("InvalidPolicy", "get")
 	s.untilSays("PolicyRefused", "describe")
 	s.untilSays("PolicyRefused", "alerts")
+	if got := s.says("describe", "other"); !strings.Contains(got, `no policy "other", only worker`) {
+		t.Errorf("describe of no policy: %s", got)
+	}
 	good := s.read()
 	s.write("apiVersion: acs.novaura.io/v1\nkind: DeliveryPolicy\nmetadata: {name: d}\nspec: {}\n")
 	s.untilSays("holds no ScalingPolicy", "describe")

@@ -187,7 +187,7 @@ func (s server) history(ctx context.Context, state *State) error {
 		if err != nil {
 			return err
 		}
-		state.Decisions = append(state.Decisions, decisionsOf(decisions)...)
+		state.Decisions = append(state.Decisions, Decisions(decisions)...)
 	}
 	return nil
 }
@@ -207,7 +207,8 @@ func messageOf(e store.Event) Message {
 	}
 }
 
-func decisionsOf(rows []store.Decision) []Decision {
+// Decisions are recorded decisions as the API shows them; never nil.
+func Decisions(rows []store.Decision) []Decision {
 	decisions := make([]Decision, 0, len(rows))
 	for _, d := range rows {
 		decisions = append(decisions, Decision{d.Policy, d.Time, d.LastTime, d.Count, d.Current, d.Desired, d.LimitedBy, d.Reason, d.Changed})
@@ -247,15 +248,19 @@ func (s server) stream(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s server) decisions(w http.ResponseWriter, r *http.Request) {
-	limit := limitOf(r)
+	policy := r.URL.Query().Get("policy")
+	if policy == "" {
+		http.Error(w, "name a policy: /api/v1/decisions?policy=NAME", http.StatusBadRequest)
+		return
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), readBound)
 	defer cancel()
-	rows, err := s.History.Decisions(ctx, store.DecisionFilter{Policy: r.URL.Query().Get("policy"), Limit: limit})
+	rows, err := s.History.Decisions(ctx, store.DecisionFilter{Policy: policy, Limit: limitOf(r)})
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	writeJSON(w, decisionsOf(rows))
+	writeJSON(w, Decisions(rows))
 }
 
 func writeJSON(w http.ResponseWriter, value any) {

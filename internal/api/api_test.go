@@ -36,8 +36,9 @@ func (p past) Events(context.Context, store.Filter) ([]store.Event, error) {
 	return []store.Event{{ID: "m1", Channel: "sms", Type: "message_send", Status: store.Sent, To: "+14155550123"}}, p.err
 }
 
-func (p past) Notices(context.Context, int) ([]store.Notice, error) {
-	return []store.Notice{{Reason: "SuccessfulRescale"}}, p.err
+func (p past) Notices(_ context.Context, limit int) ([]store.Notice, error) {
+	notices := []store.Notice{{Reason: "SuccessfulRescale"}, {Reason: "ResumeRequested", Policy: store.EveryPolicy}, {Reason: "AlertFiring", Policy: "p"}}
+	return notices[:min(limit, len(notices))], p.err
 }
 
 func (p past) Decisions(_ context.Context, f store.DecisionFilter) ([]store.Decision, error) {
@@ -115,6 +116,7 @@ func TestHealthAndReadinessAreToldApart(t *testing.T) {
 		"what is not there is not found":            {running(), past{}, "/api/v2/state", http.StatusNotFound},
 		"the page is served":                        {running(), past{}, "/", http.StatusOK},
 		"and so is what it loads":                   {running(), past{}, "/vendor/uPlot.iife.min.js", http.StatusOK},
+		"decisions of no policy are a mistake":      {running(), past{}, "/api/v1/decisions", http.StatusBadRequest},
 		"decisions without a database are an error": {running(), past{err: errors.New("down")}, "/api/v1/decisions?policy=p", http.StatusServiceUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -122,6 +124,14 @@ func TestHealthAndReadinessAreToldApart(t *testing.T) {
 				t.Errorf("GET %s: %d %s, want %d", tc.path, got, body, tc.want)
 			}
 		})
+	}
+}
+
+func TestTheEventsOfAPolicyAreItsOwnAndThoseOfAllHoweverManyOthersThereAre(t *testing.T) {
+	_, body, _ := get(t, serve(t, running(), past{}).URL+"/api/v1/events?policy=p&limit=2")
+	var notices []Notice
+	if err := json.Unmarshal([]byte(body), &notices); err != nil || len(notices) != 2 || notices[0].Reason != "ResumeRequested" || notices[1].Reason != "AlertFiring" {
+		t.Errorf("got %s, %v", body, err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/novaura/acs-operator/internal/reconcile"
+	"github.com/novaura/acs-operator/internal/store"
 )
 
 // rowsAtMost bounds what one request may ask for.
@@ -47,14 +48,18 @@ func (s server) policy(w http.ResponseWriter, r *http.Request) {
 func (s server) events(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readBound)
 	defer cancel()
-	rows, err := s.History.Notices(ctx, limitOf(r))
+	policy, limit, read := r.URL.Query().Get("policy"), limitOf(r), rowsAtMost // of all policies, one's are picked
+	if policy == "" {
+		read = limit
+	}
+	rows, err := s.History.Notices(ctx, read)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	policy, found := r.URL.Query().Get("policy"), []Notice{}
+	found := []Notice{}
 	for _, n := range rows {
-		if policy == "" || n.Policy == policy {
+		if (policy == "" || n.Policy == policy || n.Policy == store.EveryPolicy) && len(found) < limit {
 			found = append(found, noticeOf(n))
 		}
 	}

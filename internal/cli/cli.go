@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 
@@ -39,6 +41,15 @@ func Usagef(format string, args ...any) error {
 type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
+}
+
+// Main runs a program with the process' arguments and streams, and exits with
+// its code. SIGINT and SIGTERM end its context.
+func Main(run func(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
 }
 
 type exit int

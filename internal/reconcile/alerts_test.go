@@ -341,14 +341,14 @@ func TestAPolicyThatIsBackBeforeLeaveIsTakenIsFollowedByOneRunner(t *testing.T) 
 			time.Sleep(3 * time.Minute)
 			net.loop.Apply(nil)
 			time.Sleep(time.Minute)
-			ticks = len(w.decisions)
+			ticks = w.decided()
 			time.Sleep(time.Minute)
-			if len(w.decisions) != ticks || len(net.loop.Views()) != 0 {
+			if w.decided() != ticks || len(net.loop.Views()) != 0 {
 				t.Error("a policy that is gone is decided about, or shown")
 			}
 			net.loop.Apply([]*config.ScalingPolicy{policy(t)})
 		})
-		if got := len(w.decisions) - ticks; got < 55 || got > 65 {
+		if got := w.decided() - ticks; got < 55 || got > 65 {
 			t.Errorf("%d decisions in the fifteen minutes after it was back, want 60", got)
 		}
 		if len(net.hook) == 0 || !strings.Contains(net.hook[len(net.hook)-1], "firing") || len(loop.Views()) != 1 {
@@ -388,6 +388,23 @@ func TestAlertsThatCannotBeReadAreNotWrittenOver(t *testing.T) {
 		want := []string{"1m30s first notification: firing, q: 5000 wait", "11m30s all resolved: resolved, q: 5000 wait"}
 		if diff := cmp.Diff(want, net.hook); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestTheStatusOfAPolicyIsDroppedOnceLeaveIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{desired: 1, states: map[string][]byte{}}
+		net := &wire{twilio: sandbox.New(sandbox.Options{}), began: time.Now()}
+		alerted(t, w, net, nil, 3*time.Minute, func() {
+			time.Sleep(time.Minute)
+			if kept, _ := w.Statuses(t.Context()); len(kept) != 1 {
+				t.Errorf("%d statuses while it is followed", len(kept))
+			}
+			net.loop.Apply(nil)
+		})
+		if kept, _ := w.Statuses(t.Context()); len(kept) != 0 {
+			t.Error("its status stays until house is kept")
 		}
 	})
 }

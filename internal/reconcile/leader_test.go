@@ -140,6 +140,13 @@ func (w *world) unreadable(err error) {
 	w.loadErr = err
 }
 
+// decided is how many decisions were recorded.
+func (w *world) decided() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.decisions)
+}
+
 func (w *world) set(desired int, waiting float64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -188,14 +188,34 @@ func (l *Loop) Run(ctx context.Context) {
 
 // keep runs r until ctx ends, or its policy is gone and has been taken leave of.
 func (l *Loop) keep(ctx context.Context, r *runner) {
-	for over := false; !over; {
+	for {
 		r.run(ctx)
-		l.mu.Lock()
-		if over = ctx.Err() != nil || r.isGone(); over && ctx.Err() == nil {
-			delete(l.runners, r.name)
+		if ctx.Err() != nil {
+			return
 		}
-		l.mu.Unlock()
+		if l.drop(r) {
+			break
+		}
 	}
+	if l.Standing().Role != Leading {
+		return
+	}
+	bounded, cancel := context.WithTimeout(ctx, memoryBound)
+	defer cancel()
+	if err := l.retain(bounded); err != nil && ctx.Err() == nil {
+		r.logger.Warn("the status of a policy that is gone is not dropped yet, trying again later", "error", err)
+	}
+}
+
+// drop forgets r, unless its policy is back.
+func (l *Loop) drop(r *runner) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !r.isGone() {
+		return false
+	}
+	delete(l.runners, r.name)
+	return true
 }
 
 // Views shows every policy as it stands, by name.
@@ -261,6 +281,15 @@ const (
 	pruneBatch = 500 // rows of a table, so that no statement holds locks for long
 )
 
+// retain drops the statuses of policies that are gone.
+func (l *Loop) retain(ctx context.Context) error {
+	names, err := l.takeOver(ctx)
+	if err != nil {
+		return err
+	}
+	return l.options.Memory.RetainStatuses(ctx, names)
+}
+
 // takeOver takes leave of policies that were removed while no controller ran,
 // or by one that ended before it had, and names all that are at work.
 func (l *Loop) takeOver(ctx context.Context) ([]string, error) {
@@ -321,11 +350,7 @@ func (l *Loop) keepHouse(ctx context.Context) {
 func (l *Loop) clean(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, callBound)
 	defer cancel()
-	names, err := l.takeOver(bounded)
-	if err != nil {
-		return err
-	}
-	err = l.options.Memory.RetainStatuses(bounded, names)
+	err := l.retain(bounded)
 	before := time.Now().Add(-l.options.Retention)
 	for err == nil {
 		var deleted int64

@@ -11,6 +11,8 @@ function css(name, alpha) {
   return color;
 }
 const clock = (t) => new Date(t).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+// when is the time of day, and the day where it was another.
+const when = (t) => (new Date(t).toDateString() === new Date().toDateString() ? "" : new Date(t).toLocaleDateString([], { month: "short", day: "numeric" }) + " ") + clock(t);
 const count = (n) => (n === null || n === undefined ? "–" : Math.round(n).toLocaleString());
 const rate = (n) => (n === null || n === undefined ? "–" : n >= 10 ? Math.round(n).toLocaleString() : n.toFixed(1));
 const seconds = (s) => (s === null || s === undefined ? "–" : s < 120 ? Math.round(s) + " s" : Math.round(s / 60) + " min");
@@ -38,6 +40,8 @@ function remember(policy, points) {
 
 const charts = {};
 const palette = ["--accent", "--arriving", "--good", "--bad"];
+let queueNames = []; // of the policy that is shown; a queue has the same colour in every chart
+const colorOf = (queue) => palette[queueNames.indexOf(queue) % palette.length];
 
 function chart(id, lines) {
   const holder = $(id);
@@ -58,13 +62,13 @@ function chart(id, lines) {
 function drawCharts() {
   const points = [...(histories.get(chosen) || new Map()).entries()].sort((a, b) => a[0] - b[0]).slice(-900);
   const times = points.map(([t]) => t / 1000);
-  const names = [...new Set(points.flatMap(([, p]) => Object.keys(p.queues)))].sort();
+  const names = queueNames;
   if (!charts["chart-tasks"]) {
     chart("chart-tasks", [{ label: "desired", color: "--desired", stepped: true, dash: [6, 4] }, { label: "running", color: "--accent", stepped: true, fill: true }]);
     chart("chart-rate", [{ label: "processed/s", color: "--accent" }, { label: "sent/s", color: "--arriving" }]);
   }
   if (!charts["chart-depth"] && names.length) {
-    const lines = names.map((label, i) => ({ label, color: palette[i % palette.length], fill: names.length === 1 }));
+    const lines = names.map((label) => ({ label, color: colorOf(label), fill: names.length === 1 }));
     chart("chart-depth", lines);
     chart("chart-age", lines);
   }
@@ -136,12 +140,14 @@ function drawPolicy(view) {
   $("tiles").replaceChildren(
     tile(service ? count(service.running) : "–", "running"), tile(service ? count(service.pending) : "–", "pending"),
     tile(service ? count(service.desired) : "–", "desired"), tile(decision ? count(decision.need) : "–", "needed"));
+  const names = policy.spec.queues.map((q) => q.name);
+  if (names.join() !== queueNames.join()) { queueNames = names; clearCharts(); }
   const needs = new Map(((decision && decision.queues) || []).map((q) => [q.queue, q]));
   rows("queues", ["queue", "#visible", "#in flight", "#delayed", "#oldest", "#objective", "#arriving/s", "#a task does/s", "#needs", "why"],
     policy.spec.queues.map((spec) => {
       const q = observation.queues[spec.name] || {}, need = needs.get(spec.name) || {};
       const late = q.oldestAge && q.oldestAge.value > spec.maxAge / 1e9;
-      return node("tr", {}, cell(spec.name), cell(count(value(q.visible)), "num"), cell(count(value(q.inFlight)), "num"), cell(count(value(q.delayed)), "num"),
+      return node("tr", {}, node("td", {}, node("span", { class: "key", style: `color: var(${colorOf(spec.name)})` }), spec.name), cell(count(value(q.visible)), "num"), cell(count(value(q.inFlight)), "num"), cell(count(value(q.delayed)), "num"),
         cell(seconds(value(q.oldestAge)), "num " + (late ? "bad" : "")), cell(seconds(spec.maxAge / 1e9), "num"), cell(need.arrivalKnown ? rate(need.arrival) : "–", "num"),
         cell(need.perTask ? rate(need.perTask) + (need.learned ? "" : " ?") : "–", "num"), cell(count(need.need), "num"), cell(need.why || "", "wide"));
     }));
@@ -149,19 +155,19 @@ function drawPolicy(view) {
 
 function drawLogs(state) {
   const about = (row) => !row.policy || row.policy === chosen || row.policy === "*";
-  $("decisions").replaceChildren(...state.decisions.filter(about).map((d) => node("li", {}, node("time", {}, clock(d.lastTime)),
+  $("decisions").replaceChildren(...state.decisions.filter(about).map((d) => node("li", {}, node("time", {}, when(d.lastTime)),
     node("b", { class: d.desired > d.current ? "up" : "down" }, d.changed ? `${d.current} → ${d.desired}` : `${d.desired}` + (d.count > 1 ? ` ×${d.count}` : "")), node("p", {}, d.reason))));
-  $("notices").replaceChildren(...state.notices.filter(about).map((n) => node("li", {}, node("time", {}, clock(n.lastTime)),
+  $("notices").replaceChildren(...state.notices.filter(about).map((n) => node("li", {}, node("time", {}, when(n.lastTime)),
     node("p", {}, node("b", { class: n.type }, n.reason + (n.count > 1 ? ` ×${n.count}` : "") + " "), n.message))));
   const tones = { sent: "good", delivered: "good", received: "good", failed: "bad", undelivered: "bad", in_doubt: "warn", processing: "muted", suppressed: "warn" };
   rows("messages", ["time", "status", "channel", "type", "who", "#attempts", "id", "error"], state.messages.map((m) => node("tr", {},
-    cell(clock(m.updatedAt)), cell(m.status, tones[m.status]), cell(m.channel), cell(m.type.replace("message_", "")), cell(m.to), cell(count(m.attempts), "num"),
+    cell(when(m.updatedAt)), cell(m.status, tones[m.status]), cell(m.channel), cell(m.type.replace("message_", "")), cell(m.to), cell(count(m.attempts), "num"),
     cell(m.id, "id"), cell([m.errorCode, m.error].filter(Boolean).join(" "), "wide"))));
 }
 
 function drawConditions(conditions) {
   rows("conditions", ["condition", "status", "reason", "since", "message"], conditions.map((c) => node("tr", {},
-    cell(c.type), cell(c.status, healthy(c) ? "good" : "warn"), cell(c.reason), cell(clock(c.lastTransitionTime)), cell(c.message, "wide"))));
+    cell(c.type), cell(c.status, healthy(c) ? "good" : "warn"), cell(c.reason), cell(when(c.lastTransitionTime)), cell(c.message, "wide"))));
 }
 
 // drawAlerts lists what fires, is pending, or was resolved of late; what cannot be judged is one line.
@@ -169,14 +175,14 @@ function drawAlerts(policies) {
   const alerts = policies.flatMap((view) => view.alerts || []), unknown = alerts.filter((a) => a.state === "unknown");
   const tones = { firing: "bad", pending: "warn", resolved: "good" };
   const body = alerts.filter((a) => a.state !== "unknown").map((a) => node("tr", {},
-    cell(a.state, tones[a.state]), cell(a.severity), cell(a.alert), cell(a.queue || ""), cell(clock(a.state === "resolved" ? a.resolvedAt : a.since)),
+    cell(a.state, tones[a.state]), cell(a.severity), cell(a.alert), ...(policies.length > 1 ? [cell(a.policy)] : []), cell(a.queue || ""), cell(when(a.state === "resolved" ? a.resolvedAt : a.since)),
     cell((a.message || "") + (a.unknown ? ` (now ${a.unknown})` : ""), "wide"), cell((a.silencedBy || []).length ? "silenced by " + a.silencedBy.join(", ") : "", "muted")));
   if (unknown.length) {
     const names = [...new Set(unknown.map((a) => a.alert))].join(", ");
-    body.push(node("tr", {}, node("td", { class: "wide muted", colspan: "7", title: unknown.map((a) => `${a.alert} ${a.queue || ""}: ${a.unknown}`).join("\n") }, `cannot be judged now: ${names}`)));
+    body.push(node("tr", {}, node("td", { class: "wide muted", colspan: "8", title: unknown.map((a) => `${a.alert} ${a.queue || ""}: ${a.unknown}`).join("\n") }, `cannot be judged now: ${names}`)));
   }
   $("no-alerts").hidden = body.length > 0;
-  rows("alerts", alerts.length > unknown.length ? ["state", "severity", "alert", "queue", "since", "what", ""] : [], body);
+  rows("alerts", alerts.length > unknown.length ? ["state", "severity", "alert", ...(policies.length > 1 ? ["policy"] : []), "queue", "since", "what", ""] : [], body);
   $("alerts").hidden = body.length === 0;
 }
 
