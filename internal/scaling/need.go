@@ -386,9 +386,21 @@ func (q *queueMemory) probe(need *QueueNeed, spec *config.QueueSpec, o outlook, 
 	if min(o.now.sub(q.Probed), o.now.sub(q.Calm)) < wait {
 		return
 	}
+	fewer := f.count() - max(1, f.count()/part)
+	if seen := max(0, o.now.sub(q.Depth.At)) + f.interval; o.learned && o.lagsBehind(fewer, seen+f.lag) {
+		return
+	}
 	q.Probed = o.now
-	need.Need = f.count() - max(1, f.count()/part)
+	need.Need = fewer
 	need.Why = fmt.Sprintf("calm, trying %s", taskCount(need.Need))
+}
+
+// lagsBehind says that so many tasks, if one does what was learned, would fall behind
+// by more than the objective allows in so many seconds: until that is seen, and
+// another one started.
+func (o outlook) lagsBehind(tasks int, seconds float64) bool {
+	doing := o.perTask * float64(tasks)
+	return (o.rate-doing)*seconds > o.allowed()*doing
 }
 
 // keepWorking keeps the tasks that hold more messages than they could finish

@@ -112,3 +112,26 @@ func TestAQueueThatWouldTryFewerTasksWaitsForTheOthers(t *testing.T) {
 	}
 	t.Error("6 tasks that two calm queues have, and none was tried fewer")
 }
+
+func TestATaskFewerIsTriedOnlyWhereItIsNoHarm(t *testing.T) {
+	for name, tc := range map[string]struct {
+		lag  float64
+		want int
+	}{
+		"another one is soon there":           {5, 1},
+		"another one would come far too late": {200, 2},
+	} {
+		w := newWorld(8, func(s *config.ScalingSpec) { s.Queues[0].MaxAge = 40 * time.Second })
+		w.pass(40, 40)
+		w.state.Tasks.Lags = []float64{tc.lag, tc.lag, tc.lag, tc.lag}
+		w.pass(40, 14)
+		least := w.tasks
+		for range 200 {
+			w.pass(1, 14)
+			least = min(least, w.tasks)
+		}
+		if least != tc.want {
+			t.Errorf("%s: %d tasks at least, want %d: %s", name, least, tc.want, w.last.Reason)
+		}
+	}
+}
