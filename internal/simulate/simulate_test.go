@@ -49,8 +49,8 @@ func named(t testing.TB, name string, hours int) Workload {
 	return Workload{}
 }
 
-// TestWhatTheDecisionReaches holds what it reaches today, with room for
-// another draw of chance. The rate a task is not told.
+// TestWhatTheDecisionReaches holds what it reaches today, on average of some draws
+// of chance: one gap at the wrong time makes 3 % late. The rate a task is not told.
 func TestWhatTheDecisionReaches(t *testing.T) {
 	for name, tc := range map[string]struct {
 		workload, source string
@@ -72,11 +72,17 @@ func TestWhatTheDecisionReaches(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := setting(t, tc.source)
-			m := s.Model(named(t, tc.workload, tc.hours))
-			r, least := RunCore(m), Clairvoyant(m)
-			if ratio := r.TaskHours / least.TaskHours; ratio > tc.ratio || r.Late > tc.late {
-				t.Errorf("ratio %.3f, late %.4f, want at most %.3f, %.4f", ratio, r.Late, tc.ratio, tc.late)
+			const draws = 5
+			ratio, late := 0.0, 0.0
+			for draw := range uint64(draws) {
+				s := setting(t, tc.source)
+				s.Seed += draw
+				m := s.Model(named(t, tc.workload, tc.hours))
+				r, least := RunCore(m), Clairvoyant(m)
+				ratio, late = ratio+r.TaskHours/least.TaskHours/draws, late+r.Late/draws
+			}
+			if ratio > tc.ratio || late > tc.late {
+				t.Errorf("ratio %.3f, late %.4f, want at most %.3f, %.4f", ratio, late, tc.ratio, tc.late)
 			}
 		})
 	}
