@@ -50,11 +50,21 @@ func (c Composer) Sender(m *message.Message) (from string, own bool, err error) 
 	case m.From != "":
 		return m.From.Reveal(), false, nil
 	case c.From != "":
-		return c.From, true, nil
+		return encodedSender(c.From), true, nil
 	}
 	return "", true, &provider.Error{
 		Provider: c.Provider, Class: provider.Config, Message: "the message names no sender: set EMAIL_FROM",
 	}
+}
+
+// encodedSender is the set-up's sender as a message's own is: its name encoded by
+// RFC 2047, which SES asks for.
+func encodedSender(from string) string {
+	parsed, err := netmail.ParseAddress(from)
+	if err != nil || ascii(from) {
+		return from
+	}
+	return parsed.String()
 }
 
 // Compose makes a mail of m: its text and HTML as alternatives, its headers,
@@ -93,15 +103,39 @@ func (c Composer) refuse(why string) *provider.Error {
 	return &provider.Error{Provider: c.Provider, Class: provider.Permanent, Message: why}
 }
 
+// Copies are who gets a copy of m, each once and not who is written to anyway: a
+// server may deliver a mail as often as it is told a recipient.
+func Copies(m *message.Message) (cc, bcc []redact.Personal) {
+	seen := map[string]bool{}
+	fresh := func(address redact.Personal) bool {
+		bare := strings.ToLower(message.Bare(address).Reveal())
+		defer func() { seen[bare] = true }()
+		return !seen[bare]
+	}
+	fresh(m.To)
+	for _, field := range []struct {
+		from []redact.Personal
+		to   *[]redact.Personal
+	}{{m.Cc, &cc}, {m.Bcc, &bcc}} {
+		for _, address := range field.from {
+			if fresh(address) {
+				*field.to = append(*field.to, address)
+			}
+		}
+	}
+	return cc, bcc
+}
+
 func (c Composer) address(mail *gomail.Msg, m *message.Message) error {
+	cc, bcc := Copies(m)
 	for _, field := range []struct {
 		name      string
 		addresses []redact.Personal
 		set       func(...*netmail.Address)
 	}{
 		{"to", []redact.Personal{m.To}, func(to ...*netmail.Address) { mail.SetAddrHeaderFromMailAddress(gomail.HeaderTo, to...) }},
-		{"cc", m.Cc, mail.CcMailAddress},
-		{"bcc", m.Bcc, mail.BccMailAddress},
+		{"cc", cc, mail.CcMailAddress},
+		{"bcc", bcc, mail.BccMailAddress},
 		{"reply_to", m.ReplyTo, mail.ReplyToMailAddress},
 	} {
 		parsed := make([]*netmail.Address, 0, len(field.addresses))

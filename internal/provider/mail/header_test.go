@@ -141,3 +141,32 @@ func TestAnAttachmentHasItsNameWhateverItIs(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoStandsTwiceGetsAMailOnce(t *testing.T) {
+	t.Parallel()
+	m := &message.Message{
+		Subject: "S", Cc: []redact.Personal{"Anna <anna@example.com>", "ben@example.com", "Ben@example.com"},
+		Bcc: []redact.Personal{"anna@example.com", "cleo@example.com", "ben@example.com", "cleo@example.com"},
+	}
+	m.ID, m.To, m.Body = "a", "anna@example.com", "Hello"
+	mail, err := Composer{Provider: "test", From: "hello@example.com"}.Compose(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := mail.GetRecipients()
+	if want := "<anna@example.com> <ben@example.com> <cleo@example.com>"; err != nil || strings.Join(got, " ") != want {
+		t.Errorf("got %v, %v, want %s", got, err, want)
+	}
+}
+
+func TestTheSetUpsSenderHasItsNameEncoded(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"Novaura <hello@example.com>": "Novaura <hello@example.com>", "hello@example.com": "hello@example.com",
+		"Növaura <hello@example.com>": "=?utf-8?q?N=C3=B6vaura?= <hello@example.com>",
+	} {
+		if got, own, err := (Composer{From: given}).Sender(&message.Message{}); got != want || !own || err != nil {
+			t.Errorf("%s: got %q, %t, %v", given, got, own, err)
+		}
+	}
+}

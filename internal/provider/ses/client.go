@@ -131,10 +131,11 @@ func (c *Client) input(ctx context.Context, m *message.Message) (in *sesv2.SendE
 	if err != nil {
 		return nil, own, err
 	}
+	cc, bcc := mail.Copies(m)
 	in = &sesv2.SendEmailInput{
 		FromEmailAddress: &from, ConfigurationSetName: c.configurationSet,
 		Destination: &types.Destination{
-			ToAddresses: []string{m.To.Reveal()}, CcAddresses: revealed(m.Cc), BccAddresses: revealed(m.Bcc),
+			ToAddresses: []string{m.To.Reveal()}, CcAddresses: revealed(cc), BccAddresses: revealed(bcc),
 		},
 	}
 	if len(m.ID) <= maxTagValue && tagValue.MatchString(m.ID) { // else events are matched by SES's own id alone
