@@ -84,7 +84,7 @@ func (r *pushRun) load(ctx context.Context) error {
 	if r.reopened, err = r.lastReopened(bounded); err != nil {
 		return err
 	}
-	var doubts []store.Token
+	var over []store.Token // whose rows do not say it yet
 	for _, token := range r.m.Tokens {
 		hash := store.TokenHash(token)
 		known := r.known[hash]
@@ -92,9 +92,12 @@ func (r *pushRun) load(ctx context.Context) error {
 		case known.Outcome == tokenSent:
 		case dead[token] != "":
 			r.known[hash] = store.Token{Hash: hash, Outcome: tokenSuppressed, ErrorCode: "suppressed", Error: dead[token]}
+			if known.Tries > 0 && known.Outcome == "" { // by a worker that died before it wrote so
+				over = append(over, r.known[hash])
+			}
 		case r.doubtful(known):
 			known.Outcome, known.ErrorCode = tokenInDoubt, "in_doubt"
-			r.known[hash], doubts = known, append(doubts, known)
+			r.known[hash], over = known, append(over, known)
 		case settledToken(known) && !known.FinishedAt.Before(r.reopened):
 		default:
 			if known.FinishedAt.Before(r.reopened) && !known.FinishedAt.IsZero() {
@@ -103,10 +106,10 @@ func (r *pushRun) load(ctx context.Context) error {
 			r.pending = append(r.pending, token)
 		}
 	}
-	if len(doubts) == 0 {
+	if len(over) == 0 {
 		return nil
 	}
-	return r.Store.SettleTokens(bounded, r.m.ID, doubts) // so that a person's word finds something to reopen
+	return r.Store.SettleTokens(bounded, r.m.ID, over) // so that a person's word finds something to reopen
 }
 
 // doubtful says that a device's answer is missing, and that it is not written to

@@ -402,3 +402,16 @@ func TestADeviceThatIsAlwaysRefusedAloneIsGivenUpAlone(t *testing.T) {
 		t.Errorf("got %q", why)
 	}
 }
+
+// A worker that dies after it has given a dead token up leaves its row open.
+func TestADeviceThatIsSuppressedIsSaidToBeInItsRow(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, pushing)
+	b.sender.next = []func(*fakeSender, *message.Message) error{refuses(provider.Suppress, "UNREGISTERED", false)}
+	b.dieWithItsAnswers(1)
+	b.clock.turn(lapse)
+	b.want(b.handle(push(1)), consumer.DeadLetter, store.Failed, 1)
+	if got := devices(b); got[tokenSuppressed] != 1 {
+		t.Errorf("got %v", got)
+	}
+}
