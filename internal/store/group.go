@@ -11,14 +11,15 @@ import (
 // Group bounds.
 const (
 	groupSize  = 100              // the most claims or settlements in one statement
-	groupCalls = 2                // statements of a kind under way at once: one runs while the next collects
+	groupCalls = 2                // statements of a kind under way at once
 	groupBound = 10 * time.Second // of one statement: it serves many callers and ends with none of them
 )
 
 // Grouped returns m with concurrent claims sharing statements, and concurrent
 // settlements too: what comes while a statement is under way goes with the
 // next, so that a lone message waits for nothing and a busy worker asks the
-// database once for dozens (group commit). Answers and errors are each caller's
+// database once for dozens (group commit). A second statement starts beside the
+// first only when it is full: two halves cost the database a third more. Answers and errors are each caller's
 // own. A statement that the database refuses for what one caller put into it is
 // repeated for each alone.
 //
@@ -93,7 +94,7 @@ func (g *group[In, Out]) join(ctx context.Context, in []In) ([]Out, error) {
 	p := &part[In, Out]{in: in, done: make(chan struct{})}
 	g.mu.Lock()
 	g.waiting = append(g.waiting, p)
-	if g.calls < groupCalls {
+	if g.calls == 0 || g.calls < groupCalls && g.items() >= groupSize {
 		g.calls++
 		go g.run(context.WithoutCancel(ctx)) // ends when nothing waits; each call of it is bounded
 	}
@@ -107,6 +108,14 @@ func (g *group[In, Out]) join(ctx context.Context, in []In) ([]Out, error) {
 		g.waiting = slices.DeleteFunc(g.waiting, func(other *part[In, Out]) bool { return other == p }) // unless it is under way
 		return nil, ctx.Err()
 	}
+}
+
+// items is how many claims or settlements wait. Call it with mu held.
+func (g *group[In, Out]) items() (n int) {
+	for _, p := range g.waiting {
+		n += len(p.in)
+	}
+	return n
 }
 
 // run makes calls until nothing waits.
@@ -140,10 +149,11 @@ func (g *group[In, Out]) take() []*part[In, Out] {
 
 // call asks for all parts at once, and for each alone where that is refused.
 func (g *group[In, Out]) call(ctx context.Context, parts []*part[In, Out]) {
-	var in []In
-	for _, p := range parts {
-		in = append(in, p.in...)
+	all := make([][]In, len(parts))
+	for i, p := range parts {
+		all[i] = p.in
 	}
+	in := slices.Concat(all...)
 	bounded, cancel := context.WithTimeout(ctx, groupBound)
 	out, err := g.do(bounded, in)
 	cancel()

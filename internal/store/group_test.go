@@ -92,7 +92,7 @@ func TestSettlementsShareStatementsAndKeepTheirOwnAnswers(t *testing.T) {
 			})
 		}
 		calls.Wait()
-		if took := time.Since(began); took > 3*time.Second || len(s.sizes) > 5 {
+		if took := time.Since(began); took > 2*time.Second || len(s.sizes) > 3 {
 			t.Errorf("150 settlements took %s and %d statements: %v", took, len(s.sizes), s.sizes)
 		}
 	})
