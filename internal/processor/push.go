@@ -358,8 +358,12 @@ func (r *pushRun) conclude(ctx context.Context) consumer.Outcome {
 // theirs, and nothing keeps other messages waiting.
 func (r *pushRun) comeLater(ctx context.Context) consumer.Outcome {
 	r.log().InfoContext(ctx, "some devices come later", "code", r.later.Code, "retry_after", r.later.RetryAfter, "error", r.later)
+	wait := r.backoff(r.attempt)
+	if r.later.Away {
+		wait = min(wait, longestAway)
+	}
 	return r.back(ctx, unspent(r.later), consumer.Outcome{
-		Action: consumer.Retry, After: max(r.backoff(r.attempt), r.later.RetryAfter), Failed: r.later.Class == provider.Transient,
+		Action: consumer.Retry, After: max(wait, r.later.RetryAfter), Failed: r.later.Class == provider.Transient,
 		Reason: reason(r.later.Code, r.later.Class.String()),
 	})
 }

@@ -135,6 +135,7 @@ func TestNothingWasSentWithoutAnAccessToken(t *testing.T) {
 		want    provider.Class
 	}{
 		"refused credentials are our set-up's":     {providertest.Answer(400, `{"error":"invalid_grant"}`), provider.Config},
+		"one that redirects is our set-up's":       {providertest.Answer(307, "", "Location", "/elsewhere"), provider.Config},
 		"a token endpoint that fails is transient": {providertest.Answer(502, "<html>"), provider.Transient},
 		"one that throttles is transient":          {providertest.Answer(429, ""), provider.Transient},
 		"one that answers nonsense is transient":   {providertest.Answer(200, "<html>"), provider.Transient},

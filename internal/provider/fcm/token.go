@@ -132,7 +132,7 @@ func refusedToken(err error) *provider.Error {
 			Provider: Name, Class: provider.Transient, Away: true, HTTPStatus: answered.Response.StatusCode, Code: answered.ErrorCode,
 			Message: "no access token", RetryAfter: once.RetryAfter(answered.Response.Header, time.Now()),
 		}
-		if status := refused.HTTPStatus; status/100 == 4 && status != http.StatusTooManyRequests && status != http.StatusRequestTimeout {
+		if status := refused.HTTPStatus; status/100 == 3 || status/100 == 4 && status != http.StatusTooManyRequests && status != http.StatusRequestTimeout {
 			refused.Class, refused.Away, refused.Message = provider.Config, false, "the credentials are refused: check FCM_CREDENTIALS"
 		}
 		return refused

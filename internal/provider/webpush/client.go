@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -110,9 +111,7 @@ func (c *Client) Send(ctx context.Context, m *message.Message) (provider.Receipt
 		if errors.Is(err, errNotPublic) {
 			return provider.Receipt{}, &provider.Error{Provider: Name, Class: provider.Permanent, Err: errNotPublic}
 		}
-		lost := provider.AsError(err)
-		lost.Alone, lost.Away = true, false // another browser's service is another server, and may never have been
-		return provider.Receipt{}, lost
+		return provider.Receipt{}, c.lost(provider.AsError(err), subscription.endpoint)
 	}
 	if answer.Status/100 != 2 {
 		return provider.Receipt{}, c.refusal(answer, subscription.endpoint)
@@ -121,6 +120,17 @@ func (c *Client) Send(ctx context.Context, m *message.Message) (provider.Receipt
 		c.accepted.Store(service, c.currentTime())
 	}
 	return provider.Receipt{ID: provider.PushUUID(m), Status: "accepted"}, nil
+}
+
+// lost is a push that got no answer: that says nothing of other browsers'
+// services. One that is known will be back; a stranger may never have been, nor a
+// name that is not there.
+func (c *Client) lost(err *provider.Error, endpoint *url.URL) *provider.Error {
+	_, known := c.service(endpoint)
+	noName := (*net.DNSError)(nil)
+	notThere := errors.As(err, &noName) && noName.IsNotFound
+	err.Alone, err.Away = true, err.Away && known && !notThere
+	return err
 }
 
 // request is the push, encrypted and signed.

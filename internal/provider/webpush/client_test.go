@@ -2,6 +2,8 @@ package webpush
 
 import (
 	"context"
+	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -188,6 +190,32 @@ func TestAServiceThatIsAwayIsSoAlone(t *testing.T) {
 	}
 }
 
+func TestOnlyAServiceThatIsKnownIsWaitedForWithoutEnd(t *testing.T) {
+	t.Parallel()
+	public, private := keys(t)
+	client := open(t, public, private)
+	refused, noName := errors.New("connection refused"), &net.DNSError{IsNotFound: true}
+	for name, tc := range map[string]struct {
+		endpoint string
+		err      error
+		want     bool
+	}{
+		"a service":                  {"https://updates.push.services.mozilla.com/x", refused, true},
+		"a stranger":                 {"https://evil.example/x", refused, false},
+		"a name that is not there":   {"https://evil.notify.windows.com/x", noName, false},
+		"a resolver that is not now": {"https://fcm.googleapis.com/x", &net.DNSError{IsTemporary: true}, true},
+	} {
+		endpoint, err := url.Parse(tc.endpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := client.lost(&provider.Error{Class: provider.Transient, Away: true, Err: tc.err}, endpoint)
+		if got.Away != tc.want || !got.Alone {
+			t.Errorf("%s: got away %t, alone %t", name, got.Away, got.Alone)
+		}
+	}
+}
+
 func TestAnEndpointReachesNothingWithinOurWalls(t *testing.T) {
 	t.Parallel()
 	public, private := keys(t)
@@ -238,6 +266,22 @@ func TestNewNamesWhatIsMissing(t *testing.T) {
 		}
 		if _, err := New(c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q named", err, want)
+		}
+	}
+}
+
+func TestTheAudienceIsTheEndpointsOrigin(t *testing.T) {
+	t.Parallel()
+	for endpoint, want := range map[string]string{
+		"https://Push.example.com/x": "https://push.example.com", "https://push.example.com:443/x": "https://push.example.com",
+		"https://push.example.com:8443/x": "https://push.example.com:8443", "http://127.0.0.1:80/x": "http://127.0.0.1", "https://[2001:db8::1]:443/x": "https://[2001:db8::1]",
+	} {
+		parsed, err := url.Parse(endpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := originOf(parsed); got != want {
+			t.Errorf("%s: got %s, want %s", endpoint, got, want)
 		}
 	}
 }

@@ -67,9 +67,20 @@ func newVAPID(c Config) (*vapid, error) {
 	}, nil
 }
 
+// originOf is an endpoint's origin as RFC 6454, section 6.2, writes it: without a
+// port that goes without saying.
+func originOf(endpoint *url.URL) string {
+	host := strings.ToLower(endpoint.Host)
+	switch port := endpoint.Port(); {
+	case endpoint.Scheme == "https" && port == "443", endpoint.Scheme == "http" && port == "80":
+		host = strings.TrimSuffix(host, ":"+port)
+	}
+	return endpoint.Scheme + "://" + host
+}
+
 // authorization is the header for an endpoint.
 func (v *vapid) authorization(endpoint *url.URL) (string, error) {
-	origin := endpoint.Scheme + "://" + strings.ToLower(endpoint.Host)
+	origin := originOf(endpoint)
 	now := v.now()
 	v.mu.Lock()
 	defer v.mu.Unlock()
