@@ -146,9 +146,13 @@ func (p *providers) routes(mux *http.ServeMux) {
 		"/v1/projects/": p.fcm, fcm.TokenPath: p.fcm, "/_sandbox/fcm/": p.fcm,
 		"/3/device/": p.apns, "/_sandbox/apns/": p.apns,
 		"/webpush/": p.webpush, "/_sandbox/webpush/": p.webpush,
-		"/outbox": shown, "/outbox.json": shown, "/_sandbox/": shown,
+		"/outbox": shown, "/outbox.json": shown,
 	} {
 		mux.Handle(path, handler)
+	}
+	for _, source := range p.sources() { // exactly: what lies below is the provider's own
+		name, _ := source.Names()
+		mux.Handle("/_sandbox/"+name, shown)
 	}
 }
 
