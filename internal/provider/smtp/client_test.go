@@ -88,20 +88,22 @@ func TestTheStageOfTheDialogueDecides(t *testing.T) {
 		stage sandbox.Stage
 		reply string
 		want  provider.Class
+		away  bool
 	}{
-		"our sender that is refused is our set-up's":        {sandbox.Mail, "550 5.7.1 <hello@example.com> sender rejected", provider.Config},
-		"a busy server is transient":                        {sandbox.Mail, "451 4.3.0 try later", provider.Transient},
-		"a rate that is exceeded is throttled":              {sandbox.Mail, "454 4.7.0 Throttling failure", provider.Throttled},
-		"a server that wants a password is our set-up's":    {sandbox.Mail, "530 5.7.0 Authentication required", provider.Config},
-		"a mailbox that does not exist is suppressed":       {sandbox.Rcpt, "550 5.1.1 <anna@example.com> no such user", provider.Suppress},
-		"a mailbox that is full is transient":               {sandbox.Rcpt, "452 4.2.2 mailbox full", provider.Transient},
-		"another refusal of the recipient is permanent":     {sandbox.Rcpt, "550 5.7.1 not here", provider.Permanent},
-		"a refusal without an enhanced code is permanent":   {sandbox.Rcpt, "550 no", provider.Permanent},
-		"content that is refused after DATA is permanent":   {sandbox.Data, "554 5.6.0 looks like spam", provider.Permanent},
-		"a mail that is put off after DATA is transient":    {sandbox.Data, "451 4.3.0 try later", provider.Transient},
-		"a server that says goodbye instead is transient":   {sandbox.Data, "421 4.3.2 shutting down", provider.Transient},
-		"a greylisted recipient is transient":               {sandbox.Rcpt, "450 4.7.1 greylisted", provider.Transient},
-		"one that a server closes on for load is throttled": {sandbox.Mail, "421 4.7.0 too many", provider.Throttled},
+		"our sender that is refused is our set-up's":        {sandbox.Mail, "550 5.7.1 <hello@example.com> sender rejected", provider.Config, false},
+		"a busy server is transient":                        {sandbox.Mail, "451 4.3.0 try later", provider.Transient, true},
+		"a rate that is exceeded is throttled":              {sandbox.Mail, "454 4.7.0 Throttling failure", provider.Throttled, false},
+		"a server that wants a password is our set-up's":    {sandbox.Mail, "530 5.7.0 Authentication required", provider.Config, false},
+		"a mailbox that does not exist is suppressed":       {sandbox.Rcpt, "550 5.1.1 <anna@example.com> no such user", provider.Suppress, false},
+		"a mailbox that is full is transient":               {sandbox.Rcpt, "452 4.2.2 mailbox full", provider.Transient, false},
+		"another refusal of the recipient is permanent":     {sandbox.Rcpt, "550 5.7.1 not here", provider.Permanent, false},
+		"a refusal without an enhanced code is permanent":   {sandbox.Rcpt, "550 no", provider.Permanent, false},
+		"content that is refused after DATA is permanent":   {sandbox.Data, "554 5.6.0 looks like spam", provider.Permanent, false},
+		"a mail that is put off after DATA is transient":    {sandbox.Data, "451 4.3.0 try later", provider.Transient, false},
+		"a server that says goodbye instead is away":        {sandbox.Data, "421 4.3.2 shutting down", provider.Transient, true},
+		"a server whose disk is full is away":               {sandbox.Data, "452 4.3.1 disk full", provider.Transient, true},
+		"a greylisted recipient is transient":               {sandbox.Rcpt, "450 4.7.1 greylisted", provider.Transient, false},
+		"one that a server closes on for load is throttled": {sandbox.Mail, "421 4.7.0 too many", provider.Throttled, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -112,6 +114,9 @@ func TestTheStageOfTheDialogueDecides(t *testing.T) {
 			client := open(t, address)
 			_, err := client.Send(t.Context(), letter())
 			providertest.Check(t, err, tc.want, person, "1234")
+			if got := provider.AsError(err).Away; got != tc.away {
+				t.Errorf("away: %t", got)
+			}
 			// A greylist takes nobody for some minutes.
 			if wait := provider.AsError(err).RetryAfter; (wait >= time.Minute) != (tc.stage == sandbox.Rcpt && tc.want == provider.Transient) {
 				t.Errorf("it may be tried again after %v", wait)

@@ -66,6 +66,7 @@ func classify(err error, m *message.Message) *provider.Error {
 	switch code / 100 {
 	case 4:
 		refused.Class, refused.Message = stage.later, stage.text+" was put off"
+		refused.Away = refused.Class == provider.Transient && away(code, enhanced, failed.Reason == gomail.ErrSMTPMailFrom && m.From == "")
 		if failed.Reason == gomail.ErrSMTPRcptTo {
 			refused.RetryAfter = recipientWait
 		}
@@ -74,7 +75,7 @@ func classify(err error, m *message.Message) *provider.Error {
 	}
 	switch {
 	case code == 454 || code == 421 && strings.HasPrefix(enhanced, "4.7."):
-		refused.Class = provider.Throttled // SES's word for its sending rate is 454
+		refused.Class, refused.Away = provider.Throttled, false // SES's word for its sending rate is 454
 	case code == 530 || code == 535:
 		refused.Class = provider.Config
 	case failed.Reason == gomail.ErrSMTPMailFrom && code/100 == 5 && m.From == "":
@@ -83,6 +84,13 @@ func classify(err error, m *message.Message) *provider.Error {
 		refused.Class, refused.Message = provider.Suppress, "the recipient's mailbox does not exist"
 	}
 	return refused
+}
+
+// away says that a server which puts a mail off does so with all: it shuts down
+// (421), its disk is full or it takes no mails (RFC 3463, X.3.1 and X.3.2), or it
+// puts off the sender that all have, before it has heard of anything else.
+func away(code int, enhanced string, ownSender bool) bool {
+	return code == 421 || enhanced == "4.3.1" || enhanced == "4.3.2" || ownSender
 }
 
 func codeOf(code int, enhanced string) string {
