@@ -53,3 +53,18 @@ func openExisting(ctx context.Context, flags open.Flags) (store.Store, error) {
 	}
 	return db, nil
 }
+
+// verbBound is how long a verb may ask the database.
+const verbBound = 30 * time.Second
+
+// within opens the database that is there, for a verb that ends soon.
+func within(ctx context.Context, flags open.Flags, do func(context.Context, store.Store) error) error {
+	ctx, cancel := context.WithTimeout(ctx, verbBound)
+	defer cancel()
+	db, err := openExisting(ctx, flags)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	return do(ctx, db)
+}

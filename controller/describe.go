@@ -77,13 +77,10 @@ type describeCommand struct {
 // Run shows all that is known of one policy: for a person in a hurry, the
 // reason and the troubles first.
 func (c describeCommand) Run(ctx context.Context, streams cli.Streams) error {
-	ctx, cancel := context.WithTimeout(ctx, verbBound)
-	defer cancel()
-	db, err := openExisting(ctx, c.Flags)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
+	return within(ctx, c.Flags, func(ctx context.Context, db store.Store) error { return c.show(ctx, streams, db) })
+}
+
+func (c describeCommand) show(ctx context.Context, streams cli.Streams, db store.Store) error {
 	name, err := whichPolicy(ctx, db, c.Name)
 	if err != nil {
 		return err

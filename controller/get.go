@@ -16,9 +16,6 @@ import (
 	"github.com/novaura/acs-operator/internal/store/open"
 )
 
-// verbBound is how long a verb may ask the database.
-const verbBound = 20 * time.Second
-
 // known is a policy as its leader left it in the store: get and describe work
 // wherever the database can be reached, also when no controller runs.
 type known struct {
@@ -57,13 +54,10 @@ type getCommand struct {
 }
 
 func (c getCommand) Run(ctx context.Context, streams cli.Streams) error {
-	ctx, cancel := context.WithTimeout(ctx, verbBound)
-	defer cancel()
-	db, err := openExisting(ctx, c.Flags)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
+	return within(ctx, c.Flags, func(ctx context.Context, db store.Store) error { return c.show(ctx, streams, db) })
+}
+
+func (c getCommand) show(ctx context.Context, streams cli.Streams, db store.Store) error {
 	all, err := statusesOf(ctx, db, c.Name)
 	if err != nil {
 		return err

@@ -26,19 +26,16 @@ type historyCommand struct {
 }
 
 func (c historyCommand) Run(ctx context.Context, streams cli.Streams) error {
-	ctx, cancel := context.WithTimeout(ctx, verbBound)
-	defer cancel()
 	switch {
 	case c.Limit < 1:
 		return cli.Usagef("--limit %d: ask for at least one row", c.Limit)
 	case c.Since <= 0:
 		return cli.Usagef("--since %s: say how far back, such as 24h", c.Since)
 	}
-	db, err := openExisting(ctx, c.Flags)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
+	return within(ctx, c.Flags, func(ctx context.Context, db store.Store) error { return c.show(ctx, streams, db) })
+}
+
+func (c historyCommand) show(ctx context.Context, streams cli.Streams, db store.Store) error {
 	name, err := whichPolicy(ctx, db, c.Name)
 	if err != nil {
 		return err

@@ -32,19 +32,16 @@ type pauseCommand struct {
 
 // Run leaves the order in the store, which the controller reads at each tick.
 func (c pauseCommand) Run(ctx context.Context, streams cli.Streams) error {
-	ctx, cancel := context.WithTimeout(ctx, verbBound)
-	defer cancel()
 	if c.For <= 0 || c.For > longestPause {
 		return cli.Usagef("--for %s: a pause lasts more than 0s and at most %s; for longer, set paused: true in the policy", c.For, longestPause)
 	}
 	if c.Reason == "" {
 		return cli.Usagef("--reason is missing: say why, for whoever finds the pause at night")
 	}
-	db, err := openExisting(ctx, c.Flags)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
+	return within(ctx, c.Flags, func(ctx context.Context, db store.Store) error { return c.order(ctx, streams, db) })
+}
+
+func (c pauseCommand) order(ctx context.Context, streams cli.Streams, db store.Store) error {
 	name, err := whichPolicies(ctx, db, c.Name, c.All)
 	if err != nil {
 		return err
@@ -68,13 +65,10 @@ type resumeCommand struct {
 }
 
 func (c resumeCommand) Run(ctx context.Context, streams cli.Streams) error {
-	ctx, cancel := context.WithTimeout(ctx, verbBound)
-	defer cancel()
-	db, err := openExisting(ctx, c.Flags)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
+	return within(ctx, c.Flags, func(ctx context.Context, db store.Store) error { return c.order(ctx, streams, db) })
+}
+
+func (c resumeCommand) order(ctx context.Context, streams cli.Streams, db store.Store) error {
 	name, err := whichPolicies(ctx, db, c.Name, c.All)
 	if err != nil {
 		return err

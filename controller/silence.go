@@ -103,18 +103,6 @@ func (c silenceExpireCommand) Run(ctx context.Context, streams cli.Streams) erro
 	})
 }
 
-// within opens the database that is there, for a verb that ends soon.
-func within(ctx context.Context, flags open.Flags, do func(context.Context, store.Store) error) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	db, err := openExisting(ctx, flags)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	return do(ctx, db)
-}
-
 func words(matchers []alerting.Matcher) string {
 	parts := make([]string, 0, len(matchers))
 	for _, m := range matchers {
