@@ -19,11 +19,11 @@ const (
 )
 
 // unstructured is a header's value as it goes out: folded, and encoded where it
-// is not ASCII, or would be read as encoded although it is not. Unfolded and
-// decoded it is value again, to the byte; so the first line is never left empty,
-// which would be read as a space before the value.
+// is not ASCII, has white space at an end, or would be read as encoded although it
+// is not. Unfolded and decoded it is value again, to the byte; so the first line
+// is never left empty, which would be read as a space before the value.
 func unstructured(name, value string) string {
-	if !ascii(value) || strings.Contains(value, "=?") {
+	if !ascii(value) || strings.Contains(value, "=?") || strings.Trim(value, " \t") != value {
 		return encoded(name, value)
 	}
 	var out strings.Builder

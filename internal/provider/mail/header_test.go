@@ -70,7 +70,7 @@ func TestASubjectAndAHeaderAreReadAsTheyWereWritten(t *testing.T) {
 	for _, text := range []string{
 		"Hello", "Grüße 😀", strings.Repeat("😀 Grüße an Zoë — ", 12), strings.Repeat("x", 400), strings.Repeat("word ", 60) + "end",
 		"two  spaces   and " + strings.Repeat("y", 70) + "  more", link + strings.Repeat("q", 700) + ">, <mailto:u@example.com>",
-		"=?utf-8?q?not_encoded?= by us", strings.Repeat("=", 300) + "ü",
+		"=?utf-8?q?not_encoded?= by us", " both ends\t", strings.Repeat("=", 300) + "ü",
 	} {
 		raw, _ := composed(t, &message.Message{Subject: redact.Personal(text), Headers: map[string]string{"X-Text": text}})
 		for _, name := range []string{"Subject", "X-Text"} {
