@@ -24,7 +24,7 @@ func (p *controllerParts) prepare(ctx context.Context) error {
 		bounded, cancel := context.WithTimeout(ctx, oneTry)
 		defer cancel()
 		version, err := p.db.Migrate(bounded)
-		if errors.Is(err, store.ErrForeignTable) {
+		if errors.Is(err, store.ErrForeignTable) || errors.Is(err, store.ErrEncoding) {
 			err = backoff.Permanent(err)
 		}
 		return version, err

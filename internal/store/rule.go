@@ -11,6 +11,9 @@ import (
 	"github.com/novaura/acs-operator/internal/redact"
 )
 
+// ErrEncoding says that the database cannot hold all that messages may say.
+var ErrEncoding = errors.New("the database's encoding does not hold every character")
+
 // ErrForeignTable says that the database has a communication_events that this
 // project did not make. Migrate leaves such a database as it is.
 var ErrForeignTable = errors.New("communication_events is another application's table")

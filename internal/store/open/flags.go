@@ -88,7 +88,7 @@ func (f Flags) Ready(ctx context.Context, logger *slog.Logger) (store.Store, err
 		bounded, cancel := context.WithTimeout(ctx, oneTry)
 		defer cancel()
 		version, err := db.Migrate(bounded)
-		if errors.Is(err, store.ErrForeignTable) {
+		if errors.Is(err, store.ErrForeignTable) || errors.Is(err, store.ErrEncoding) {
 			err = backoff.Permanent(err) // no wait mends it
 		}
 		return version, err

@@ -113,12 +113,15 @@ func (s *Store) Migrate(ctx context.Context) (version int64, err error) {
 // prepare makes the schema, unless it has another application's table.
 func (s *Store) prepare(ctx context.Context) error {
 	var exists, ours, theirs bool
+	var encoding string
 	err := s.pool.QueryRow(ctx, `SELECT to_regnamespace($1) IS NOT NULL, to_regclass($2) IS NOT NULL,
-		to_regclass($3) IS NOT NULL`, s.schema, s.schema+"."+versions, s.schema+".communication_events").
-		Scan(&exists, &ours, &theirs)
+		to_regclass($3) IS NOT NULL, current_setting('server_encoding')`, s.schema, s.schema+"."+versions, s.schema+".communication_events").
+		Scan(&exists, &ours, &theirs, &encoding)
 	switch {
 	case err != nil:
 		return err
+	case encoding != "UTF8" && encoding != "SQL_ASCII": // the latter keeps bytes as they come
+		return fmt.Errorf("%w: it is %s; make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", store.ErrEncoding, encoding)
 	case theirs && !ours:
 		return fmt.Errorf("%w: set DB_SCHEMA to a schema of its own, such as acs", store.ErrForeignTable)
 	case exists:

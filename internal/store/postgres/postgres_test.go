@@ -54,11 +54,10 @@ func open(t *testing.T, dsn string, opts Options) *Store {
 	return s
 }
 
-// initdb in the C locale makes databases of SQL_ASCII, which ask their clients
-// to speak it too.
-func TestADatabaseOfAnotherEncodingIsSpokenToInUTF8(t *testing.T) {
-	t.Parallel()
-	dsn, schema := pgtest.DSN(t)
+// encoded is a store in a database of an encoding.
+func encoded(t *testing.T, encoding string) *Store {
+	t.Helper()
+	dsn, name := pgtest.DSN(t)
 	admin, err := pgx.Connect(t.Context(), dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -69,16 +68,23 @@ func TestADatabaseOfAnotherEncodingIsSpokenToInUTF8(t *testing.T) {
 		}
 	}
 	t.Cleanup(func() {
-		exec("DROP DATABASE IF EXISTS " + schema + " WITH (FORCE)")
+		exec("DROP DATABASE IF EXISTS " + name + " WITH (FORCE)")
 		_ = admin.Close(context.WithoutCancel(t.Context()))
 	})
-	exec("CREATE DATABASE " + schema + " ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+	exec("CREATE DATABASE " + name + " ENCODING '" + encoding + "' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
 	target, err := url.Parse(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	target.Path = "/" + schema
-	s := open(t, target.String(), Options{})
+	target.Path = "/" + name
+	return open(t, target.String(), Options{})
+}
+
+// initdb in the C locale makes databases of SQL_ASCII, which ask their clients
+// to speak it too.
+func TestADatabaseOfNoEncodingIsSpokenToInUTF8(t *testing.T) {
+	t.Parallel()
+	s := encoded(t, "SQL_ASCII")
 	if _, err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +95,15 @@ func TestADatabaseOfAnotherEncodingIsSpokenToInUTF8(t *testing.T) {
 	got, err := s.Events(t.Context(), store.Filter{ID: "a", Limit: 1})
 	if err != nil || len(got) != 1 || got[0].SettledReason != want.SettledReason {
 		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// One message that it cannot hold would stop all others.
+func TestADatabaseThatDoesNotHoldEveryCharacterIsRefused(t *testing.T) {
+	t.Parallel()
+	_, err := encoded(t, "LATIN1").Migrate(t.Context())
+	if !errors.Is(err, store.ErrEncoding) || !strings.Contains(err.Error(), "LATIN1") {
+		t.Errorf("got %v, want %v with its name", err, store.ErrEncoding)
 	}
 }
 
