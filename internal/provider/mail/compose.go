@@ -199,6 +199,19 @@ func (c Composer) attach(ctx context.Context, mail *gomail.Msg, m *message.Messa
 	return nil
 }
 
+// MessageID is the Message-ID that Compose gives m; empty: it has no sender.
+func (c Composer) MessageID(m *message.Message) string {
+	sender, _, err := c.Sender(m)
+	if err != nil {
+		return ""
+	}
+	from, err := netmail.ParseAddress(sender)
+	if err != nil {
+		return ""
+	}
+	return MessageID(m.ID, from.Address)
+}
+
 // MessageID is the Message-ID of the mail that m.ID stands for, without angle
 // brackets: the same for each try, and telling nothing of the key.
 func MessageID(id, from string) string {

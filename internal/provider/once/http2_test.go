@@ -77,6 +77,9 @@ func TestAServerOfHTTP2SaysWhatItDidNotProcess(t *testing.T) {
 			}
 			request.GetBody = nil
 			_, err = Do(plainHTTP2(), request, "test", 10)
+			if err != nil && strings.Contains(err.Error(), "Request.Body") {
+				t.Errorf("got %v, which says nothing to an operator", err)
+			}
 			if err == nil || provider.AsError(err).Class != tc.want || requests.Load() != 1 {
 				t.Errorf("got %v after %d requests, want %s after one", err, requests.Load(), tc.want)
 			}

@@ -113,9 +113,20 @@ func RoundTrip(client *http.Client, request *http.Request) (*http.Response, erro
 		if unprocessed(err) {
 			return nil, &LostError{Unsent: true, Err: errUnprocessed}
 		}
-		return nil, &LostError{Unsent: trace.traced.Load() && !trace.written.Load(), Err: WithoutURL(err)}
+		return nil, &LostError{Unsent: trace.traced.Load() && !trace.written.Load(), Err: plain(WithoutURL(err))}
 	}
 	return response, nil
+}
+
+// plain is the cause in net/http's words of HTTP/2, which go on to tell
+// programmers what to do.
+func plain(err error) error {
+	_, after, found := strings.Cut(err.Error(), "cannot retry err [")
+	cause, _, whole := strings.Cut(after, "] after Request.Body")
+	if !found || !whole {
+		return err
+	}
+	return errors.New(cause)
 }
 
 // errUnprocessed stands for net/http's words, which tell programmers what to do.

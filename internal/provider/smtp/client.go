@@ -9,6 +9,7 @@ package smtp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"strconv"
@@ -127,8 +128,12 @@ func (c *Client) Send(ctx context.Context, m *message.Message) (provider.Receipt
 	return provider.Receipt{ID: strings.Trim(composed.GetMessageID(), "<>"), Status: "accepted"}, nil
 }
 
-// Find implements provider.Sender: a server cannot be asked.
-func (c *Client) Find(context.Context, *message.Message, time.Time) ([]provider.Receipt, error) {
+// Find implements provider.Sender: a server cannot be asked. The error names what
+// a person can look for in the server's log.
+func (c *Client) Find(_ context.Context, m *message.Message, _ time.Time) ([]provider.Receipt, error) {
+	if id := c.composer.MessageID(m); id != "" {
+		return nil, fmt.Errorf("%w: look in the server's log for Message-ID <%s>", provider.ErrNoLookup, id)
+	}
 	return nil, provider.ErrNoLookup
 }
 

@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -69,6 +70,9 @@ func TestAStoryWithAMailServer(t *testing.T) {
 	server.Control().Set(behavior.Behavior{LostAnswerRate: 1})
 	_, err = client.Send(t.Context(), letter())
 	providertest.Check(t, err, provider.InDoubt, person, "1234")
+	if _, err = client.Find(t.Context(), letter(), time.Now()); !errors.Is(err, provider.ErrNoLookup) || !strings.Contains(err.Error(), "<"+receipt.ID+">") {
+		t.Errorf("got %v, want the Message-ID to look for", err)
+	}
 	if got := server.Totals(); got.Accepted != 2 || got.Doubled != 1 {
 		t.Errorf("got %+v: the same mail again has the same Message-ID", got)
 	}
