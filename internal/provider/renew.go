@@ -58,10 +58,11 @@ func (r *Renewing) sender() Sender {
 	return r.current
 }
 
-// judge builds the Sender anew where its set-up was refused. One that cannot be
+// judge builds the Sender anew where its set-up was refused, and not only one
+// recipient's: what it has learned would be lost for nothing. One that cannot be
 // built leaves the old, whose refusal says enough.
 func (r *Renewing) judge(ctx context.Context, err error) {
-	if err == nil || AsError(err).Class != Config {
+	if err == nil || AsError(err).Class != Config || AsError(err).Alone {
 		return
 	}
 	r.mu.Lock()

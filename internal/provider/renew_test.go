@@ -36,6 +36,7 @@ func TestCredentialsAreReadAgainOnlyWhenTheyAreRefused(t *testing.T) {
 		"a refusal renews":                      {first: refused, after: time.Minute, builds: 2},
 		"a refusal of what is new waits":        {first: refused, after: time.Second, builds: 1, last: refused},
 		"another error does not":                {first: &Error{Class: Throttled}, after: time.Minute, builds: 1, last: &Error{Class: Throttled}},
+		"one recipient's does not":              {first: &Error{Class: Config, Alone: true}, after: time.Minute, builds: 1, last: refused},
 		"success does not":                      {after: time.Minute, builds: 1},
 		"the old stays where there is no other": {first: refused, after: time.Minute, broken: true, builds: 2, last: refused},
 	} {
