@@ -280,7 +280,10 @@ func (r *runner) announce(before, after alerting.State) (changed bool) {
 			continue
 		}
 		changed = true
-		words := fmt.Sprintf("%s: %s", strings.TrimSpace(a.Alert+" "+a.Queue), a.Message)
+		words := a.Alert + ": " + a.Message
+		if !strings.Contains(a.Message, a.Queue) {
+			words = fmt.Sprintf("%s %s: %s", a.Alert, a.Queue, a.Message)
+		}
 		switch {
 		case a.State == alerting.Firing:
 			r.logger.Warn("alert firing", "alert", a.Alert, "severity", a.Severity, "queue", a.Queue, "message", a.Message)

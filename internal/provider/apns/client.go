@@ -11,10 +11,8 @@ import (
 	"errors"
 	"maps"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -79,12 +77,9 @@ func New(c Config) (*Client, error) {
 	case c.Topic == "":
 		return nil, errors.New("apns: the topic is missing: set APNS_TOPIC to the app's bundle id")
 	}
-	if c.BaseURL == "" {
-		c.BaseURL = DefaultBaseURL
-	}
-	base, err := url.Parse(c.BaseURL)
-	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
-		return nil, errors.New("apns: the base URL is not one: set APNS_BASE_URL to an https URL")
+	base, err := once.Base(Name, "APNS_BASE_URL", c.BaseURL, DefaultBaseURL)
+	if err != nil {
+		return nil, err
 	}
 	if c.Timeout <= 0 {
 		c.Timeout = DefaultTimeout
@@ -100,7 +95,7 @@ func New(c Config) (*Client, error) {
 		c.HTTPClient = &http.Client{Transport: newTransport(base.Scheme == "https")}
 	}
 	return &Client{
-		base: strings.TrimSuffix(base.String(), "/"), topic: c.Topic, signer: signer,
+		base: base.String(), topic: c.Topic, signer: signer,
 		timeout: c.Timeout, httpClient: once.NewClient(c.HTTPClient), currentTime: c.Now,
 	}, nil
 }

@@ -58,12 +58,9 @@ var _ provider.Sender = (*Client)(nil)
 
 // New checks a configuration; its error names what is missing.
 func New(c Config) (*Client, error) {
-	if c.BaseURL == "" {
-		c.BaseURL = DefaultBaseURL
-	}
-	base, err := url.Parse(c.BaseURL)
-	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
-		return nil, errors.New("fcm: the base URL is not one: set FCM_BASE_URL to an http or https URL")
+	base, err := once.Base(Name, "FCM_BASE_URL", c.BaseURL, DefaultBaseURL)
+	if err != nil {
+		return nil, err
 	}
 	if c.Timeout <= 0 {
 		c.Timeout = DefaultTimeout
@@ -76,7 +73,7 @@ func New(c Config) (*Client, error) {
 		return nil, err
 	}
 	return &Client{
-		endpoint: strings.TrimSuffix(base.String(), "/") + "/v1/projects/" + url.PathEscape(project) + "/messages:send",
+		endpoint: base.String() + "/v1/projects/" + url.PathEscape(project) + "/messages:send",
 		tokens:   tokens, timeout: c.Timeout, httpClient: once.NewClient(c.HTTPClient), currentTime: c.Now,
 	}, nil
 }

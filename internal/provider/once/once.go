@@ -6,6 +6,7 @@
 package once
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,6 +65,16 @@ func NewClient(given *http.Client) *http.Client {
 	copied := *given
 	copied.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &copied
+}
+
+// Base is a provider's base URL: text, or standard where it is empty, without a
+// slash at its end. An error names the provider and the variable.
+func Base(name, variable, text, standard string) (*url.URL, error) {
+	base, err := url.Parse(strings.TrimSuffix(cmp.Or(text, standard), "/"))
+	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
+		return nil, fmt.Errorf("%s: the base URL is not one: set %s to an http or https URL", name, variable)
+	}
+	return base, nil
 }
 
 // An Answer is what came back, whatever its status.

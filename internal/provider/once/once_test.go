@@ -168,3 +168,24 @@ func TestErrorsOfLibrariesTellNoURL(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+func TestABaseURLIsOneAndAMistakeNamesItsVariable(t *testing.T) {
+	const standard = "https://api.example.com"
+	for text, want := range map[string]string{
+		"":                         standard,
+		"http://127.0.0.1:4566/":   "http://127.0.0.1:4566",
+		"https://proxy.example/v1": "https://proxy.example/v1",
+		"ftp://files.example":      "",
+		"api.example.com":          "",
+		"https://":                 "",
+		"https://a b":              "",
+	} {
+		base, err := Base("carrier", "CARRIER_BASE_URL", text, standard)
+		switch {
+		case want == "" && (err == nil || err.Error() != "carrier: the base URL is not one: set CARRIER_BASE_URL to an http or https URL"):
+			t.Errorf("%q: got %v, %v", text, base, err)
+		case want != "" && (err != nil || base.String() != want):
+			t.Errorf("%q: got %v, %v; want %s", text, base, err, want)
+		}
+	}
+}

@@ -82,12 +82,9 @@ func New(c Config) (*Client, error) {
 	case c.AuthToken == "":
 		return nil, errors.New("twilio: the auth token is missing: set TWILIO_AUTH_TOKEN")
 	}
-	if c.BaseURL == "" {
-		c.BaseURL = DefaultBaseURL
-	}
-	base, err := url.Parse(c.BaseURL)
-	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
-		return nil, errors.New("twilio: the base URL is not one: set TWILIO_BASE_URL to an http or https URL")
+	base, err := once.Base(Name, "TWILIO_BASE_URL", c.BaseURL, DefaultBaseURL)
+	if err != nil {
+		return nil, err
 	}
 	callback, err := callbackURL(c.StatusCallbackURL)
 	if err != nil {
