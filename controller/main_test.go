@@ -36,6 +36,20 @@ func TestTheShippedPolicyIsValid(t *testing.T) {
 	}
 }
 
+func TestEveryKindOfPolicyIsSaidToBeValid(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "all.yaml")
+	const delivery = "---\napiVersion: acs.novaura.io/v1\nkind: DeliveryPolicy\nmetadata: {name: quiet}\nspec: {retention: 720h}\n"
+	if err := os.WriteFile(file, []byte(minimalPolicy+delivery), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errOut := controller(t, "", "validate", file, "../config/alert-policy.yaml")
+	for _, want := range []string{"ScalingPolicy worker is valid", "AlertPolicy communication-alerts is valid", "DeliveryPolicy quiet is valid: addresses are kept for 720h0m0s"} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("exit code %d, no %q in %s%s", code, want, out, errOut)
+		}
+	}
+}
+
 func TestTenMistakesAreTenErrorsInOneRun(t *testing.T) {
 	code, _, errOut := controller(t, "", "validate", "../config/testdata/ten-mistakes.yaml")
 	if code != 2 {

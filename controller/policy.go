@@ -105,6 +105,9 @@ func (c validateCommand) Run(ctx context.Context, streams cli.Streams) error {
 	for _, p := range policies.Alert {
 		_, _ = fmt.Fprintf(streams.Out, "AlertPolicy %s is valid: %d rule(s), %d receiver(s)\n", p.Metadata.Name, len(p.Spec.Rules), len(p.Spec.Receivers))
 	}
+	for _, p := range policies.Delivery {
+		_, _ = fmt.Fprintf(streams.Out, "DeliveryPolicy %s is valid: addresses are kept for %s\n", p.Metadata.Name, p.Spec.Retention)
+	}
 	return nil
 }
 
