@@ -68,7 +68,7 @@ func runSystem(ctx context.Context, o *options, streams cli.Streams) (err error)
 	if err != nil {
 		return err
 	}
-	greet(streams, o, s, programs.worker)
+	greet(streams, o, s, programs.worker, queues)
 
 	r, err := newReport(ctx, s, database, queues, o.Channels)
 	if err != nil {
@@ -156,18 +156,19 @@ func metricsListen() string {
 	return "127.0.0.1:0"
 }
 
-func greet(streams cli.Streams, o *options, s *standIns, worker string) {
+func greet(streams cli.Streams, o *options, s *standIns, worker string, queues []queue) {
 	_, _ = fmt.Fprintf(streams.Out, `
   page       http://%s
   outbox     %s/outbox        what people would have received
   SMTP       %s         takes mails, and shows them in the outbox
   AWS        export AWS_ENDPOINT_URL=%s AWS_REGION=%s AWS_DEFAULT_REGION=%s AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
              aws --endpoint-url %s sqs list-queues      (the aws command needs the flag for sqs)
+  send       %s send --sms-queue-url %s --to-number +14155550123 --body 'Hello {n}' --count 10
   policy     %s               edit it, and watch the controller follow
   history    DATABASE_URL=sqlite:%s %s events
   logs       %s
 
-`, o.Listen, s.endpoint, s.smtpURL(), s.endpoint, region, region, s.endpoint, o.Policy, filepath.Join(o.Data, "acs.db"), worker, filepath.Join(o.Data, "logs"))
+`, o.Listen, s.endpoint, s.smtpURL(), s.endpoint, region, region, s.endpoint, worker, queues[0].url, o.Policy, filepath.Join(o.Data, "acs.db"), worker, filepath.Join(o.Data, "logs"))
 }
 
 // checkFree finds out before anything starts whether the page's port can be

@@ -131,12 +131,9 @@ func (c showEventCommand) Run(ctx context.Context, streams cli.Streams) error {
 		return &cli.UsageError{Err: err}
 	}
 	defer func() { _ = db.Close() }()
-	events, err := db.Events(ctx, store.Filter{ID: c.ID, Limit: 1})
+	event, err := findEvent(ctx, db, c.ID)
 	if err != nil {
-		return fmt.Errorf("read event %s: %w", c.ID, err)
-	}
-	if len(events) == 0 {
-		return fmt.Errorf("read event %s: %w; `worker events` lists them", c.ID, store.ErrNotFound)
+		return err
 	}
 	attempts, err := db.Attempts(ctx, c.ID)
 	if err != nil {
@@ -145,7 +142,7 @@ func (c showEventCommand) Run(ctx context.Context, streams cli.Streams) error {
 	value := struct {
 		eventRow
 		Tries []attemptRow `json:"tries"`
-	}{rowOf(events[0], c.Reveal), attemptRows(attempts)}
+	}{rowOf(event, c.Reveal), attemptRows(attempts)}
 	table := make([][]string, 0, len(attempts))
 	for _, a := range value.Tries {
 		finished := "unfinished"
@@ -158,6 +155,22 @@ func (c showEventCommand) Run(ctx context.Context, streams cli.Streams) error {
 		_, _ = fmt.Fprintf(streams.Out, "%s  %s %s  %s  to %s\n%s\n", value.ID, value.Channel, value.Type, value.Status, value.To, value.why())
 	}
 	return c.Print(streams.Out, value, []string{"ATTEMPT", "STARTED", "TOOK", "OUTCOME", "PROVIDER ID", "CODE", "ERROR", "OWNER"}, table)
+}
+
+// findEvent is the event of an id. An empty one, as an unset variable leaves it,
+// names none.
+func findEvent(ctx context.Context, db store.Messages, id string) (store.Event, error) {
+	if id == "" {
+		return store.Event{}, cli.Usagef("the event's id is empty; `worker events` lists them")
+	}
+	events, err := db.Events(ctx, store.Filter{ID: id, Limit: 1})
+	if err != nil {
+		return store.Event{}, fmt.Errorf("read event %s: %w", id, err)
+	}
+	if len(events) == 0 {
+		return store.Event{}, fmt.Errorf("read event %s: %w; `worker events` lists them", id, store.ErrNotFound)
+	}
+	return events[0], nil
 }
 
 // why is what is wrong with the event, on a line of its own, or nothing: what

@@ -115,6 +115,11 @@ func TestAnEventThatWasRefusedBeforeAnyAttemptSaysWhy(t *testing.T) {
 	if _, err := d.db.Record(t.Context(), store.Event{ID: "m", Channel: "sms", Status: store.Failed, ErrorCode: "bad_json", Error: "it ends early"}); err != nil {
 		t.Fatal(err)
 	}
+	for _, verb := range [][]string{{"events", "show", ""}, {"events", "resolve", "", "--sent"}} {
+		if code, out, errOut := worker(t, d.env, verb...); code != 2 || !strings.Contains(errOut, "id is empty") {
+			t.Errorf("%q: exit code %d, %s%s", verb, code, out, errOut)
+		}
+	}
 	if code, out, errOut := worker(t, d.env, "events", "show", "m"); code != 0 || !strings.Contains(out, "bad_json: it ends early\n") {
 		t.Errorf("exit code %d, %s%s", code, out, errOut)
 	}

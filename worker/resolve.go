@@ -31,21 +31,18 @@ func (c resolveEventCommand) Run(ctx context.Context, streams cli.Streams) error
 		return &cli.UsageError{Err: err}
 	}
 	defer func() { _ = db.Close() }()
-	events, err := db.Events(ctx, store.Filter{ID: c.ID, Limit: 1})
+	event, err := findEvent(ctx, db, c.ID)
 	if err != nil {
-		return fmt.Errorf("resolve %s: %w", c.ID, err)
+		return err
 	}
-	if len(events) == 0 {
-		return fmt.Errorf("resolve %s: %w", c.ID, store.ErrNotFound)
+	if event.Status != store.InDoubt {
+		return fmt.Errorf("resolve %s: it is %s, not in doubt: there is nothing to decide", c.ID, event.Status)
 	}
-	if events[0].Status != store.InDoubt {
-		return fmt.Errorf("resolve %s: it is %s, not in doubt: there is nothing to decide", c.ID, events[0].Status)
-	}
-	c.Channel = events[0].Channel
+	c.Channel = event.Channel
 	switch {
 	case c.Sent, c.WithoutCopy:
 		err = db.Resolve(ctx, store.Resolution{
-			ID: c.ID, From: store.InDoubt, Sent: c.Sent, Provider: events[0].Provider, ProviderID: c.ProviderID, By: c.author(), Reason: c.Reason,
+			ID: c.ID, From: store.InDoubt, Sent: c.Sent, Provider: event.Provider, ProviderID: c.ProviderID, By: c.author(), Reason: c.Reason,
 		})
 	default:
 		err = c.sendAgain(ctx, db)
