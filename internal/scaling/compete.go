@@ -139,6 +139,7 @@ func (d *deciding) summed(rulings []ruling, whole int) int {
 		all.waiting += each * o.waiting
 		all.rate += each * o.rate
 		all.usual += each * o.usual
+		all.more += each * o.more
 		all.objective, all.flight = min(all.objective, o.objective), max(all.flight, o.flight)
 		all.dumped = all.dumped || o.dumped
 	}

@@ -258,6 +258,7 @@ func (d *deciding) finish() {
 	}
 	d.out.LimitedBy = d.limitedBy()
 	d.out.Reason = d.reason()
+	d.excuse()
 	wanted := d.tasks // of its own: the state outlives the decision
 	d.state.Wanted = &wanted
 	d.state.Tasks.ask(d.at, d.tasks)

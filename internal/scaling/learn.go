@@ -46,6 +46,7 @@ func (q *queueMemory) learn(spec *config.QueueSpec, tasks *taskMemory, now stamp
 	if newer {
 		q.learnLive(spec, tasks, func(from, to stamp) bool { return competing && beside(from, to) })
 	}
+	q.judge(spec.MaxAge.Seconds(), now)
 	q.Service.Helped.turn(now)
 	q.Calendar.turn(q.knownUntil(now, q.live(now)), now)
 }

@@ -15,6 +15,7 @@ type minuteCounts struct {
 	Served   float32 `json:"served"`   // deleted, what was dead-lettered left out
 	Received float32 `json:"received"` // messages
 	Failed   float32 `json:"failed"`
+	Age      float32 `json:"age"`            // seconds, of the oldest message at its end
 	Flight   float32 `json:"flight"`         // sum of the looks at messages in flight
 	Looks    int     `json:"looks"`          // their number
 	Done     bool    `json:"done,omitempty"` // learned from
@@ -40,7 +41,7 @@ func (q *queueMemory) minute(end stamp, period float64) *minuteCounts {
 		q.Minutes = slices.Delete(q.Minutes, 0, 1)
 		at--
 	}
-	q.Minutes = slices.Insert(q.Minutes, at, minuteCounts{End: end, Period: float32(period), Sent: -1, Served: -1, Received: -1, Failed: -1})
+	q.Minutes = slices.Insert(q.Minutes, at, minuteCounts{End: end, Period: float32(period), Sent: -1, Served: -1, Received: -1, Failed: -1, Age: -1})
 	return &q.Minutes[at]
 }
 
@@ -56,6 +57,13 @@ func (q *queueMemory) join(o Queue) {
 	}
 	put(o.Sent, func(m *minuteCounts) *float32 { return &m.Sent })
 	put(o.Received, func(m *minuteCounts) *float32 { return &m.Received })
+	if age := o.OldestAge; age != nil {
+		for i := range q.Minutes {
+			if m, at := &q.Minutes[i], stampOf(age.Time); at > m.begin() && at <= m.End {
+				m.Age = float32(age.Value)
+			}
+		}
+	}
 	put(o.Failed, func(m *minuteCounts) *float32 { return &m.Failed })
 	served := o.Deleted
 	if served != nil && o.DeadLettered != nil && o.DeadLettered.Time.Equal(served.Time) {

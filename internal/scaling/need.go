@@ -71,12 +71,15 @@ type outlook struct {
 	age       float64 // seconds, 0: unknown or none
 	dumped    bool    // a dump is being worked off
 	live      bool    // inFlight is of now
+	more      float64 // messages/s of head room, since too many were late
+	lately    float64 // part of the messages that was late since about a day ago
 }
 
 // verdict is a count of tasks, and the rule that set it.
 type verdict struct {
 	tasks int
 	rule  rule
+	more  int // of those: head room
 }
 
 type rule int
@@ -88,29 +91,41 @@ const (
 	ruleFinish               // what waits is worked off
 )
 
-// verdict returns the fewest tasks that keep the objective.
+// verdict returns the fewest tasks that keep the objective, and of those that there
+// are the ones that make up the head room.
 func (o outlook) verdict(f fleet) verdict {
+	v := o.fewest(f)
+	if o.more > 0 {
+		roomy := min(f.count(), max(1, ceil((o.least(f, o.waiting)+o.more)/o.perTask)))
+		v.more = max(0, roomy-v.tasks)
+		v.tasks += v.more
+	}
+	return v
+}
+
+// fewest is the verdict without head room.
+func (o outlook) fewest(f fleet) verdict {
 	count := f.count()
 	ahead := o.ahead(f)
 	allowed := o.allowed()
 	if ahead > allowed*max(o.usual, o.perTask*float64(count)) && ahead > 1 {
 		drain := o.drain(f, ahead)
 		if need := ceil((o.rate + (ahead-leave*allowed*o.rate)/drain) / o.perTask); need > count {
-			return verdict{need, ruleShort}
+			return verdict{tasks: need, rule: ruleShort}
 		}
-		return verdict{count, ruleStarting}
+		return verdict{tasks: count, rule: ruleStarting}
 	}
 	least := o.kept(f, o.waiting)
 	waiting := o.waiting + o.comeBack(o.kept(f, 0), f) // whatever waits: a larger backlog brings no fewer back
 	if waiting <= max(2*o.rate, fewMessages/2) {
-		return verdict{min(count, least), ruleCalm}
+		return verdict{tasks: min(count, least), rule: ruleCalm}
 	}
 	within := max(finishWithin, f.interval)
 	if o.dumped {
 		within = 0.7 * f.interval // its messages are all of one age
 	}
 	finish := max(least, ceil((o.rate+waiting/within)/o.perTask))
-	return verdict{min(count, finish), ruleFinish}
+	return verdict{tasks: min(count, finish), rule: ruleFinish}
 }
 
 // comeBack is how many of the messages in flight wait again when all tasks but
@@ -152,12 +167,21 @@ func (o outlook) drain(f fleet, ahead float64) float64 {
 // A task let go is back one lag later at the soonest: where that is long against
 // the objective, the backlog of a rate that turns out higher has to fit in it.
 func (o outlook) kept(f fleet, waiting float64) int {
+	return max(1, ceil(o.least(f, waiting)/o.perTask))
+}
+
+// least is the messages/s that a calm queue's tasks have to do.
+func (o outlook) least(f fleet, waiting float64) float64 {
 	regained := o.rate + unsureBy*o.unsure - (o.allowed()*o.rate-waiting)/f.lag
-	return max(1, ceil(max(o.rate*(1-shortBy), regained)/o.perTask))
+	return max(o.rate*(1-shortBy), regained)
 }
 
 // say tells a verdict for people.
 func (v verdict) say(o outlook, f fleet) string {
+	if v.more > 0 {
+		fewest := verdict{tasks: v.tasks - v.more, rule: v.rule}
+		return fewest.say(o, f) + ", " + number(float64(v.more)) + " more kept: " + number(100*o.lately) + "% of the messages were late since yesterday"
+	}
 	tasks := taskCount(v.tasks)
 	switch {
 	case v.rule == ruleCalm:
@@ -318,6 +342,7 @@ func (q *queueMemory) outlook(spec *config.QueueSpec, o Queue, e estimate, f fle
 	came := max(q.Calendar.last(), e.since, q.Came)
 	view.live = q.live(now)
 	view.dumped = came > q.Empty && came.within(shortest, now)
+	view.more, view.lately = q.Outcome.More, q.Outcome.part()
 	view.learned = spec.ThroughputPerTask == 0 && learned
 	for _, age := range []*Sample{o.OldestAge, o.OldestWaiting} {
 		view.age = max(view.age, valueOf(age))

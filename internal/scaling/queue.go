@@ -55,6 +55,7 @@ type queueMemory struct {
 	Service  serviceRate    `json:"service"`
 	Calendar calendar       `json:"calendar"`
 	Together together       `json:"together"`
+	Outcome  outcome        `json:"outcome"`
 	Came     stamp          `json:"came,omitempty"`   // when the newest dump began that was predicted
 	Pushed   stamp          `json:"pushed,omitempty"` // when the age last asked for more tasks
 	Probed   stamp          `json:"probed,omitempty"` // when one task fewer was last tried
@@ -77,7 +78,7 @@ func (q *queueMemory) forgetAfter(now stamp) {
 	if q.Depth.At > now {
 		q.Depth, q.Before, q.Anchor, q.Zeros = depth{}, depth{}, depth{}, 0
 	}
-	for _, at := range []*stamp{&q.Arrival.Minute, &q.Arrival.At, &q.Arrival.Surged, &q.Service.Helped.At, &q.Service.Helped.Until, &q.Pushed, &q.Calm, &q.Empty, &q.Came, &q.Probed, &q.Together.At} {
+	for _, at := range []*stamp{&q.Arrival.Minute, &q.Arrival.At, &q.Arrival.Surged, &q.Service.Helped.At, &q.Service.Helped.Until, &q.Pushed, &q.Calm, &q.Empty, &q.Came, &q.Probed, &q.Together.At, &q.Outcome.At, &q.Outcome.Excused.From, &q.Outcome.Excused.To} {
 		*at = min(*at, now)
 	}
 }

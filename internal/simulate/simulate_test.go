@@ -62,6 +62,7 @@ func TestWhatTheDecisionReaches(t *testing.T) {
 		"dumps at the full hour are foreseen":             {"hourly-dumps", "hybrid", 5, 1.70, 0.45},
 		"noise from minute to minute is served in time":   {"noisy", "hybrid", 3, 1.20, 0.02},
 		"a real day is served in time":                    {"twitter-amzn", "hybrid", 4, 1.12, 0.01},
+		"surges that come again and again find head room": {"elb-requests", "cloudwatch", 24, 2.50, 0.06},
 		"a slower provider is noticed":                    {"slowdown", "hybrid", 6, 1.20, 0.02},
 		"late numbers still follow a day":                 {"daily", "cloudwatch", 5, 1.20, 0.01},
 		"gaps in late numbers are lived through":          {"metric-gaps", "cloudwatch", 4, 1.28, 0.01},
