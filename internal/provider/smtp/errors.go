@@ -124,6 +124,9 @@ func refusedConnection(err error) *provider.Error {
 		refused.Message = "the server's TLS is not to be trusted: check the host and port of SMTP_URL"
 	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		refused.Class, refused.Away, refused.Message = provider.Transient, true, "the server cannot be reached"
+		if network != nil { // else it says no more than that it ended
+			refused.Err = network
+		}
 	}
 	return refused
 }

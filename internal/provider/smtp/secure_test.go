@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"strings"
 	"testing"
 	"time"
 
@@ -192,5 +193,9 @@ func TestACheckOfAServerThatIsNotThereIsTransient(t *testing.T) {
 	}
 	address := listener.Addr().String()
 	_ = listener.Close()
-	providertest.Check(t, open(t, address).Check(t.Context()), provider.Transient)
+	err = open(t, address).Check(t.Context())
+	providertest.Check(t, err, provider.Transient)
+	if !strings.Contains(err.Error(), "refused") || !strings.Contains(err.Error(), address) {
+		t.Errorf("got %v, want it said why", err)
+	}
 }
