@@ -46,7 +46,7 @@ type ChannelSpec struct {
 	// ScalingPolicy's maxThroughput defaults to it.
 	RateLimit float64 `json:"rateLimit,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1000000" yaml:"rateLimit"`
 	// MaxAttempts is how often a message is tried before it is dead-lettered;
-	// default 8. That a provider cannot be reached is no try.
+	// default 8. That a provider cannot be reached is no try, for a day.
 	MaxAttempts int         `json:"maxAttempts"          jsonschema:"minimum=1,maximum=1000" yaml:"maxAttempts"`
 	InDoubt     InDoubt     `json:"inDoubt"              yaml:"inDoubt"`
 	QuietHours  *QuietHours `json:"quietHours,omitempty" yaml:"quietHours"` // nil: none

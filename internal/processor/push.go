@@ -281,19 +281,14 @@ func (r *pushRun) refusedToken(ctx context.Context, token redact.Personal, err *
 		}); keepErr != nil {
 			r.unwritten = keepErr
 		}
-	case provider.Config, provider.Throttled:
-		settled.Unspent = true
-		r.wait(err)
-	case provider.Transient:
+	case provider.Config, provider.Throttled, provider.Transient:
 		switch {
-		case ctx.Err() != nil:
+		case err.Class == provider.Transient && ctx.Err() != nil:
 			settled.Unspent = true // our own end of the call
-		case err.Away:
-			settled.Unspent = true
-			r.wait(err)
-		case r.known[settled.Hash].Tries+1 >= r.maxAttempts():
+		case r.spends(err) && r.known[settled.Hash].Tries+1 >= r.maxAttempts():
 			settled.Outcome = tokenFailed
 		default:
+			settled.Unspent = !r.spends(err)
 			r.wait(err)
 		}
 	}
@@ -363,7 +358,7 @@ func (r *pushRun) comeLater(ctx context.Context) consumer.Outcome {
 		wait = min(wait, longestAway)
 	}
 	return r.back(ctx, unspent(r.later), consumer.Outcome{
-		Action: consumer.Retry, After: max(wait, r.later.RetryAfter), Failed: r.later.Class == provider.Transient,
+		Action: consumer.Retry, After: max(wait, r.later.RetryAfter), Failed: r.later.Class != provider.Throttled,
 		Reason: reason(r.later.Code, r.later.Class.String()),
 	})
 }
@@ -375,7 +370,7 @@ func (r *pushRun) lastTry(ctx context.Context, sent int) bool {
 		return true
 	}
 	why := r.whyLeft()
-	return why.Class == provider.Transient && !why.Away && 1+r.triesBefore(ctx) >= r.maxAttempts()
+	return why.Class == provider.Transient && r.spends(why) && 1+r.triesBefore(ctx) >= r.maxAttempts()
 }
 
 // whyLeft is the refusal that hands the event back.

@@ -247,7 +247,7 @@ func (s *send) hand(ctx context.Context, err *provider.Error) consumer.Outcome {
 }
 
 func (s *send) again(ctx context.Context, err *provider.Error) consumer.Outcome {
-	if err.Away {
+	if !s.spends(err) {
 		return s.back(ctx, unspent(err), consumer.Outcome{
 			Action: consumer.Retry, After: max(min(s.backoff(s.attempt), longestAway), err.RetryAfter), Failed: true, Reason: reason(err.Code, "provider_away"),
 		})
@@ -259,6 +259,16 @@ func (s *send) again(ctx context.Context, err *provider.Error) consumer.Outcome 
 	return s.back(ctx, s.spent(store.Scheduled, err), consumer.Outcome{
 		Action: consumer.Retry, After: max(s.backoff(tries), err.RetryAfter), Failed: true, Reason: reason(err.Code, "transient"),
 	})
+}
+
+// spends says that a refusal for the moment counts against MaxAttempts. What is
+// no fault of the message's own does so when it has lasted for long: no message
+// comes back for ever.
+func (s *send) spends(err *provider.Error) bool {
+	if err.Away || err.Alone {
+		return !s.Now().Before(s.result.Event.CreatedAt.Add(longestOutage)) || err.Class == provider.Transient && !err.Away
+	}
+	return err.Class == provider.Transient
 }
 
 // triesBefore counts the tries that a provider refused for the moment. A store

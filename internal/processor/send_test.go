@@ -343,6 +343,20 @@ func TestAProviderThatIsAwaySpendsNoTry(t *testing.T) {
 				b.clock.turn(2 * time.Minute)
 			}
 			b.want(b.handle(one.received), consumer.Delete, store.Sent, 13)
+			for range 9 {
+				b.sender.next = append(b.sender.next, away)
+			}
+			again := one.received
+			again.Body = strings.Replace(again.Body, `"id":"a"`, `"id":"b"`, 1)
+			again.MessageID = "again"
+			for range 3 {
+				b.handle(again)
+				b.clock.turn(2 * time.Minute)
+			}
+			b.clock.turn(longestOutage)
+			if first, second := b.handle(again), b.handle(again); first.Action == consumer.DeadLetter || second.Action != consumer.DeadLetter {
+				t.Errorf("after a day: %+v, then %+v, want its tries spent", first, second)
+			}
 		})
 	}
 }
