@@ -3,6 +3,7 @@ package scaling
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/novaura/acs-operator/config"
 )
@@ -50,5 +51,30 @@ func TestMessagesInFlightAreWork(t *testing.T) {
 				t.Errorf("%d tasks, want %d and %q: %s", d.Desired, tc.want, tc.says, d.Reason)
 			}
 		})
+	}
+}
+
+// After a time in which nobody looked, no minute shows yet what the tasks do.
+func TestNoTaskIsSaidToBeStuckForMinutesInWhichNobodyLooked(t *testing.T) {
+	t.Parallel()
+	p := policy(func(s *config.ScalingSpec) { s.Queues[0].ThroughputPerTask = 0 })
+	look := func(at time.Time, inFlight, deleted float64, state State) (Decision, State) {
+		obs := seen(3, 0, deleted, func(_ *Observation, q *Queue) { q.InFlight = &Sample{Value: inFlight} })
+		obs.Time = at
+		return Decide(p, obs, state, at)
+	}
+	var state State
+	at := monday
+	for ; at.Sub(monday) < 10*time.Minute; at = at.Add(15 * time.Second) {
+		_, state = look(at, 3, 300, state)
+	}
+	at = at.Add(10 * time.Minute)
+	for back, later := at, at.Add(3*time.Minute); at.Before(later); at = at.Add(15 * time.Second) {
+		var d Decision
+		d, state = look(at, 3, 0, state)
+		said := strings.Contains(d.Reason, "stuck")
+		if at.Sub(back) < time.Minute && said || at.Sub(back) > 2*time.Minute && !said {
+			t.Errorf("%s after it is back: %s", at.Sub(back), d.Reason)
+		}
 	}
 }

@@ -48,6 +48,7 @@ type queueMemory struct {
 	Calm     stamp          `json:"calm,omitempty"` // since when none had; 0: they have
 	calm     stamp          // as Calm, before the newest depth
 	Empty    stamp          `json:"empty,omitempty"`  // when none waited last
+	Flying   stamp          `json:"flying,omitempty"` // since when, in every look, some are in flight; 0: none are
 	Zeros    int            `json:"zeros,omitempty"`  // depths in a row that were all zero
 	Flight   float64        `json:"flight,omitempty"` // seconds a message is in flight, with no other waiting; 0: not seen yet
 	Minutes  []minuteCounts `json:"minutes,omitempty"`
@@ -78,7 +79,7 @@ func (q *queueMemory) forgetAfter(now stamp) {
 	if q.Depth.At > now {
 		q.Depth, q.Before, q.Anchor, q.Zeros = depth{}, depth{}, depth{}, 0
 	}
-	for _, at := range []*stamp{&q.Arrival.Minute, &q.Arrival.At, &q.Arrival.Surged, &q.Service.Helped.At, &q.Service.Helped.Until, &q.Pushed, &q.Calm, &q.Empty, &q.Came, &q.Probed, &q.Together.At, &q.Outcome.At, &q.Outcome.Excused.From, &q.Outcome.Excused.To} {
+	for _, at := range []*stamp{&q.Arrival.Minute, &q.Arrival.At, &q.Arrival.Surged, &q.Service.Helped.At, &q.Service.Helped.Until, &q.Pushed, &q.Calm, &q.Empty, &q.Flying, &q.Came, &q.Probed, &q.Together.At, &q.Outcome.At, &q.Outcome.Excused.From, &q.Outcome.Excused.To} {
 		*at = min(*at, now)
 	}
 }
@@ -95,6 +96,12 @@ func (q *queueMemory) lookAt(o Queue, running int, perTask float64) (newer bool)
 	q.Before, q.Depth = q.Depth, seen
 	if seen.Visible <= 2 { // a phantom or two
 		q.Empty = seen.At
+	}
+	switch {
+	case seen.InFlight == 0:
+		q.Flying = 0
+	case q.Flying == 0 || seen.At.sub(q.Before.At) > maxGap.Seconds():
+		q.Flying = seen.At
 	}
 	q.countZeros(o)
 	q.calm = q.Calm
@@ -168,15 +175,17 @@ func (q *queueMemory) held(perTask float64, running int) float64 {
 // unfinished is how many of the messages in flight tasks that are told to stop
 // may leave unfinished, to be received again: those beyond what is done in the
 // time that they get for it. What is done is the newest count of deleted ones, and
-// where there is none, as counted says, what arrives; stuck: none are.
+// where there is none, as counted says, what arrives; stuck: none were, in a minute
+// through which some were in flight.
 func (q *queueMemory) unfinished(arriving float64) (messages float64, counted, stuck bool) {
-	doing := arriving
+	doing, began := arriving, stamp(0)
 	for _, m := range q.Minutes { // oldest first
 		if m.Served >= 0 {
-			doing, counted = float64(m.Served/m.Period), true
+			doing, counted, began = float64(m.Served/m.Period), true, m.End.add(-time.Duration(m.Period)*time.Second)
 		}
 	}
-	return max(0, q.Depth.InFlight-doing*max(stopTime, 1.5*q.Flight)), counted, counted && doing == 0
+	stuck = counted && doing == 0 && q.Flying != 0 && q.Flying <= began
+	return max(0, q.Depth.InFlight-doing*max(stopTime, 1.5*q.Flight)), counted, stuck
 }
 
 // perTask is the rate a task: told, learned, or the best lower bound.
