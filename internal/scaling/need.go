@@ -187,7 +187,7 @@ func (v verdict) say(o outlook, f fleet) string {
 	case v.rule == ruleCalm:
 		return tasks + verb(v.tasks, " keeps up", " keep up")
 	case v.rule != ruleShort && o.stays(v.tasks):
-		return tasks + verb(v.tasks, " keeps up, ", " keep up, ") + seconds(o.waiting/max(o.perTask*float64(v.tasks), 1e-9)) + " of work behind"
+		return tasks + verb(v.tasks, " has ", " have ") + o.work(v.tasks)
 	}
 	clears := verb(v.tasks, " clears it within ", " clear it within ")
 	switch v.rule {
@@ -205,6 +205,16 @@ func (v verdict) say(o outlook, f fleet) string {
 		}
 		return tasks + verb(v.tasks, " drains it in time", " drain it in time")
 	}
+}
+
+// work tells how long so many tasks need for what waits now, whatever arrives.
+func (o outlook) work(tasks int) string {
+	lasts := o.waiting / max(o.perTask*float64(tasks), 1e-9)
+	told := seconds(lasts) + " of work waiting"
+	if lasts <= o.objective {
+		told += ", within the objective"
+	}
+	return told
 }
 
 // clearing is the time, in seconds, in which so many tasks work off what waits.

@@ -135,3 +135,18 @@ func TestATaskFewerIsTriedOnlyWhereItIsNoHarm(t *testing.T) {
 		}
 	}
 }
+
+// Of tasks that get as much as they do nothing is said that the rates beside it, which
+// tell of the last minute, would belie.
+func TestWhatWaitsIsToldAsTheTimeItTakes(t *testing.T) {
+	t.Parallel()
+	for waiting, want := range map[float64]string{
+		8_862:  "1 task has 23s of work waiting, within the objective",
+		38_800: "1 task has 1m40s of work waiting",
+	} {
+		o := outlook{objective: 60, perTask: 388, rate: 388, waiting: waiting}
+		if told := (verdict{tasks: 1, rule: ruleFinish}).say(o, fleet{running: 1}); told != want {
+			t.Errorf("got %q, want %q", told, want)
+		}
+	}
+}
