@@ -4,6 +4,7 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,9 +16,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/novaura/acs-operator/config"
+	"github.com/novaura/acs-operator/internal/awsclient"
 	"github.com/novaura/acs-operator/internal/scaling"
 )
 
@@ -25,8 +26,9 @@ const (
 	metricPeriod  = time.Minute      // SQS publishes a point a minute
 	lookBack      = 10 * time.Minute // points come minutes late; older ones are of no use
 	queriesPerAsk = 500              // GetMetricData's limit
-	pagesPerAsk   = 20               // 500 queries of 10 points fit one page; a bound, not a need
+	pagesPerAsk   = 600              // 500 queries of 10 points fit one page; a bound, not a need
 	callTimeout   = 5 * time.Second  // of one call with its retries
+	roundTimeout  = 8 * time.Second  // of the queues' metrics: all pages, and those that are asked for alone
 
 	// CloudWatch bills each metric asked for, and a minute gives one point.
 	// After news the next point is a minute away; without news, it is due.
@@ -57,12 +59,29 @@ var queueMetrics = []struct {
 // Metrics observes queues through CloudWatch and SQS. It is safe for
 // concurrent use.
 type Metrics struct {
-	cw   cloudwatchAPI
-	live *depths
+	cw       cloudwatchAPI
+	live     *depths
+	queues   *gather[minuteOf, told]
+	reported *gather[minuteOf, toldByWorkers]
 
 	mu      sync.Mutex
 	cache   map[string]*answer       // by policy name
 	workers map[string]*workerAnswer // by policy name
+}
+
+// minuteOf is a queue's metrics until the end of a minute; of its workers, of
+// one service.
+type minuteOf struct {
+	end            time.Time
+	service, queue string
+}
+
+func (k minuteOf) group() string { return k.end.String() }
+
+// told is what one answer says of a queue, and which metrics it has not.
+type told struct {
+	queue scaling.Queue
+	errs  []error
 }
 
 // An answer is what CloudWatch last said of a policy's queues, and when it is
@@ -78,7 +97,10 @@ type answer struct {
 
 // NewMetrics observes through the two clients.
 func NewMetrics(cw cloudwatchAPI, sqs sqsAPI) *Metrics {
-	return &Metrics{cw: cw, live: newDepths(sqs), cache: map[string]*answer{}, workers: map[string]*workerAnswer{}}
+	m := &Metrics{cw: cw, live: newDepths(sqs), cache: map[string]*answer{}, workers: map[string]*workerAnswer{}}
+	m.queues = newGather(queriesPerAsk/len(queueMetrics), roundTimeout, minuteOf.group, m.askQueues)
+	m.reported = newGather(queriesPerAsk/len(workerMetrics), roundTimeout, minuteOf.group, m.askWorkers)
+	return m
 }
 
 // Observe gives what is known of p's queues at now, by queue name. A sample's
@@ -87,34 +109,50 @@ func NewMetrics(cw cloudwatchAPI, sqs sqsAPI) *Metrics {
 // use and nothing for one asleep, so that absence says nothing.
 //
 // The result is good even with an error: it holds what could be read, and the
-// error names each queue and metric that could not.
+// error names each queue and metric that could not. All is asked for at the
+// same time, so that what is slow to answer costs nothing else.
 func (m *Metrics) Observe(ctx context.Context, p *config.ScalingPolicy, now time.Time) (map[string]scaling.Queue, error) {
-	names := queueNames(p)
-	queues, err := m.fromCloudWatch(ctx, p.Metadata.Name, names, now)
-	err = errors.Join(err, m.addReported(ctx, p.Metadata.Name, lastPart(p.Spec.Target.Service), names, now, queues))
-	if p.Spec.Metrics.Source == config.SourceCloudWatch {
-		return queues, err
+	var (
+		names                             = queueNames(p)
+		asking                            sync.WaitGroup
+		queues                            map[string]scaling.Queue
+		workers                           map[string]reported
+		live                              map[string]scaling.Queue
+		dead                              map[string]scaling.Sample
+		cwErr, workerErr, sqsErr, deadErr error
+	)
+	asking.Go(func() { queues, cwErr = m.fromCloudWatch(ctx, p.Metadata.Name, names, now) })
+	asking.Go(func() {
+		workers, workerErr = m.fromWorkers(ctx, p.Metadata.Name, lastPart(p.Spec.Target.Service), names, now)
+	})
+	if p.Spec.Metrics.Source != config.SourceCloudWatch {
+		asking.Go(func() { live, sqsErr = m.live.read(ctx, urlsOf(p), now) })
+		asking.Go(func() { dead, deadErr = m.DeadLetters(ctx, p, now) })
 	}
-	found, liveErr := m.live.read(ctx, urlsOf(p), now)
-	for name, depth := range found {
-		q := queues[name]
-		q.Visible, q.InFlight, q.Delayed = depth.Visible, depth.InFlight, depth.Delayed
-		queues[name] = q
-	}
-	return queues, errors.Join(err, liveErr, m.addDeadLetters(ctx, p, now, queues))
-}
-
-// addDeadLetters reads how many messages each queue's dead-letter queue has.
-func (m *Metrics) addDeadLetters(ctx context.Context, p *config.ScalingPolicy, now time.Time, queues map[string]scaling.Queue) error {
-	dead, err := m.DeadLetters(ctx, p, now)
+	asking.Wait()
 	for _, spec := range p.Spec.Queues {
-		if depth, known := dead[spec.DeadLetterQueue]; known {
-			q := queues[queueName(spec)]
-			q.DeadLetters = &depth
-			queues[queueName(spec)] = q
+		name := queueName(spec)
+		q, known := queues[name]
+		if r, told := workers[name]; told {
+			q, known = r.addTo(q), true
+		}
+		if depth, told := live[name]; told {
+			q, known = newerDepth(q, depth), true
+		}
+		if depth, told := dead[spec.DeadLetterQueue]; told {
+			q.DeadLetters, known = &depth, true
+		}
+		if known {
+			queues[name] = q
 		}
 	}
-	return err
+	return queues, errors.Join(cwErr, workerErr, sqsErr, deadErr)
+}
+
+// newerDepth is q with the parts of the depth that are known.
+func newerDepth(q, depth scaling.Queue) scaling.Queue {
+	q.Visible, q.InFlight, q.Delayed = cmp.Or(depth.Visible, q.Visible), cmp.Or(depth.InFlight, q.InFlight), cmp.Or(depth.Delayed, q.Delayed)
+	return q
 }
 
 // DeadLetters gives the depth, live from SQS, of each dead-letter queue that p
@@ -173,6 +211,9 @@ func (m *Metrics) fromCloudWatch(ctx context.Context, policy string, names []str
 		return copied(last.queues), last.err
 	}
 	queues, err := m.ask(ctx, names, now)
+	if ctx.Err() != nil { // whoever asked is gone: that says nothing of CloudWatch
+		return copied(last.queues), awsclient.Explain(ctx.Err(), "cloudwatch:GetMetricData")
+	}
 	next := last.then(queues, now, err)
 	m.mu.Lock()
 	m.cache[policy] = next
@@ -235,21 +276,30 @@ func newestOf(queues map[string]scaling.Queue) (end time.Time, points int) {
 	return end, points
 }
 
-// ask reads all metrics of all queues, 500 queries a call.
+// ask reads all metrics of the queues, beside those that others ask for now.
 func (m *Metrics) ask(ctx context.Context, names []string, now time.Time) (map[string]scaling.Queue, error) {
+	answers, err := m.queues.get(ctx, minutesOf(now, "", names)...)
 	queues := make(map[string]scaling.Queue, len(names))
-	perCall := queriesPerAsk / len(queueMetrics)
 	var errs []error
-	for first := 0; first < len(names); first += perCall {
-		some := names[first:min(first+perCall, len(names))]
-		if err := m.askSome(ctx, some, now, queues); err != nil {
-			errs = append(errs, err)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("read metrics of queues %q from CloudWatch: %w", names, awsclient.Explain(err, "cloudwatch:GetMetricData")))
+	}
+	for _, name := range names {
+		if of, known := answers[minutesOf(now, "", []string{name})[0]]; known {
+			queues[name] = withoutOldAge(of.queue)
+			errs = append(errs, of.errs...)
 		}
 	}
-	for name, q := range queues {
-		queues[name] = withoutOldAge(q)
-	}
 	return queues, errors.Join(errs...)
+}
+
+// minutesOf is the queues' metrics up to the last minute that is over at now.
+func minutesOf(now time.Time, service string, names []string) []minuteOf {
+	minutes := make([]minuteOf, len(names))
+	for i, name := range names {
+		minutes[i] = minuteOf{end: now.Truncate(metricPeriod).UTC(), service: service, queue: name}
+	}
+	return minutes
 }
 
 // withoutOldAge drops an age from before the queue was seen empty: SQS stops
@@ -262,28 +312,35 @@ func withoutOldAge(q scaling.Queue) scaling.Queue {
 	return q
 }
 
-func (m *Metrics) askSome(ctx context.Context, names []string, now time.Time, into map[string]scaling.Queue) error {
-	end := now.Truncate(metricPeriod) // excluded, and so is the minute that still runs
-	in := &cloudwatch.GetMetricDataInput{
-		StartTime: aws.Time(end.Add(-lookBack)), EndTime: aws.Time(end), ScanBy: types.ScanByTimestampDescending,
-		MetricDataQueries: queriesFor(names),
+// askQueues reads queues' metrics of one minute and those before it.
+func (m *Metrics) askQueues(ctx context.Context, of []minuteOf) (map[minuteOf]told, error) {
+	into := make(map[minuteOf]told, len(of))
+	err := m.pages(ctx, of[0].end, lookBack, queriesFor(of), func(r *types.MetricDataResult) {
+		take(r, of, into)
+	})
+	return into, err
+}
+
+// pages hands over every result of the queries; those that came before an
+// error too.
+func (m *Metrics) pages(ctx context.Context, end time.Time, back time.Duration, queries []types.MetricDataQuery, take func(*types.MetricDataResult)) error {
+	in := &cloudwatch.GetMetricDataInput{ // the end is excluded, and so is the minute that still runs
+		StartTime: aws.Time(end.Add(-back)), EndTime: aws.Time(end), ScanBy: types.ScanByTimestampDescending,
+		MetricDataQueries: queries,
 	}
-	var errs []error
 	for range pagesPerAsk {
 		out, err := m.page(ctx, in)
 		if err != nil {
-			return errors.Join(append(errs, fmt.Errorf("read metrics of queues %q from CloudWatch: %w", names, explained(err, "cloudwatch:GetMetricData")))...)
+			return err
 		}
-		for _, r := range out.MetricDataResults {
-			if err := take(&r, names, into); err != nil {
-				errs = append(errs, err)
-			}
+		for i := range out.MetricDataResults {
+			take(&out.MetricDataResults[i])
 		}
 		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
-			return errors.Join(errs...)
+			return nil
 		}
 	}
-	return errors.Join(append(errs, fmt.Errorf("read metrics of queues %q from CloudWatch: more than %d pages", names, pagesPerAsk))...)
+	return fmt.Errorf("more than %d pages", pagesPerAsk)
 }
 
 func (m *Metrics) page(ctx context.Context, in *cloudwatch.GetMetricDataInput) (*cloudwatch.GetMetricDataOutput, error) {
@@ -292,61 +349,70 @@ func (m *Metrics) page(ctx context.Context, in *cloudwatch.GetMetricDataInput) (
 	return m.cw.GetMetricData(ctx, in)
 }
 
-func queriesFor(names []string) []types.MetricDataQuery {
-	queries := make([]types.MetricDataQuery, 0, len(names)*len(queueMetrics))
-	for q, name := range names {
+func queriesFor(of []minuteOf) []types.MetricDataQuery {
+	queries := make([]types.MetricDataQuery, 0, len(of)*len(queueMetrics))
+	for n, one := range of {
 		for i, metric := range queueMetrics {
-			queries = append(queries, types.MetricDataQuery{
-				Id: aws.String(fmt.Sprintf("q%d_%d", q, i)),
-				MetricStat: &types.MetricStat{
-					Period: aws.Int32(int32(metricPeriod / time.Second)), Stat: aws.String(metric.stat),
-					Metric: &types.Metric{
-						Namespace: aws.String("AWS/SQS"), MetricName: aws.String(metric.name),
-						Dimensions: []types.Dimension{{Name: aws.String("QueueName"), Value: aws.String(name)}},
-					},
-				},
-			})
+			queries = append(queries, query(n, i, "AWS/SQS", metric.name, metric.stat, types.Dimension{Name: aws.String("QueueName"), Value: aws.String(one.queue)}))
 		}
 	}
 	return queries
 }
 
-// take keeps a result's newest point, stamped with its period's end.
-func take(r *types.MetricDataResult, names []string, into map[string]scaling.Queue) error {
-	var q, i int
-	if _, err := fmt.Sscanf(aws.ToString(r.Id), "q%d_%d", &q, &i); err != nil || q < 0 || q >= len(names) || i < 0 || i >= len(queueMetrics) {
-		return fmt.Errorf("read metrics from CloudWatch: it answered query %q, which was not asked", aws.ToString(r.Id))
+// query asks for the minutes of one metric: the i-th of the n-th queue.
+func query(n, i int, namespace, name, stat string, dimensions ...types.Dimension) types.MetricDataQuery {
+	return types.MetricDataQuery{
+		Id: aws.String(fmt.Sprintf("q%d_%d", n, i)),
+		MetricStat: &types.MetricStat{
+			Period: aws.Int32(int32(metricPeriod / time.Second)), Stat: aws.String(stat),
+			Metric: &types.Metric{Namespace: aws.String(namespace), MetricName: aws.String(name), Dimensions: dimensions},
+		},
 	}
-	metric, known := queueMetrics[i], into[names[q]]
-	field := metric.field(&known)
+}
+
+// asked says which queue and which metric a result is of.
+func asked(r *types.MetricDataResult, queues, metrics int) (n, i int, ok bool) {
+	_, err := fmt.Sscanf(aws.ToString(r.Id), "q%d_%d", &n, &i)
+	return n, i, err == nil && n >= 0 && n < queues && i >= 0 && i < metrics
+}
+
+// take keeps a result's newest point. What was not asked for is left alone.
+func take(r *types.MetricDataResult, of []minuteOf, into map[minuteOf]told) {
+	n, i, ok := asked(r, len(of), len(queueMetrics))
+	if !ok {
+		return
+	}
+	metric, known := queueMetrics[i], into[of[n]]
+	keepNewest(metric.field(&known.queue), r, metric.stat)
+	if err := incomplete(r); err != nil {
+		known.errs = append(known.errs, fmt.Errorf("read %s of queue %q from CloudWatch: %w", metric.name, of[n].queue, err))
+	}
+	into[of[n]] = known
+}
+
+// keepNewest takes the newest of a result's points, in whatever order they
+// come, stamped with its period's end, if none is newer already.
+func keepNewest(field **scaling.Sample, r *types.MetricDataResult, stat string) {
 	for n := range min(len(r.Timestamps), len(r.Values)) {
 		s := scaling.Sample{Value: r.Values[n], Time: r.Timestamps[n].Add(metricPeriod)}
-		if metric.stat == "Sum" {
+		if stat == "Sum" {
 			s.Period = metricPeriod.Seconds()
 		}
 		if *field == nil || s.Time.After((*field).Time) {
 			*field = &s
 		}
 	}
-	into[names[q]] = known
-	if r.StatusCode == types.StatusCodeInternalError || r.StatusCode == types.StatusCodeForbidden {
-		return fmt.Errorf("read %s of queue %q from CloudWatch: status %s", metric.name, names[q], r.StatusCode)
-	}
-	return nil
 }
 
-// explained adds to a refusal what to do about it.
-func explained(err error, action string) error {
-	var refusal smithy.APIError
-	if !errors.As(err, &refusal) {
-		return err
+// incomplete says that CloudWatch could not give all of a metric. PartialData
+// is no trouble: the rest comes on the next page.
+func incomplete(r *types.MetricDataResult) error {
+	switch r.StatusCode {
+	case types.StatusCodeInternalError:
+		return errors.New("it answers InternalError (it is asked again)")
+	case types.StatusCodeComplete, types.StatusCodePartialData:
+	case types.StatusCodeForbidden:
+		return errors.New("it answers Forbidden (allow cloudwatch:GetMetricData in the role that the program runs as)")
 	}
-	switch refusal.ErrorCode() {
-	case "AccessDenied", "AccessDeniedException":
-		return fmt.Errorf("%w (allow %s in the controller's IAM role)", err, action)
-	case "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue":
-		return fmt.Errorf("%w (check the queue's name, region and account in the policy)", err)
-	default:
-		return err
-	}
+	return nil
 }

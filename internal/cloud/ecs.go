@@ -11,57 +11,135 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/novaura/acs-operator/config"
+	"github.com/novaura/acs-operator/internal/awsclient"
 	"github.com/novaura/acs-operator/internal/scaling"
 )
 
-// What ECS does not have; callers match them with errors.Is.
-var (
-	ErrServiceMissing = errors.New("service does not exist")
-	ErrClusterMissing = errors.New("cluster does not exist")
+const (
+	servicesPerAsk = 10 // DescribeServices' limit
+	// settlesWithin is how long ECS may still tell the count from before a
+	// write: its answers are eventually consistent.
+	settlesWithin = 10 * time.Second
 )
-
-// AccessDeniedError is a call that IAM refused.
-type AccessDeniedError struct {
-	Action string // the IAM action to allow, e.g. ecs:UpdateService
-	Err    error
-}
-
-func (e *AccessDeniedError) Error() string { return "allow " + e.Action + ": " + e.Err.Error() }
-func (e *AccessDeniedError) Unwrap() error { return e.Err }
 
 // Services reads and sets the task counts of ECS services. It is safe for
 // concurrent use.
 type Services struct {
 	client  *ecs.Client
 	timeout time.Duration
+	reads   *gather[config.ServiceRef, described]
 
-	mu    sync.Mutex
-	stuck map[config.ServiceRef]*stuck // scale-ins that do not end
+	mu     sync.Mutex
+	counts map[config.ServiceRef]*count
+	stuck  map[config.ServiceRef]*stuck // scale-ins that do not end
+}
+
+// described is what DescribeServices says of one service: the service, or why
+// there is none.
+type described struct {
+	service *types.Service
+	failure *types.Failure
+}
+
+// count is a desired count as it was read last, and the one written since.
+type count struct {
+	read, wrote int
+	at          time.Time // of the write; zero: none, or it shows
 }
 
 // NewServices returns Services whose calls, retries included, each end within
 // timeout.
 func NewServices(client *ecs.Client, timeout time.Duration) *Services {
-	return &Services{client: client, timeout: timeout, stuck: map[config.ServiceRef]*stuck{}}
+	s := &Services{client: client, timeout: timeout, counts: map[config.ServiceRef]*count{}, stuck: map[config.ServiceRef]*stuck{}}
+	s.reads = newGather(servicesPerAsk, timeout, func(ref config.ServiceRef) string { return ref.Cluster }, s.describe)
+	return s
 }
 
-// Describe returns the counts of tasks as ECS has them now.
+// Describe returns the counts of tasks as ECS has them now. Services of one
+// cluster that are described at about the same time share a call.
 func (s *Services) Describe(ctx context.Context, ref config.ServiceRef) (scaling.Service, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	out, err := s.client.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &ref.Cluster, Services: []string{ref.Service}})
-	if err == nil && (len(out.Services) == 0 || aws.ToString(out.Services[0].Status) == "INACTIVE") {
-		err = missing(out.Failures)
+	service, err := s.one(ctx, ref)
+	if err == nil {
+		err = steerable(service)
 	}
 	if err != nil {
-		return scaling.Service{}, fmt.Errorf("describe service %q in cluster %q: %w", ref.Service, ref.Cluster, typed("ecs:DescribeServices", err))
+		return scaling.Service{}, fmt.Errorf("describe service %q in cluster %q: %w", ref.Service, ref.Cluster, err)
 	}
-	found := counts(&out.Services[0])
+	found := counts(service)
+	s.settle(ref, &found)
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
 	s.addProtected(ctx, ref, &found)
 	return found, nil
+}
+
+func (s *Services) one(ctx context.Context, ref config.ServiceRef) (*types.Service, error) {
+	found, err := s.reads.get(ctx, ref)
+	switch known := found[ref]; {
+	case err != nil:
+		return nil, awsclient.Explain(err, "ecs:DescribeServices")
+	case known.service != nil:
+		return known.service, nil
+	case known.failure != nil && aws.ToString(known.failure.Reason) == "MISSING":
+		return nil, errors.New("it does not exist (check spec.target.service, or remove the policy)")
+	case known.failure != nil:
+		return nil, fmt.Errorf("ECS answers %s: %s", aws.ToString(known.failure.Reason), aws.ToString(known.failure.Detail))
+	}
+	return nil, errors.New("ECS's answer has neither the service nor a reason (it is asked again)")
+}
+
+// describe reads services of one cluster in one call.
+func (s *Services) describe(ctx context.Context, refs []config.ServiceRef) (map[config.ServiceRef]described, error) {
+	in := &ecs.DescribeServicesInput{Cluster: &refs[0].Cluster}
+	for _, ref := range refs {
+		in.Services = append(in.Services, ref.Service)
+	}
+	out, err := s.client.DescribeServices(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[config.ServiceRef]described, len(refs))
+	for _, ref := range refs {
+		for i := range out.Failures {
+			if lastPart(aws.ToString(out.Failures[i].Arn)) == lastPart(ref.Service) || len(refs) == 1 {
+				found[ref] = described{failure: &out.Failures[i]}
+			}
+		}
+		for i := range out.Services {
+			if aws.ToString(out.Services[i].ServiceName) == lastPart(ref.Service) || len(refs) == 1 {
+				found[ref] = described{service: &out.Services[i]}
+			}
+		}
+	}
+	return found, nil
+}
+
+// steerable says why a service has no count that anybody can set.
+func steerable(service *types.Service) error {
+	switch status := aws.ToString(service.Status); {
+	case status == "INACTIVE":
+		return errors.New("it was deleted (status INACTIVE): make it again, or remove the policy")
+	case status == "DRAINING":
+		return errors.New("it is being deleted (status DRAINING), and its count cannot be changed: make it again, or remove the policy")
+	case service.SchedulingStrategy == types.SchedulingStrategyDaemon:
+		return errors.New("its scheduling strategy is DAEMON, a task on each instance without a desired count: name a REPLICA service, or remove the policy")
+	}
+	return nil
+}
+
+// settle takes a count that ECS told before our write showed for what it is:
+// not the doing of someone else.
+func (s *Services) settle(ref config.ServiceRef, found *scaling.Service) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := s.counts[ref]
+	if known != nil && !known.at.IsZero() && found.Desired == known.read && time.Since(known.at) < settlesWithin {
+		found.Desired = known.wrote
+		return
+	}
+	s.counts[ref] = &count{read: found.Desired}
 }
 
 // SetDesired asks for tasks. It does not read first: the count that already
@@ -72,49 +150,39 @@ func (s *Services) SetDesired(ctx context.Context, ref config.ServiceRef, tasks 
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	_, err := s.client.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: &ref.Cluster, Service: &ref.Service, DesiredCount: aws.Int32(int32(tasks))})
+	out, err := s.client.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: &ref.Cluster, Service: &ref.Service, DesiredCount: aws.Int32(int32(tasks))})
+	err = awsclient.Explain(err, "ecs:UpdateService")
+	if err == nil && out.Service != nil && out.Service.ServiceName != nil && int(out.Service.DesiredCount) != tasks {
+		err = fmt.Errorf("ECS took it, and has %d still (look at the service's events and CloudTrail's UpdateService: something else sets it)", out.Service.DesiredCount)
+	}
 	if err != nil {
-		return fmt.Errorf("set desired count of service %q in cluster %q to %d: %w", ref.Service, ref.Cluster, tasks, typed("ecs:UpdateService", err))
+		return fmt.Errorf("set desired count of service %q in cluster %q to %d: %w", ref.Service, ref.Cluster, tasks, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.counts[ref]; known != nil {
+		known.wrote, known.at = tasks, time.Now()
 	}
 	return nil
 }
 
 // counts translates a service. ECS sets a rolloutState of IN_PROGRESS for
-// deployments only, never for a change of the desired count.
+// deployments only, never for a change of the desired count; a service behind
+// a Classic Load Balancer has none, and one whose deployments are CodeDeploy's
+// or others' has task sets: there, two at a time are a rollout.
 func counts(service *types.Service) scaling.Service {
 	found := scaling.Service{Desired: int(service.DesiredCount), Running: int(service.RunningCount), Pending: int(service.PendingCount)}
+	if len(service.TaskSets) > 0 {
+		found.Rollout = aws.Bool(len(service.TaskSets) > 1)
+	}
 	for i := range service.Deployments {
 		if d := &service.Deployments[i]; aws.ToString(d.Status) == "PRIMARY" {
 			rollout, failed := d.RolloutState == types.DeploymentRolloutStateInProgress, int(d.FailedTasks)
+			if d.RolloutState == "" {
+				rollout = len(service.Deployments) > 1
+			}
 			found.Rollout, found.FailedStarts = &rollout, &failed
 		}
 	}
 	return found
-}
-
-// missing tells why DescribeServices left the service out.
-func missing(failures []types.Failure) error {
-	for _, f := range failures {
-		if reason := aws.ToString(f.Reason); reason != "MISSING" {
-			return fmt.Errorf("ecs answers %s: %s", reason, aws.ToString(f.Detail))
-		}
-	}
-	return ErrServiceMissing
-}
-
-// typed gives err the type that callers decide by.
-func typed(action string, err error) error {
-	var api smithy.APIError
-	if !errors.As(err, &api) {
-		return err
-	}
-	switch api.ErrorCode() {
-	case "ClusterNotFoundException":
-		return fmt.Errorf("%w: %w", ErrClusterMissing, err)
-	case "ServiceNotFoundException", "ServiceNotActiveException":
-		return fmt.Errorf("%w: %w", ErrServiceMissing, err)
-	case "AccessDeniedException":
-		return &AccessDeniedError{Action: action, Err: err}
-	}
-	return err
 }

@@ -12,10 +12,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
 
 	"github.com/novaura/acs-operator/config"
+	"github.com/novaura/acs-operator/internal/awsclient"
 )
 
 // rivalEvery is how long an answer of Application Auto Scaling is believed.
 const rivalEvery = 5 * time.Minute
+
+// rivalRetry is how soon it is asked again when it gave none.
+const rivalRetry = time.Minute
 
 // scalableTargets is what Rivals needs of Application Auto Scaling.
 type scalableTargets interface {
@@ -37,23 +41,32 @@ type rivalry struct {
 	asked      time.Time
 }
 
-// NewRivals asks through client, once in five minutes for each service.
+// NewRivals asks through client, once in five minutes for each service, and a
+// minute after it got no answer.
 func NewRivals(client scalableTargets) *Rivals {
 	return &Rivals{client: client, cache: map[config.ServiceRef]rivalry{}}
 }
 
 // Registered reports whether the service's count is a scalable target that is
-// not suspended altogether. An error means that it is not known: access is
-// denied, or the endpoint does not know Application Auto Scaling.
+// not suspended altogether. An error means that it is not known now: access is
+// denied, or the endpoint does not know Application Auto Scaling; the answer is
+// then the last that was known.
 func (r *Rivals) Registered(ctx context.Context, ref config.ServiceRef) (bool, error) {
 	r.mu.Lock()
 	known, cached := r.cache[ref]
 	r.mu.Unlock()
-	if cached && time.Since(known.asked) < rivalEvery {
+	believed := rivalEvery
+	if known.err != nil {
+		believed = rivalRetry
+	}
+	if cached && time.Since(known.asked) < believed {
 		return known.registered, known.err
 	}
 	now := rivalry{asked: time.Now()}
 	now.registered, now.err = r.ask(ctx, ref)
+	if now.err != nil { // what was known holds until the answer is another
+		now.registered = known.registered
+	}
 	if ctx.Err() == nil {
 		r.mu.Lock()
 		r.cache[ref] = now
@@ -71,7 +84,7 @@ func (r *Rivals) ask(ctx context.Context, ref config.ServiceRef) (bool, error) {
 		ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
 	})
 	if err != nil {
-		return false, fmt.Errorf("ask Application Auto Scaling for %s: %w", id, explained(err, "application-autoscaling:DescribeScalableTargets"))
+		return false, fmt.Errorf("ask Application Auto Scaling for %s: %w", id, awsclient.Explain(err, "application-autoscaling:DescribeScalableTargets"))
 	}
 	for _, target := range out.ScalableTargets {
 		if aws.ToString(target.ResourceId) == id && !suspended(target.SuspendedState) {

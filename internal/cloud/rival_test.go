@@ -57,18 +57,50 @@ func TestAServiceIsARivalsWhileItsTargetScales(t *testing.T) {
 	}
 }
 
-func TestARivalIsAskedForOnceInFiveMinutes(t *testing.T) {
+func TestARivalIsAskedForOnceInFiveMinutesAndOnceAMinuteWithoutAnAnswer(t *testing.T) {
+	for name, tc := range map[string]struct {
+		err  error
+		want int // calls in eleven minutes
+	}{
+		"an answer": {nil, 3},
+		"none":      {errors.New("unknown operation"), 11},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				account := &targets{err: tc.err}
+				rivals := NewRivals(account)
+				for range 11 {
+					if _, err := rivals.Registered(t.Context(), config.ServiceRef{Cluster: "c", Service: "s"}); (err == nil) != (tc.err == nil) {
+						t.Errorf("error %v, want %v", err, tc.err)
+					}
+					time.Sleep(time.Minute)
+				}
+				if len(account.asked) != tc.want {
+					t.Errorf("asked %d times in eleven minutes, want %d", len(account.asked), tc.want)
+				}
+			})
+		})
+	}
+}
+
+func TestAKnownRivalStaysOneWhileNothingIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		account := &targets{err: errors.New("unknown operation")}
-		rivals := NewRivals(account)
-		for range 11 {
-			if _, err := rivals.Registered(t.Context(), config.ServiceRef{Cluster: "c", Service: "s"}); err == nil {
-				t.Error("what is not known is not said")
-			}
-			time.Sleep(time.Minute)
+		account := &targets{found: []types.ScalableTarget{{ResourceId: aws.String("service/c/s")}}}
+		rivals, ref := NewRivals(account), config.ServiceRef{Cluster: "c", Service: "s"}
+		if registered, err := rivals.Registered(t.Context(), ref); !registered || err != nil {
+			t.Fatalf("registered %v, %v", registered, err)
 		}
-		if len(account.asked) != 3 {
-			t.Errorf("asked %d times in eleven minutes, want 3", len(account.asked))
+		account.found, account.err = nil, errors.New("throttled")
+		for range 3 {
+			time.Sleep(rivalEvery)
+			if registered, err := rivals.Registered(t.Context(), ref); !registered || err == nil {
+				t.Errorf("registered %v and error %v, want the last answer and the error", registered, err)
+			}
+		}
+		account.err = nil
+		time.Sleep(rivalEvery)
+		if registered, err := rivals.Registered(t.Context(), ref); registered || err != nil {
+			t.Errorf("registered %v, %v after it was deregistered", registered, err)
 		}
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 
 	"github.com/novaura/acs-operator/config"
+	"github.com/novaura/acs-operator/internal/awsclient"
 )
 
 // ErrNoSize is a service whose task definition states no size of its own.
@@ -22,16 +23,13 @@ var ErrNoSize = errors.New("its task definition states no cpu and memory")
 func (s *Services) TaskSize(ctx context.Context, ref config.ServiceRef) (cpu, memory int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	out, err := s.client.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: &ref.Cluster, Services: []string{ref.Service}})
-	if err == nil && len(out.Services) == 0 {
-		err = missing(out.Failures)
-	}
+	service, err := s.one(ctx, ref)
 	if err != nil {
-		return 0, 0, fmt.Errorf("describe service %q in cluster %q: %w", ref.Service, ref.Cluster, typed("ecs:DescribeServices", err))
+		return 0, 0, fmt.Errorf("describe service %q in cluster %q: %w", ref.Service, ref.Cluster, err)
 	}
-	definition, err := s.client.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: out.Services[0].TaskDefinition})
+	definition, err := s.client.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: service.TaskDefinition})
 	if err != nil {
-		return 0, 0, fmt.Errorf("describe task definition of service %q: %w", ref.Service, typed("ecs:DescribeTaskDefinition", err))
+		return 0, 0, fmt.Errorf("describe task definition of service %q: %w", ref.Service, awsclient.Explain(err, "ecs:DescribeTaskDefinition"))
 	}
 	cpu, cpuErr := strconv.Atoi(aws.ToString(definition.TaskDefinition.Cpu))
 	memory, memoryErr := strconv.Atoi(aws.ToString(definition.TaskDefinition.Memory))
@@ -54,7 +52,7 @@ func (m *Metrics) Utilization(ctx context.Context, ref config.ServiceRef, from, 
 		return types.MetricDataQuery{Id: aws.String(id), MetricStat: &types.MetricStat{
 			Period: aws.Int32(int32(time.Hour / time.Second)), Stat: aws.String(stat),
 			Metric: &types.Metric{Namespace: aws.String("AWS/ECS"), MetricName: aws.String(name), Dimensions: []types.Dimension{
-				{Name: aws.String("ClusterName"), Value: aws.String(ref.Cluster)}, {Name: aws.String("ServiceName"), Value: aws.String(ref.Service)},
+				{Name: aws.String("ClusterName"), Value: aws.String(lastPart(ref.Cluster))}, {Name: aws.String("ServiceName"), Value: aws.String(lastPart(ref.Service))},
 			}},
 		}}
 	}
@@ -63,7 +61,7 @@ func (m *Metrics) Utilization(ctx context.Context, ref config.ServiceRef, from, 
 		MetricDataQueries: []types.MetricDataQuery{query("cpu", "CPUUtilization", "Average"), query("memory", "MemoryUtilization", "Maximum")},
 	})
 	if err != nil {
-		return u, 0, fmt.Errorf("read utilization of service %q from CloudWatch: %w", ref.Service, explained(err, "cloudwatch:GetMetricData"))
+		return u, 0, fmt.Errorf("read utilization of service %q from CloudWatch: %w", ref.Service, awsclient.Explain(err, "cloudwatch:GetMetricData"))
 	}
 	for _, r := range out.MetricDataResults {
 		for _, v := range r.Values {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/novaura/acs-operator/internal/awsclient"
 	"github.com/novaura/acs-operator/internal/scaling"
 )
 
@@ -34,32 +38,49 @@ type depths struct {
 
 func newDepths(api sqsAPI) *depths { return &depths{api: api, urls: map[string]string{}} }
 
-// read gives the depth of each queue (name → URL, empty to look it up) and
-// joins the errors of those that could not be read.
+// read gives the depth of each queue (name → URL, empty to look it up). The
+// error names those that could not be read, once for each reason.
 func (d *depths) read(ctx context.Context, queues map[string]string, now time.Time) (map[string]scaling.Queue, error) {
 	var (
-		mu    sync.Mutex
-		wg    sync.WaitGroup
-		errs  []error
-		found = make(map[string]scaling.Queue, len(queues))
-		slots = make(chan struct{}, readsAtOnce)
+		mu     sync.Mutex
+		wg     sync.WaitGroup
+		failed = map[string]*failedReads{} // by reason
+		found  = make(map[string]scaling.Queue, len(queues))
+		slots  = make(chan struct{}, readsAtOnce)
 	)
 	for name, url := range queues {
-		slots <- struct{}{}
 		wg.Go(func() {
+			slots <- struct{}{}
 			defer func() { <-slots }()
 			q, err := d.readOne(ctx, name, url, now)
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil {
-				errs = append(errs, fmt.Errorf("read depth of queue %q from SQS: %w", name, err))
+			if q != (scaling.Queue{}) {
+				found[name] = q
+			}
+			if err == nil {
 				return
 			}
-			found[name] = q
+			if failed[err.Error()] == nil {
+				failed[err.Error()] = &failedReads{err: err}
+			}
+			failed[err.Error()].queues = append(failed[err.Error()].queues, name)
 		})
 	}
 	wg.Wait()
+	var errs []error
+	for _, reason := range slices.Sorted(maps.Keys(failed)) {
+		one := failed[reason]
+		slices.Sort(one.queues)
+		errs = append(errs, fmt.Errorf("read depth of queues %q from SQS: %w", one.queues, one.err))
+	}
 	return found, errors.Join(errs...)
+}
+
+// failedReads are the queues that could not be read for one reason.
+type failedReads struct {
+	queues []string
+	err    error
 }
 
 func (d *depths) readOne(ctx context.Context, name, url string, now time.Time) (scaling.Queue, error) {
@@ -68,7 +89,7 @@ func (d *depths) readOne(ctx context.Context, name, url string, now time.Time) (
 	if url == "" {
 		var err error
 		if url, err = d.urlOf(ctx, name); err != nil {
-			return scaling.Queue{}, explained(err, "sqs:GetQueueUrl")
+			return scaling.Queue{}, awsclient.Explain(err, "sqs:GetQueueUrl")
 		}
 	}
 	out, err := d.api.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
@@ -81,23 +102,34 @@ func (d *depths) readOne(ctx context.Context, name, url string, now time.Time) (
 	})
 	if err != nil {
 		d.forget(name) // a queue made anew elsewhere has another URL
-		return scaling.Queue{}, explained(err, "sqs:GetQueueAttributes")
+		return scaling.Queue{}, awsclient.Explain(err, "sqs:GetQueueAttributes")
 	}
 	return depthOf(out.Attributes, now)
 }
 
+// depthOf is what the attributes say; the error names those that say nothing.
 func depthOf(attributes map[string]string, now time.Time) (scaling.Queue, error) {
-	var q scaling.Queue
-	for name, field := range map[types.QueueAttributeName]**scaling.Sample{
-		types.QueueAttributeNameApproximateNumberOfMessages:           &q.Visible,
-		types.QueueAttributeNameApproximateNumberOfMessagesNotVisible: &q.InFlight,
-		types.QueueAttributeNameApproximateNumberOfMessagesDelayed:    &q.Delayed,
+	var (
+		q       scaling.Queue
+		unknown []string
+	)
+	for _, part := range []struct {
+		name  types.QueueAttributeName
+		field **scaling.Sample
+	}{
+		{types.QueueAttributeNameApproximateNumberOfMessages, &q.Visible},
+		{types.QueueAttributeNameApproximateNumberOfMessagesNotVisible, &q.InFlight},
+		{types.QueueAttributeNameApproximateNumberOfMessagesDelayed, &q.Delayed},
 	} {
-		messages, err := strconv.Atoi(attributes[string(name)])
+		messages, err := strconv.Atoi(attributes[string(part.name)])
 		if err != nil {
-			return scaling.Queue{}, fmt.Errorf("read %s: %w", name, err)
+			unknown = append(unknown, string(part.name))
+			continue
 		}
-		*field = &scaling.Sample{Value: float64(messages), Time: now}
+		*part.field = &scaling.Sample{Value: float64(messages), Time: now}
+	}
+	if unknown != nil {
+		return q, fmt.Errorf("its answer has no number for %s (it is asked again)", strings.Join(unknown, ", "))
 	}
 	return q, nil
 }

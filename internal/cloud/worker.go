@@ -1,15 +1,16 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
+	"github.com/novaura/acs-operator/internal/awsclient"
 	"github.com/novaura/acs-operator/internal/scaling"
 )
 
@@ -26,6 +27,13 @@ const (
 // reported is what the workers alone know of a queue, in one minute.
 type reported struct {
 	Failed, DeadLettered, Limited, Processed, Oldest *scaling.Sample
+}
+
+// toldByWorkers is what one answer says of a queue, and why it is not all.
+type toldByWorkers struct {
+	reported
+
+	err error
 }
 
 // workerMetrics is what is asked of each queue: counts add up over the
@@ -51,24 +59,56 @@ type workerAnswer struct {
 	err     error
 }
 
-// addReported adds what the workers publish, through CloudWatch's embedded
-// metric format, to the queues.
-func (m *Metrics) addReported(ctx context.Context, policy, service string, names []string, now time.Time, queues map[string]scaling.Queue) error {
+// fromWorkers is what the workers publish, through CloudWatch's embedded
+// metric format, by queue.
+func (m *Metrics) fromWorkers(ctx context.Context, policy, service string, names []string, now time.Time) (map[string]reported, error) {
 	m.mu.Lock()
 	last := m.workers[policy]
 	m.mu.Unlock()
-	if last == nil || last.service != service || !sameNames(last.names, names) || !now.Before(last.nextAsk) {
-		last = m.askWorkers(ctx, service, names, now)
-		m.mu.Lock()
-		m.workers[policy] = last
-		m.mu.Unlock()
+	if last == nil || last.service != service || !sameNames(last.names, names) {
+		last = &workerAnswer{service: service, names: names}
 	}
-	for name, r := range last.queues {
-		q := queues[name]
-		q.Failed, q.DeadLettered, q.OldestWaiting, q.ProviderLimited = r.Failed, r.DeadLettered, r.Oldest, r.limited()
-		queues[name] = q
+	if now.Before(last.nextAsk) {
+		return last.queues, last.err
 	}
-	return last.err
+	answers, err := m.reported.get(ctx, minutesOf(now, service, names)...)
+	if ctx.Err() != nil {
+		return last.queues, awsclient.Explain(ctx.Err(), "cloudwatch:GetMetricData")
+	}
+	next := last.then(answers, now, err)
+	m.mu.Lock()
+	m.workers[policy] = next
+	m.mu.Unlock()
+	return next.queues, next.err
+}
+
+// then is the answer after a. What could not be read stays as it was known, at
+// its own time, and is asked for again soon.
+func (a *workerAnswer) then(answers map[minuteOf]toldByWorkers, now time.Time, err error) *workerAnswer {
+	next := &workerAnswer{queues: map[string]reported{}, service: a.service, names: a.names, nextAsk: now.Add(askAfterNews)}
+	for _, told := range answers {
+		err = cmp.Or(err, told.err)
+	}
+	if err != nil {
+		next.err = fmt.Errorf("read the workers' metrics of queues %q from CloudWatch: %w", a.names, awsclient.Explain(err, "cloudwatch:GetMetricData"))
+		next.nextAsk = now.Add(askWhenDue)
+		maps.Copy(next.queues, a.queues)
+	}
+	for of, told := range answers {
+		if told.reported != (reported{}) {
+			next.queues[of.queue] = told.reported
+		}
+	}
+	if err == nil && len(next.queues) == 0 {
+		next.nextAsk = now.Add(askWhenSilent)
+	}
+	return next
+}
+
+// addTo is q with what the workers know of it.
+func (r reported) addTo(q scaling.Queue) scaling.Queue {
+	q.Failed, q.DeadLettered, q.OldestWaiting, q.ProviderLimited = r.Failed, r.DeadLettered, r.Oldest, r.limited()
+	return q
 }
 
 // limited is nil where the workers did not say.
@@ -84,72 +124,26 @@ func (r reported) limited() *bool {
 	return &limits
 }
 
-func (m *Metrics) askWorkers(ctx context.Context, service string, names []string, now time.Time) *workerAnswer {
-	answer := &workerAnswer{queues: map[string]reported{}, service: service, names: names, nextAsk: now.Add(askAfterNews)}
-	perCall := queriesPerAsk / len(workerMetrics)
-	var errs []error
-	for first := 0; first < len(names); first += perCall {
-		some := names[first:min(first+perCall, len(names))]
-		if err := m.askWorkersOf(ctx, service, some, now, answer.queues); err != nil {
-			errs = append(errs, fmt.Errorf("read the workers' metrics of queues %q from CloudWatch: %w", some, explained(err, "cloudwatch:GetMetricData")))
-		}
-	}
-	answer.err = errors.Join(errs...)
-	if answer.err == nil && len(answer.queues) == 0 {
-		answer.nextAsk = now.Add(askWhenSilent)
-	}
-	return answer
-}
-
-func (m *Metrics) askWorkersOf(ctx context.Context, service string, names []string, now time.Time, into map[string]reported) error {
-	end := now.Truncate(metricPeriod)
-	in := &cloudwatch.GetMetricDataInput{
-		StartTime: aws.Time(end.Add(-lookBack / 2)), EndTime: aws.Time(end), ScanBy: types.ScanByTimestampDescending,
-	}
-	for q, name := range names {
+// askWorkers reads workers' metrics of one minute and those before it.
+func (m *Metrics) askWorkers(ctx context.Context, of []minuteOf) (map[minuteOf]toldByWorkers, error) {
+	queries := make([]types.MetricDataQuery, 0, len(of)*len(workerMetrics))
+	for n, one := range of {
 		for i, metric := range workerMetrics {
-			in.MetricDataQueries = append(in.MetricDataQueries, types.MetricDataQuery{
-				Id: aws.String(fmt.Sprintf("q%d_%d", q, i)),
-				MetricStat: &types.MetricStat{
-					Period: aws.Int32(int32(metricPeriod / time.Second)), Stat: aws.String(metric.stat),
-					Metric: &types.Metric{
-						Namespace: aws.String(workerNamespace), MetricName: aws.String(metric.name),
-						Dimensions: []types.Dimension{{Name: aws.String("Service"), Value: aws.String(service)}, {Name: aws.String("Queue"), Value: aws.String(name)}},
-					},
-				},
-			})
+			queries = append(queries, query(n, i, workerNamespace, metric.name, metric.stat,
+				types.Dimension{Name: aws.String("Service"), Value: aws.String(one.service)},
+				types.Dimension{Name: aws.String("Queue"), Value: aws.String(one.queue)}))
 		}
 	}
-	for range pagesPerAsk {
-		out, err := m.page(ctx, in)
-		if err != nil {
-			return err
+	into := make(map[minuteOf]toldByWorkers, len(of))
+	err := m.pages(ctx, of[0].end, lookBack/2, queries, func(r *types.MetricDataResult) {
+		n, i, ok := asked(r, len(of), len(workerMetrics))
+		if !ok {
+			return
 		}
-		for _, r := range out.MetricDataResults {
-			takeReported(&r, names, into)
-		}
-		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
-			return nil
-		}
-	}
-	return fmt.Errorf("more than %d pages", pagesPerAsk)
-}
-
-// takeReported keeps a result's newest point, stamped with its period's end.
-func takeReported(r *types.MetricDataResult, names []string, into map[string]reported) {
-	var q, i int
-	if _, err := fmt.Sscanf(aws.ToString(r.Id), "q%d_%d", &q, &i); err != nil || q < 0 || q >= len(names) || i < 0 || i >= len(workerMetrics) {
-		return
-	}
-	if len(r.Timestamps) == 0 || len(r.Values) == 0 {
-		return
-	}
-	known, sample := into[names[q]], scaling.Sample{Value: r.Values[0], Time: r.Timestamps[0].Add(metricPeriod)}
-	if workerMetrics[i].stat == "Sum" {
-		sample.Period = metricPeriod.Seconds()
-	}
-	if field := workerMetrics[i].field(&known); *field == nil || sample.Time.After((*field).Time) {
-		*field = &sample
-	}
-	into[names[q]] = known
+		known := into[of[n]]
+		keepNewest(workerMetrics[i].field(&known.reported), r, workerMetrics[i].stat)
+		known.err = cmp.Or(known.err, incomplete(r))
+		into[of[n]] = known
+	})
+	return into, err
 }

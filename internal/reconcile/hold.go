@@ -123,7 +123,7 @@ func pauseText(p *store.Pause) string {
 }
 
 // rivalled asks whether Application Auto Scaling steers the service too. What
-// is not known is said, and does not stop anything.
+// is not known is said, and stops nothing that was not stopped before.
 func (r *runner) rivalled(ctx context.Context, p *config.ScalingPolicy) bool {
 	if r.options.Rivals == nil {
 		return false
@@ -143,7 +143,7 @@ func (r *runner) rivalled(ctx context.Context, p *config.ScalingPolicy) bool {
 	default:
 		r.setCondition(TargetExclusive, True, "NotRegistered", "no other autoscaler has the service")
 	}
-	return registered && err == nil
+	return registered
 }
 
 // lead says who leads, as a condition.

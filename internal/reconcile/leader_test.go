@@ -133,6 +133,13 @@ func (w *world) away(err error) {
 	w.leaseErr, w.memoryErr = err, err
 }
 
+// blind makes the queues unreadable, or readable again.
+func (w *world) blind(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.metricsErr = err
+}
+
 // unreadable makes saved states unreadable, or readable again.
 func (w *world) unreadable(err error) {
 	w.mu.Lock()
@@ -168,6 +175,9 @@ func TestWithoutTheDatabaseTheLastHolderGoesOnOutOnly(t *testing.T) {
 		start("b")
 		p.away(errAway)
 		p.set(3, 0)
+		p.blind(errAway)
+		sleep(leaseLength) // until it is over, a leads without the database too
+		p.blind(nil)
 		sleep(20 * time.Minute)
 		if got := p.count(); got != 3 {
 			t.Errorf("scaled to %d while idle, want 3: out only", got)
@@ -321,6 +331,15 @@ func TestAnotherAutoscalerThatCannotBeAskedForIsUnknownAndStopsNothing(t *testin
 	w := &world{desired: 1, waiting: 5000, rivalErr: errors.New("access denied")}
 	during(t, w, time.Minute, func(loop *Loop) {
 		if got := condition(t, loop, TargetExclusive); got.Status != Unknown || len(w.writes) == 0 {
+			t.Errorf("TargetExclusive %+v, writes %v", got, w.writes)
+		}
+	})
+}
+
+func TestAnotherAutoscalerThatWasKnownStopsWritesWhileItCannotBeAskedFor(t *testing.T) {
+	w := &world{desired: 1, waiting: 5000, rival: true, rivalErr: errors.New("throttled")}
+	during(t, w, time.Minute, func(loop *Loop) {
+		if got := condition(t, loop, TargetExclusive); got.Status != Unknown || len(w.writes) != 0 {
 			t.Errorf("TargetExclusive %+v, writes %v", got, w.writes)
 		}
 	})

@@ -74,6 +74,7 @@ type Options struct {
 	Logger      *slog.Logger
 
 	alerts *alertRules // shared by the runners
+	began  time.Time   // what intervals are counted from
 }
 
 // Loop reconciles every policy it was given, each on its own goroutine and
@@ -98,7 +99,7 @@ func New(options Options) *Loop {
 	if options.Retention == 0 {
 		options.Retention = 14 * 24 * time.Hour
 	}
-	options.alerts = &alertRules{policies: config.WithBuiltIn(nil)}
+	options.alerts, options.began = &alertRules{policies: config.WithBuiltIn(nil)}, time.Now()
 	return &Loop{options: options, changed: make(chan struct{}, 1), runners: map[string]*runner{}}
 }
 

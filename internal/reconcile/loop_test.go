@@ -303,6 +303,41 @@ func TestATickComesEveryInterval(t *testing.T) {
 	})
 }
 
+func TestPoliciesOfOneIntervalTickInStepWheneverTheyCameAndWereChanged(t *testing.T) {
+	first, second := policy(t), policy(t)
+	second.Metadata.Name = "second"
+	changed := *second
+	changed.Spec.MaxTasks++
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{desired: 1, states: map[string][]byte{}}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		leader := w.leader(ctx, "a")
+		var running sync.WaitGroup
+		defer running.Wait()
+		running.Go(func() { leader.Run(ctx) })
+		began, loop := time.Now(), w.loop(leader)
+		loop.Apply([]*config.ScalingPolicy{first})
+		running.Go(func() { loop.Run(ctx) })
+		time.Sleep(7 * time.Second)
+		loop.Apply([]*config.ScalingPolicy{first, second})
+		time.Sleep(12 * time.Second)
+		loop.Apply([]*config.ScalingPolicy{first, &changed})
+		<-ctx.Done()
+		synctest.Wait()
+		ticks := map[string][]int{}
+		for _, d := range w.decisions {
+			ticks[d.Policy] = append(ticks[d.Policy], int(d.Time.Sub(began).Seconds()))
+		}
+		if want := []int{0, 15, 30, 45}; !slices.Equal(ticks["test"], want) {
+			t.Errorf("the first ticked at %v s, want %v", ticks["test"], want)
+		}
+		if want := []int{7, 15, 19, 30, 45}; !slices.Equal(ticks["second"], want) {
+			t.Errorf("the second ticked at %v s, want %v", ticks["second"], want)
+		}
+	})
+}
+
 func TestWithoutMetricsNothingIsScaledInAndTheConditionSaysSo(t *testing.T) {
 	w := &world{desired: 6, metricsErr: errors.New("throttled")}
 	during(t, w, 2*time.Minute, func(loop *Loop) {

@@ -181,9 +181,16 @@ func (r *runner) run(ctx context.Context) {
 			r.tick(ctx)
 			r.options.Instruments.ticked(r.name, time.Since(began))
 		}
-		due = began.Add(r.current().Spec.Interval)
+		due = r.options.nextTick(began, r.current().Spec.Interval)
 		timer.Reset(max(0, time.Until(due)))
 	}
+}
+
+// nextTick is the end of the interval that at lies in. Intervals are counted
+// from one moment for all policies, whatever pokes them in between, so that
+// policies of one interval stay in step and share their calls of AWS.
+func (o Options) nextTick(at time.Time, interval time.Duration) time.Time {
+	return o.began.Add(at.Sub(o.began).Truncate(interval) + interval)
 }
 
 // tick is one reconcile. A standby watches; whoever leads, or led last and

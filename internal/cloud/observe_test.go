@@ -1,0 +1,190 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+
+	"github.com/novaura/acs-operator/config"
+	"github.com/novaura/acs-operator/internal/scaling"
+)
+
+// cloudWatch answers every metric with the same points, and misbehaves on
+// request.
+type cloudWatch struct {
+	mu     sync.Mutex
+	points map[time.Time]float64 // by the period's start
+	order  func(a, b time.Time) int
+	status types.StatusCode
+	page   int // results a page; 0: all
+	hang   bool
+	err    error
+	calls  int
+}
+
+func (c *cloudWatch) GetMetricData(ctx context.Context, in *cloudwatch.GetMetricDataInput, _ ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricDataOutput, error) {
+	if c.hang {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls++
+	if c.err != nil {
+		return nil, c.err
+	}
+	if len(in.MetricDataQueries) > queriesPerAsk {
+		return nil, errors.New("ValidationError: too many queries")
+	}
+	first, end, out := 0, len(in.MetricDataQueries), &cloudwatch.GetMetricDataOutput{}
+	_, _ = fmt.Sscan(aws.ToString(in.NextToken), &first)
+	if c.page > 0 && first+c.page < end {
+		end = first + c.page
+		out.NextToken = aws.String(fmt.Sprint(end))
+	}
+	for _, q := range in.MetricDataQueries[first:end] {
+		r := types.MetricDataResult{Id: q.Id, StatusCode: c.status}
+		for at := range c.points {
+			r.Timestamps = append(r.Timestamps, at)
+		}
+		slices.SortFunc(r.Timestamps, c.order)
+		for _, at := range r.Timestamps {
+			r.Values = append(r.Values, c.points[at])
+		}
+		out.MetricDataResults = append(out.MetricDataResults, r)
+	}
+	return out, nil
+}
+
+func minutesBefore(end time.Time, values ...float64) map[time.Time]float64 {
+	points := map[time.Time]float64{}
+	for i, value := range values {
+		points[end.Add(-time.Duration(i+1)*metricPeriod)] = value
+	}
+	return points
+}
+
+func TestTheNewestPointCountsInWhateverOrderAndOnHoweverManyPagesTheyCome(t *testing.T) {
+	t.Parallel()
+	end := time.Now().Truncate(time.Minute)
+	p := policy(config.SourceCloudWatch)
+	for name, order := range map[string]func(a, b time.Time) int{
+		"newest first": func(a, b time.Time) int { return b.Compare(a) },
+		"oldest first": func(a, b time.Time) int { return a.Compare(b) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cw := &cloudWatch{points: minutesBefore(end, 9, 8, 7), order: order, page: 1}
+			got, err := NewMetrics(cw, &queues{}).Observe(t.Context(), p, end)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantSample(t, "visible", got["sms"].Visible, scaling.Sample{Value: 9, Time: end})
+			wantSample(t, "the workers' oldest", got["sms"].OldestWaiting, scaling.Sample{Value: 9, Time: end})
+		})
+	}
+}
+
+func TestDepthsAreReadWhileCloudWatchHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		live := &queues{visible: map[string]string{"sms": "9", "sms-dlq": "4"}}
+		m := NewMetrics(&cloudWatch{hang: true}, live)
+		bounded, cancel := context.WithTimeout(t.Context(), 10*time.Second) // as the loop's
+		defer cancel()
+		now := time.Now()
+		got, err := m.Observe(bounded, policy(config.SourceHybrid), now)
+		if err == nil || !strings.Contains(err.Error(), "no answer in time") {
+			t.Errorf("error is %v, want that CloudWatch did not answer", err)
+		}
+		wantSample(t, "visible", got["sms"].Visible, scaling.Sample{Value: 9, Time: now})
+		wantSample(t, "dead letters", got["sms"].DeadLetters, scaling.Sample{Value: 4, Time: now})
+		if took := time.Since(now); took > roundTimeout+time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+func TestPoliciesShareTheCallsOfCloudWatch(t *testing.T) {
+	for _, tc := range []struct{ policies, want int }{{1, 2}, {12, 2}, {60, 5}} { // 60 of 3 queues are 1,260 metrics, and 900 of workers
+		t.Run(fmt.Sprint(tc.policies), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				end := time.Now().Truncate(time.Minute)
+				cw := &cloudWatch{points: minutesBefore(end, 1), order: time.Time.Compare}
+				m := NewMetrics(cw, &queues{})
+				var observing sync.WaitGroup
+				for i := range tc.policies {
+					p := policy(config.SourceCloudWatch)
+					p.Metadata.Name, p.Spec.Target.Service = fmt.Sprint("p", i), fmt.Sprint("s", i)
+					p.Spec.Queues = nil
+					for j := range 3 {
+						p.Spec.Queues = append(p.Spec.Queues, config.QueueSpec{Name: fmt.Sprintf("q%d-%d", i, j)})
+					}
+					observing.Go(func() {
+						got, err := m.Observe(t.Context(), p, end)
+						if err != nil || len(got) != 3 {
+							t.Errorf("got %d queues, %v", len(got), err)
+						}
+					})
+				}
+				observing.Wait()
+				if cw.calls != tc.want {
+					t.Errorf("%d calls for %d policies, want %d", cw.calls, tc.policies, tc.want)
+				}
+			})
+		})
+	}
+}
+
+func TestWhatTheWorkersSaidStaysKnownWhileCloudWatchFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now().Truncate(time.Minute)
+		cw := &cloudWatch{points: minutesBefore(start, 42), order: time.Time.Compare}
+		m, p := NewMetrics(cw, &queues{}), policy(config.SourceCloudWatch)
+		if _, err := m.Observe(t.Context(), p, start); err != nil {
+			t.Fatal(err)
+		}
+		for name, break_ := range map[string]func(){
+			"it refuses":               func() { cw.err = errors.New("throttled") },
+			"it has an internal error": func() { cw.err, cw.points, cw.status = nil, nil, types.StatusCodeInternalError },
+		} {
+			break_()
+			start = start.Add(time.Minute)
+			got, err := m.Observe(t.Context(), p, start)
+			if err == nil || got["sms"].OldestWaiting == nil || got["sms"].OldestWaiting.Value != 42 || got["sms"].Visible == nil {
+				t.Errorf("%s: %+v, error %v, want what was known before, and the error", name, got["sms"], err)
+			}
+		}
+	})
+}
+
+func TestWhatAnAnswerLeavesOutIsUnknownAlone(t *testing.T) {
+	t.Parallel()
+	got, err := depthOf(map[string]string{"ApproximateNumberOfMessages": "7", "ApproximateNumberOfMessagesNotVisible": "x"}, time.Time{})
+	if got.Visible == nil || got.Visible.Value != 7 || got.InFlight != nil || got.Delayed != nil {
+		t.Errorf("got %+v, want the visible messages alone", got)
+	}
+	if err == nil || !strings.Contains(err.Error(), "NotVisible, ApproximateNumberOfMessagesDelayed") {
+		t.Errorf("error is %v, want the names of what is missing", err)
+	}
+}
+
+func TestQueuesThatFailForOneReasonAreSaidInOneSentence(t *testing.T) {
+	t.Parallel()
+	m := NewMetrics(&cloudWatch{}, &queues{refusal: &types.InternalServiceFault{Message: aws.String("down")}})
+	p := policy(config.SourceHybrid)
+	p.Spec.Queues = []config.QueueSpec{{Name: "sms"}, {Name: "push"}, {Name: "email"}}
+	_, err := m.Observe(t.Context(), p, time.Now())
+	if err == nil || strings.Count(err.Error(), "down") != 1 || !strings.Contains(err.Error(), `["email" "push" "sms"]`) {
+		t.Errorf("error is %v, want one sentence with all three", err)
+	}
+}
