@@ -69,14 +69,36 @@ type together struct {
 	PerTask float64 `json:"perTask,omitempty"` // messages/s
 }
 
-// busyBeside says that another queue of the service was busy from..to.
-func (d *deciding) busyBeside(queue int, from, to stamp) bool {
+// beside is what a queue's neighbours in the service do to it.
+type beside struct {
+	busy  func(from, to stamp) bool // one of them had work waiting all the time
+	takes float64                   // tasks that their arrivals keep busy, where queues compete
+	// competing: they take from each other.
+	competing bool
+}
+
+func (d *deciding) beside(queue int) beside {
+	b := beside{competing: d.state.Competition.believed(), busy: func(from, to stamp) bool {
+		for i := range d.queues {
+			if i != queue && d.queues[i].busyThrough(from, to) {
+				return true
+			}
+		}
+		return false
+	}}
 	for i := range d.queues {
-		if i != queue && d.queues[i].busyThrough(from, to) {
-			return true
+		if q := &d.queues[i]; b.competing && i != queue && q.alone(q.spec) > 0 {
+			b.takes += q.Arrival.now(nil).Rate / q.alone(q.spec)
 		}
 	}
-	return false
+	return b
+}
+
+// leftOf is the tasks that the neighbours leave of so many, and whether that says
+// what a task does alone: what they take is an estimate too.
+func (b beside) leftOf(tasks float64) (left float64, tells bool) {
+	const least = 0.5
+	return max(tasks-b.takes, least*tasks), b.takes <= (1-least)*tasks
 }
 
 // believed says that the queues take from each other.
@@ -121,6 +143,7 @@ func (d *deciding) competing() []fleet {
 // many, a queue. What is not live, or not known, is summed in whole tasks.
 func (d *deciding) summed(rulings []ruling, whole int) int {
 	var all outlook
+	waits, work := 0.0, 0.0 // tasks that the queues which wait keep busy, and all
 	beside := 0
 	for i, q := range d.out.Queues {
 		o := rulings[i].view
@@ -131,6 +154,10 @@ func (d *deciding) summed(rulings []ruling, whole int) int {
 			return whole
 		}
 		beside += max(0, q.Need-rulings[i].tasks)
+		own := (o.rate + o.waiting/(2*o.objective)) / o.perTask
+		if work += own; o.waiting > max(fewMessages, 2*o.rate) {
+			waits += own
+		}
 		if all.perTask == 0 {
 			all = o
 			continue
@@ -142,6 +169,9 @@ func (d *deciding) summed(rulings []ruling, whole int) int {
 		all.more += each * o.more
 		all.objective, all.flight = min(all.objective, o.objective), max(all.flight, o.flight)
 		all.dumped = all.dumped || o.dumped
+	}
+	if waits > 0 { // what does not wait is served beside it
+		all.objective *= waits / work
 	}
 	return all.verdict(d.fleet).tasks + beside
 }

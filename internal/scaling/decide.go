@@ -130,8 +130,7 @@ func (d *deciding) learn() {
 	for i := range d.queues {
 		q := &d.queues[i]
 		limited := q.told.ProviderLimited != nil && *q.told.ProviderLimited
-		beside := func(from, to stamp) bool { return d.busyBeside(i, from, to) }
-		q.learn(q.spec, tasks, d.at, q.newer, limited, d.state.Competition.believed(), beside)
+		q.learn(q.spec, tasks, d.at, q.newer, limited, d.beside(i))
 	}
 	d.learnCompeting()
 }

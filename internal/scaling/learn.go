@@ -37,14 +37,13 @@ func (q *queueMemory) see(spec *config.QueueSpec, o Queue, running int, now stam
 func (q *queueMemory) live(now stamp) bool { return now.sub(q.Depth.At) <= liveWithin.Seconds() }
 
 // learn learns from what was seen. newer says that the depth is; limited, that
-// the provider's limit sets the pace; competing, that the queues take from each
-// other; beside, whether another one of the service was busy from..to.
-func (q *queueMemory) learn(spec *config.QueueSpec, tasks *taskMemory, now stamp, newer, limited, competing bool, beside func(from, to stamp) bool) {
+// the provider's limit sets the pace.
+func (q *queueMemory) learn(spec *config.QueueSpec, tasks *taskMemory, now stamp, newer, limited bool, others beside) {
 	for i := range q.Minutes {
-		q.learnMinute(spec, &q.Minutes[i], tasks, now, limited, beside)
+		q.learnMinute(spec, &q.Minutes[i], tasks, now, limited, others)
 	}
 	if newer {
-		q.learnLive(spec, tasks, func(from, to stamp) bool { return competing && beside(from, to) })
+		q.learnLive(spec, tasks, others)
 	}
 	q.judge(spec.MaxAge.Seconds(), now)
 	q.Service.Helped.turn(now)
@@ -60,7 +59,7 @@ func (q *queueMemory) knownUntil(now stamp, live bool) stamp {
 }
 
 // learnMinute learns from a minute once all that it needs is told.
-func (q *queueMemory) learnMinute(spec *config.QueueSpec, m *minuteCounts, tasks *taskMemory, now stamp, limited bool, beside func(from, to stamp) bool) {
+func (q *queueMemory) learnMinute(spec *config.QueueSpec, m *minuteCounts, tasks *taskMemory, now stamp, limited bool, others beside) {
 	if m.Sent >= 0 && m.End > q.Arrival.Minute {
 		q.learnArrivals(*m)
 	}
@@ -82,9 +81,13 @@ func (q *queueMemory) learnMinute(spec *config.QueueSpec, m *minuteCounts, tasks
 	rate := float64(work) / period
 	atLimit := limited || spec.MaxThroughput > 0 && rate > 0.9*spec.MaxThroughput
 	s := served{end: m.End, rate: rate, tasks: ran / period, busy: q.busyThrough(m.begin(), m.End) && !atLimit, steady: steady}
-	if s.busy && q.alone(spec) > 0 && beside(m.begin(), m.End) {
+	if s.busy && q.alone(spec) > 0 && others.busy(m.begin(), m.End) {
 		q.Together = together{At: m.End, PerTask: s.rate / s.tasks}
 		s.busy = false // what a task does alone is not to be seen now
+	} else if left, tells := others.leftOf(s.tasks); s.busy && others.competing && q.live(now) {
+		if s.busy = tells; tells { // of late numbers nobody knows what the others did
+			s.tasks, s.net = left, true
+		}
 	}
 	if s.busy || work > 0 {
 		q.Service.learn(s)
@@ -140,9 +143,8 @@ func (q *queueMemory) noteDump(d dump) {
 
 // learnLive reads the arrivals since the last sample from two live depths: what
 // the backlog grew by, and what the tasks took away meanwhile; or, of a queue
-// that stays empty, from what is in flight. shared says that the tasks were busy
-// with others too, from..to, and so took less away.
-func (q *queueMemory) learnLive(spec *config.QueueSpec, tasks *taskMemory, shared func(from, to stamp) bool) {
+// that stays empty, from what is in flight.
+func (q *queueMemory) learnLive(spec *config.QueueSpec, tasks *taskMemory, others beside) {
 	from := q.Anchor
 	passed := q.Depth.At.sub(from.At)
 	if from.At == 0 || passed > maxGap.Seconds() {
@@ -153,7 +155,7 @@ func (q *queueMemory) learnLive(spec *config.QueueSpec, tasks *taskMemory, share
 		return
 	}
 	q.Anchor = q.Depth
-	s, found := q.sample(spec, tasks, from, passed, shared(from.At, q.Depth.At))
+	s, found := q.sample(spec, tasks, from, passed, others)
 	if !found {
 		return
 	}
@@ -166,7 +168,7 @@ func (q *queueMemory) learnLive(spec *config.QueueSpec, tasks *taskMemory, share
 // that was idle for hours.
 func (q *queueMemory) counted(now stamp) bool { return q.Arrival.Minute >= now.add(-2*settled) }
 
-func (q *queueMemory) sample(spec *config.QueueSpec, tasks *taskMemory, from depth, passed float64, shared bool) (s rateSample, found bool) {
+func (q *queueMemory) sample(spec *config.QueueSpec, tasks *taskMemory, from depth, passed float64, others beside) (s rateSample, found bool) {
 	if q.Zeros >= zerosOfSilence && !q.counted(q.Depth.At) {
 		return rateSample{Variance: 25}, true
 	}
@@ -181,8 +183,11 @@ func (q *queueMemory) sample(spec *config.QueueSpec, tasks *taskMemory, from dep
 	perTask := q.perTask(spec)
 	busy := q.busyThrough(from.At, q.Depth.At)
 	atMost := false
-	if shared && q.Together.PerTask > 0 {
+	if others.competing && others.busy(from.At, q.Depth.At) && q.Together.PerTask > 0 {
 		perTask = min(perTask, q.Together.PerTask)
+	} else if q.Service.Net {
+		left, _ := others.leftOf(ran / passed)
+		ran = left * passed
 	}
 	jumped := grown > max(5*math.Sqrt(noise), fewMessages)
 	flight, flying := q.sampleFlight(from, perTask, tasks.runningNow())

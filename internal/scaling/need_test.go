@@ -150,3 +150,28 @@ func TestWhatWaitsIsToldAsTheTimeItTakes(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatATaskDoesAloneLeavesOutWhatTheOthersTake(t *testing.T) {
+	end := stampOf(monday)
+	running := taskMemory{Seen: end, Running: []runningSince{{At: end.add(-time.Hour), Tasks: 10}}}
+	spec := &config.QueueSpec{Name: queueName, MaxAge: time.Minute}
+	never := func(stamp, stamp) bool { return false }
+	for name, tc := range map[string]struct {
+		others beside
+		late   time.Duration
+		want   float64
+	}{
+		"alone":                            {beside{busy: never}, 0, 4.8},
+		"others take four of ten":          {beside{busy: never, competing: true, takes: 4}, 0, 8},
+		"they take too much: a bound":      {beside{busy: never, competing: true, takes: 8}, 0, 4.24},
+		"late numbers say too little":      {beside{busy: never, competing: true, takes: 4}, 2 * time.Minute, 4.8},
+		"they do not take from each other": {beside{busy: never, takes: 0}, 0, 4.8},
+	} {
+		q := queueMemory{Depth: depth{At: end}, Busy: []span{{From: end.add(-time.Hour), To: end}}, Service: serviceRate{PerTask: 4}}
+		m := minuteCounts{End: end, Period: 60, Sent: -1, Served: 48 * 60, Received: -1, Failed: -1, Age: -1}
+		q.learnMinute(spec, &m, &running, end.add(tc.late), false, tc.others)
+		if got := q.Service.PerTask; got < tc.want-0.01 || got > tc.want+0.01 {
+			t.Errorf("%s: a task does %.2f/s, want %v", name, got, tc.want)
+		}
+	}
+}

@@ -15,7 +15,9 @@ const (
 type serviceRate struct {
 	PerTask float64 `json:"perTask,omitempty"` // learned; 0: not yet
 	Minutes int     `json:"minutes,omitempty"` // busy minutes it was learned from
-	Bound   float64 `json:"bound,omitempty"`   // a task did at least this
+	// Net: what queues that compete took of the tasks is left out of PerTask.
+	Net   bool    `json:"net,omitempty"`
+	Bound float64 `json:"bound,omitempty"` // a task did at least this
 	// Off is the rate of the busy minute before, when it lay far off: two that
 	// agree are a change, one is a bad reading.
 	Off float64 `json:"off,omitempty"`
@@ -40,6 +42,7 @@ type served struct {
 	tasks  float64 // that ran, on average
 	busy   bool    // the queue never ran near empty: the tasks set the pace
 	steady bool    // as many tasks all the time
+	net    bool    // tasks are without those that other queues kept busy
 }
 
 // learn takes a minute in. A busy one tells what a task does, another one what
@@ -53,6 +56,9 @@ func (r *serviceRate) learn(s served) {
 	case s.busy && r.Idle > 0:
 	case s.busy && r.Helped.Limit > 0 && s.tasks > float64(r.Helped.Limit):
 	case s.busy:
+		if s.net && !r.Net {
+			r.Net, r.Minutes = true, 0
+		}
 		r.learnBusy(perTask, s.steady)
 	case s.steady && r.PerTask == 0:
 		r.Bound = max(r.Bound, perTask)

@@ -67,7 +67,7 @@ func TestWhatTheDecisionReaches(t *testing.T) {
 		"late numbers still follow a day":                 {"daily", "cloudwatch", 5, 1.20, 0.01},
 		"gaps in late numbers are lived through":          {"metric-gaps", "cloudwatch", 4, 1.28, 0.01},
 		"queues with slots of their own need the highest": {"three-queues", "hybrid", 5, 1.05, 0.001},
-		"queues that compete need the sum, and no more":   {"competing", "hybrid", 15, 1.25, 0.01},
+		"queues that compete need the sum, and no more":   {"competing", "hybrid", 15, 1.10, 0.01},
 		"and so they do with late numbers":                {"competing", "cloudwatch", 15, 1.20, 0.015},
 		"a load that one task can serve never starts two": {"quiet-weekend", "hybrid", 6, 1.001, 0.001},
 	} {
