@@ -80,10 +80,13 @@ func (i *item) report(ctx context.Context) consumer.Outcome {
 	}
 	if status, ok := i.reported(); ok {
 		err := i.update(ctx, status)
-		if errors.Is(err, store.ErrNotFound) && i.received.ReceiveCount <= earlyReports && !i.received.LastReceives() {
-			return consumer.Outcome{Action: consumer.Retry, After: earlyReportGap + i.jitter(earlyReportGap), Reason: "early_report"}
+		if errors.Is(err, store.ErrNotFound) {
+			var wait time.Duration
+			if wait, err = i.early(ctx); wait > 0 {
+				return consumer.Outcome{Action: consumer.Retry, After: wait, Reason: "early_report"}
+			}
 		}
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
+		if err != nil {
 			return i.storeDown(ctx, "update", err)
 		}
 	}
@@ -93,6 +96,32 @@ func (i *item) report(ctx context.Context) consumer.Outcome {
 	event := i.event(store.Received)
 	event.ErrorCode, event.SettledReason = i.m.ProviderCode, "reported "+i.m.ProviderStatus
 	return i.record(ctx, event)
+}
+
+// early is after when to look again at a report for which no row is settled; 0:
+// not any more. Where it names an event that somebody works on, it comes when that
+// claim has ended: an owner that died leaves a doubt which this report alone may
+// be able to resolve.
+func (i *item) early(ctx context.Context) (time.Duration, error) {
+	if i.received.LastReceives() {
+		return 0, nil
+	}
+	wait := earlyReportGap + i.jitter(earlyReportGap)
+	if i.m.EventID != "" {
+		bounded, cancel := context.WithTimeout(ctx, i.StoreTimeout)
+		defer cancel()
+		events, err := i.Store.Events(bounded, store.Filter{ID: i.m.EventID, Limit: 1})
+		if err != nil {
+			return 0, err
+		}
+		if len(events) > 0 && events[0].Status == store.Processing {
+			return max(wait, min(events[0].LeaseUntil.Sub(i.Now()), i.Lease)+i.jitter(time.Second)), nil
+		}
+	}
+	if i.received.ReceiveCount > earlyReports {
+		return 0, nil
+	}
+	return wait, nil
 }
 
 func (i *item) update(ctx context.Context, status store.Status) error {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/novaura/acs-operator/internal/consumer"
 	"github.com/novaura/acs-operator/internal/message"
+	"github.com/novaura/acs-operator/internal/provider"
 	"github.com/novaura/acs-operator/internal/store"
 )
 
@@ -118,6 +119,27 @@ func TestAReportThatComesBeforeTheSettlementWaits(t *testing.T) {
 	if got := b.handle(reported("delivered", "", earlyReports+1)); got.Action != consumer.Delete || b.event("SM1/delivered").ID == "" {
 		t.Errorf("after that: got %+v, want it recorded", got)
 	}
+}
+
+// Its owner died after SES had the mail, and SES cannot be asked: the event is the
+// only word there is, and it must not be spent before the lease is over.
+func TestAReportOnWhatADeadWorkerHoldsIsKeptUntilItCanResolveTheDoubt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, mailing)
+	b.sender.findError = provider.ErrNoLookup
+	b.sender.next = append(b.sender.next, func(f *fakeSender, m *message.Message) error {
+		f.accept(m)
+		return errDown // not typed: in doubt
+	})
+	b.handle(mail(aMail))
+	report := notice("Delivery", `"delivery":{"timestamp":"T","recipients":["alice@example.com"]}`)
+	for report.ReceiveCount = 1; report.ReceiveCount <= earlyReports+2; report.ReceiveCount++ {
+		if got := b.handle(report); got.Action != consumer.Retry || got.After < earlyReportGap {
+			t.Errorf("received %d times: got %+v, want it to come again", report.ReceiveCount, got)
+		}
+	}
+	b.clock.turn(lapse)
+	b.want(b.handle(report), consumer.Delete, store.Delivered, 1)
 }
 
 func TestAReportOnAMessageDoesNotHideItFromItsResolution(t *testing.T) {
