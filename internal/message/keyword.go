@@ -1,6 +1,11 @@
 package message
 
-import "strings"
+import (
+	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+)
 
 // What an inbound text asks for, as OptOut says it.
 const (
@@ -11,7 +16,9 @@ const (
 
 // keywords are Twilio's default words
 // (https://help.twilio.com/articles/223134027), with the ARRET that Canada
-// asks for. The whole text must be one of them.
+// asks for. The whole text must be one of them. That of a STOP is heard whatever
+// stands around or between its letters ("STOP 🛑", "opt out", “Stop”): who asks in
+// any way to be left alone is. A START must be beyond doubt.
 var keywords = map[string]string{
 	"STOP": Stop, "STOPALL": Stop, "UNSUBSCRIBE": Stop, "CANCEL": Stop, "END": Stop, "QUIT": Stop,
 	"REVOKE": Stop, "OPTOUT": Stop, "ARRET": Stop, "ARRÊT": Stop,
@@ -30,5 +37,18 @@ func (m *Message) keyword() string {
 	case Stop, Start, Help:
 		return word
 	}
-	return keywords[strings.ToUpper(strings.Trim(m.Body.Reveal(), " \t\r\n.!\"'"))]
+	body := strings.ToUpper(norm.NFKC.String(m.Body.Reveal()))
+	letters := strings.Map(func(r rune) rune {
+		if unicode.In(r, unicode.L, unicode.N, unicode.M) && r != emojiSelector {
+			return r
+		}
+		return -1
+	}, body)
+	if keywords[letters] == Stop {
+		return Stop
+	}
+	return keywords[strings.Trim(strings.TrimSpace(body), " \t\r\n.!\"'")]
 }
+
+// emojiSelector follows a character that is to be shown in colour, and is a mark.
+const emojiSelector = '\uFE0F'

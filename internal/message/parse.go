@@ -24,7 +24,7 @@ const (
 
 // Parse makes a Message of what stands on a queue: DESIGN's JSON object,
 // Twilio's webhook parameters as a form or as JSON, what SES tells of a mail,
-// or an SNS envelope around any of these.
+// or an envelope of SNS's or EventBridge's around any of these.
 //
 // The ID is acsID (the message attribute acs_id that a copy carries), else the
 // body's own, else sqsID. A Twilio webhook's own id is its MessageSid (with
@@ -99,6 +99,8 @@ func (p *parser) decode(body []byte, mayWrap bool) *Invalid {
 			"subscribe the queue's ARN with protocol sqs, or confirm with aws sns confirm-subscription")
 	case mayWrap && fields.isEnvelope():
 		return p.unwrap(fields)
+	case mayWrap && fields.isBridged():
+		return p.decode(fields.get("detail"), false)
 	case fields.isSES():
 		return p.ses(body)
 	case fields.isTwilio():
@@ -169,12 +171,15 @@ func (p *parser) refusalID() string {
 }
 
 func usableID(id string) bool {
-	return strings.TrimSpace(id) != "" && utf8.ValidString(id) && utf8.RuneCountInString(id) <= MaxID && printable(id)
+	return strings.TrimSpace(id) != "" && utf8.ValidString(id) && utf8.RuneCountInString(id) <= MaxID && printable(id) &&
+		!strings.ContainsAny(id, "\uFFFE\uFFFF") // an attribute of SQS's takes all but these
 }
 
 // sanitize makes what was understood of an invalid message safe to keep: no
-// control characters, no endless text.
+// control characters, no endless text; and addresses in their one form, by which
+// a person is found who asks to be forgotten.
 func (m *Message) sanitize() {
+	m.From, m.To = anyForm(m.From), anyForm(m.To)
 	m.From, m.To = redact.Personal(clean(m.From.Reveal(), maxAddress)), redact.Personal(clean(m.To.Reveal(), maxAddress))
 	m.Type, m.Channel = Type(clean(string(m.Type), maxWord)), Channel(clean(string(m.Channel), maxWord))
 	m.Priority = Priority(clean(string(m.Priority), maxWord))
@@ -185,6 +190,14 @@ func (m *Message) sanitize() {
 	m.Subject, m.HTML, m.Cc, m.Bcc, m.ReplyTo, m.Headers, m.Attachments = "", "", nil, nil, nil, nil, nil
 	m.Title, m.Tokens, m.Topic, m.Recipients = "", nil, clean(m.Topic, maxWord), nil
 	m.Platform, m.EventID = Platform(clean(string(m.Platform), maxWord)), clean(m.EventID, MaxID)
+}
+
+// anyForm is the one form of an address that may be of any channel.
+func anyForm(address redact.Personal) redact.Personal {
+	if number, ok := e164(address); ok {
+		return number
+	}
+	return Bare(address)
 }
 
 // clean is text without what cannot be printed, cut at most runes.

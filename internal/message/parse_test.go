@@ -176,6 +176,7 @@ func TestParseRefuses(t *testing.T) {
 			send(`"to":"+14155550123","body":"x","not_before":"2026-01-05T08:00:00Z","expires_at":"2026-01-05T08:00:00Z"`), BadTimes,
 		},
 		"an id of 256 characters":           {send(`"id":"` + strings.Repeat("x", 256) + `","to":"+14155550123","body":"x"`), BadID},
+		"an id that no copy could carry":    {send(`"id":"a\uffff","to":"+14155550123","body":"x"`), BadID},
 		"an id with a line end":             {send(`"id":"a\nb","to":"+14155550123","body":"x"`), BadID},
 		"an inbound message from nobody":    {`{"type":"message_received","body":"x"}`, MissingField},
 		"a status of nothing":               {`{"type":"message_status","provider_status":"sent"}`, MissingField},
@@ -216,6 +217,26 @@ func TestWhatIsKnownOfAnInvalidMessageIsKept(t *testing.T) {
 	known := invalid.Known
 	if invalid.OwnID != "order-1" || known.Type != Send || known.Channel != SMS || len(known.To.Reveal()) != maxAddress || known.Body != "" {
 		t.Errorf("own id %q, known %s", invalid.OwnID, reveal(*known))
+	}
+}
+
+// By its one form a person is found who asks to be forgotten.
+func TestAnAddressOfAnInvalidMessageIsKeptInItsOneForm(t *testing.T) {
+	t.Parallel()
+	for body, tc := range map[string]struct {
+		channel Channel
+		want    redact.Personal
+	}{
+		`{"type":"message_send","to":"+1 (415) 555-0123"}`:                       {SMS, "+14155550123"},
+		`{"type":"message_send","to":"Anna <Anna@EXAMPLE.com>","body":"x"}`:      {Email, "Anna@example.com"},
+		`{"type":"message_send","to":" +1 (415) 555-0123","channel":"email"}`:    {SMS, "+14155550123"},
+		`{"type":"message_send","to":"Anna <Anna@EXAMPLE.com>","channel":"sms"}`: {Email, "Anna@example.com"},
+		`{"type":"message_send","to":"nobody"}`:                                  {SMS, "nobody"},
+	} {
+		_, err := Parse([]byte(body), "", "sqs-1", tc.channel)
+		if invalid := (*Invalid)(nil); !errors.As(err, &invalid) || invalid.Known.To != tc.want {
+			t.Errorf("%s: got %q, %v; want %q", body, invalid.Known.To.Reveal(), err, tc.want.Reveal())
+		}
 	}
 }
 
@@ -289,7 +310,10 @@ func TestKeywordsAreWholeMessages(t *testing.T) {
 	for text, want := range map[string]string{
 		"STOP": Stop, " stop\n": Stop, "Stop.": Stop, "StopAll": Stop, "unsubscribe": Stop, "arrêt": Stop, "QUIT": Stop,
 		"start": Start, "Yes": Start, "UNSTOP": Start, "help": Help, "Info?": "", "INFO": Help,
-		"": "", "please stop": "", "stop it": "", "don't start": "",
+		"": "", "please stop": "", "stop it": "", "don't start": "", "STOP 2": "", "stopping": "", "🛑": "",
+		"STOP\u00a0": Stop, "\u200bSTOP": Stop, "“Stop”": Stop, "Stop…": Stop, "STOP 🛑": Stop, "✋\ufe0f stop": Stop, "(STOP)": Stop, "STOP?": Stop,
+		"ＳＴＯＰ": Stop, "arre\u0302t": Stop, "opt out": Stop, "Opt-Out": Stop, "STOP ALL": Stop,
+		"YES?": "", "yes 🙂": "", "un stop": "", "START\u00a0": Start,
 	} {
 		m := Message{Channel: SMS, Type: Received, Body: redact.Personal(text)}
 		if got := m.keyword(); got != want {

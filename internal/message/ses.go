@@ -33,6 +33,13 @@ func (f fields) isSES() bool {
 	return f.get("mail") != nil && (f.get("eventType") != nil || f.get("notificationType") != nil)
 }
 
+// isBridged finds an event of SES's that came through EventBridge
+// (https://docs.aws.amazon.com/ses/latest/dg/monitoring-eventbridge.html): as
+// `detail` it has what the other ways bring bare.
+func (f fields) isBridged() bool {
+	return string(f.get("source")) == `"aws.ses"` && f.get("detail-type") != nil && f.get("detail") != nil
+}
+
 // isSNSSetup finds what SNS and SES send while they are set up.
 func (f fields) isSNSSetup() bool {
 	kind, notice := string(f.get("Type")), string(f.get("notificationType"))

@@ -54,7 +54,10 @@ func TestWhatSESTellsIsUnderstood(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			quoted, _ := json.Marshal(tc.body)
-			for _, body := range []string{tc.body, `{"Type":"Notification","MessageId":"sns-1","Message":` + string(quoted) + `}`} {
+			for _, body := range []string{
+				tc.body, `{"Type":"Notification","MessageId":"sns-1","Message":` + string(quoted) + `}`,
+				`{"version":"0","id":"6a7e8feb","detail-type":"Email Event","source":"aws.ses","account":"123456789012","resources":[],"detail":` + tc.body + `}`,
+			} {
 				m, err := Parse([]byte(body), "", "sqs-1", Email)
 				if err != nil {
 					t.Fatal(err)
