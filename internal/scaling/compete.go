@@ -143,7 +143,8 @@ func (d *deciding) competing() []fleet {
 // many, a queue. What is not live, or not known, is summed in whole tasks.
 func (d *deciding) summed(rulings []ruling, whole int) int {
 	var all outlook
-	waits, work := 0.0, 0.0 // tasks that the queues which wait keep busy, and all
+	var waiting []outlook // of the queues that do
+	work := 0.0           // tasks that they all keep busy
 	beside := 0
 	for i, q := range d.out.Queues {
 		o := rulings[i].view
@@ -154,9 +155,9 @@ func (d *deciding) summed(rulings []ruling, whole int) int {
 			return whole
 		}
 		beside += max(0, q.Need-rulings[i].tasks)
-		own := (o.rate + o.waiting/(2*o.objective)) / o.perTask
-		if work += own; o.waiting > max(fewMessages, 2*o.rate) {
-			waits += own
+		work += o.busyTasks()
+		if o.waiting > max(fewMessages, 2*o.rate) {
+			waiting = append(waiting, o)
 		}
 		if all.perTask == 0 {
 			all = o
@@ -170,11 +171,19 @@ func (d *deciding) summed(rulings []ruling, whole int) int {
 		all.objective, all.flight = min(all.objective, o.objective), max(all.flight, o.flight)
 		all.dumped = all.dumped || o.dumped
 	}
-	if waits > 0 { // what does not wait is served beside it
-		all.objective *= waits / work
+	need := all.verdict(d.fleet).tasks
+	for _, o := range waiting { // the others' messages are served beside its own
+		alone := all
+		alone.waiting = o.waiting * all.perTask / o.perTask
+		alone.part = o.busyTasks() / work
+		need = max(need, alone.verdict(d.fleet).tasks)
 	}
-	return all.verdict(d.fleet).tasks + beside
+	return need + beside
 }
+
+// busyTasks is how many a queue keeps busy while its backlog is worked off, in about
+// twice its objective.
+func (o outlook) busyTasks() float64 { return (o.rate + o.waiting/(2*o.objective)) / o.perTask }
 
 // slice is the tasks from one part of them to another: slices side by side make
 // the whole.

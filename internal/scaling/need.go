@@ -71,6 +71,7 @@ type outlook struct {
 	age       float64 // seconds, 0: unknown or none
 	dumped    bool    // a dump is being worked off
 	live      bool    // inFlight is of now
+	part      float64 // of the tasks' work that what waits gets, where queues compete; 0: all
 	more      float64 // messages/s of head room, since too many were late
 	lately    float64 // part of the messages that was late since about a day ago
 }
@@ -108,7 +109,11 @@ func (o outlook) fewest(f fleet) verdict {
 	count := f.count()
 	ahead := o.ahead(f)
 	allowed := o.allowed()
-	if ahead > allowed*max(o.usual, o.perTask*float64(count)) && ahead > 1 {
+	served := max(o.usual, o.perTask*float64(count))
+	if o.part > 0 {
+		served *= o.part
+	}
+	if ahead > allowed*served && ahead > 1 {
 		drain := o.drain(f, ahead)
 		if need := ceil((o.rate + (ahead-leave*allowed*o.rate)/drain) / o.perTask); need > count {
 			return verdict{tasks: need, rule: ruleShort}

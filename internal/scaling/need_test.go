@@ -175,3 +175,16 @@ func TestWhatATaskDoesAloneLeavesOutWhatTheOthersTake(t *testing.T) {
 		}
 	}
 }
+
+// What waits gets a part of the tasks only, where other queues take the rest: it is
+// too old sooner, and one task more is enough then.
+func TestWhatWaitsOfAQueueThatCompetesIsJudgedByItsPart(t *testing.T) {
+	f := fleet{running: 18, lag: 75, interval: 15}
+	o := outlook{objective: 60, flight: 1, rate: 144, usual: 144, perTask: 8, waiting: 5000}
+	for part, want := range map[float64]int{0: 18, 1: 18, 0.7: 19} {
+		o.part = part
+		if got := o.verdict(f).tasks; got < want || got > want+1 || part != 0.7 && got != want {
+			t.Errorf("a part of %v: %d tasks, want %d", part, got, want)
+		}
+	}
+}
