@@ -20,22 +20,23 @@ import (
 	"github.com/novaura/acs-operator/internal/store/open"
 )
 
-// deadLetterFlags name a queue and its dead letters.
+// deadLetterFlags name queues and their dead letters.
 type deadLetterFlags struct {
 	Channel       string `enum:"sms,email,push" default:"sms" help:"The channel: ${enum}."`
-	SMSQueueURL   string `env:"SMS_QUEUE_URL" name:"sms-queue-url" help:"The queue of texts."`
-	EmailQueueURL string `env:"EMAIL_QUEUE_URL" name:"email-queue-url" help:"The queue of mails."`
-	PushQueueURL  string `env:"PUSH_QUEUE_URL" name:"push-queue-url" help:"The queue of pushes."`
-	DeadLetterURL string `name:"dead-letter-url" help:"The dead-letter queue; the one that the queue's redrive policy names when absent."`
+	SMSQueueURL   string `env:"SMS_QUEUE_URL" name:"sms-queue-url" placeholder:"URL,…" help:"The queue of texts; several with commas."`
+	EmailQueueURL string `env:"EMAIL_QUEUE_URL" name:"email-queue-url" placeholder:"URL,…" help:"The queue of mails."`
+	PushQueueURL  string `env:"PUSH_QUEUE_URL" name:"push-queue-url" placeholder:"URL,…" help:"The queue of pushes."`
+	DeadLetterURL string `name:"dead-letter-url" help:"The dead-letter queue, whose letters go to the first queue; those that the queues' redrive policies name when absent."`
 	By            string `help:"Who does it, for the history; the user and the machine when absent."`
 }
 
-// redriver is prepared for the channel's queue; a comma list's first is where
-// messages go.
+// redriver is prepared for the channel's queues, each with its own dead letters.
+// Where several queues share one, and where a person names one, the first of the
+// list is where messages go.
 func (f deadLetterFlags) redriver(ctx context.Context, db store.Store) (*deadletter.Redriver, error) {
-	urls := map[string]string{"sms": f.SMSQueueURL, "email": f.EmailQueueURL, "push": f.PushQueueURL}
-	queue, _, _ := strings.Cut(urls[f.Channel], ",")
-	if queue == "" {
+	queues := strings.FieldsFunc(map[string]string{"sms": f.SMSQueueURL, "email": f.EmailQueueURL, "push": f.PushQueueURL}[f.Channel],
+		func(r rune) bool { return r == ',' || r == ' ' })
+	if len(queues) == 0 {
 		return nil, cli.Usagef("%s_QUEUE_URL is not set: name the queue whose dead letters are meant", strings.ToUpper(f.Channel))
 	}
 	config, err := awsclient.Load(ctx)
@@ -43,12 +44,19 @@ func (f deadLetterFlags) redriver(ctx context.Context, db store.Store) (*deadlet
 		return nil, &cli.UsageError{Err: err}
 	}
 	client := sqs.NewFromConfig(config)
-	r := &deadletter.Redriver{
-		Store: db, SQS: client, Channel: message.Channel(f.Channel), Queue: queue, DeadLetters: f.DeadLetterURL, By: f.author(),
+	r := &deadletter.Redriver{Store: db, SQS: client, Channel: message.Channel(f.Channel), By: f.author()}
+	if f.DeadLetterURL != "" {
+		r.Sources = []deadletter.Source{{Queue: queues[0], DeadLetters: f.DeadLetterURL}}
+		return r, nil
 	}
-	if r.DeadLetters == "" {
-		if r.DeadLetters, err = deadletter.Find(ctx, client, queue); err != nil && !errors.Is(err, deadletter.ErrNone) {
+	for _, queue := range queues {
+		letters, err := deadletter.Find(ctx, client, queue)
+		switch {
+		case errors.Is(err, deadletter.ErrNone):
+		case err != nil:
 			return nil, err
+		case !slices.ContainsFunc(r.Sources, func(s deadletter.Source) bool { return s.DeadLetters == letters }):
+			r.Sources = append(r.Sources, deadletter.Source{Queue: queue, DeadLetters: letters})
 		}
 	}
 	return r, nil

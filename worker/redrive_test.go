@@ -138,6 +138,39 @@ func TestRedriveTriesAgainWhatFailedAndNothingElse(t *testing.T) {
 	}
 }
 
+// A campaign's dead letters are on a queue of their own, and go back to the
+// campaign's queue.
+func TestTheDeadLettersOfEveryQueueOfAListAreFound(t *testing.T) {
+	d := newDesk(t)
+	d.letter("urgent", store.Failed, "21211")
+	first, dead := d.queue, d.dead
+	for name, policy := range map[string]string{"campaigns-dlq": "", "campaigns": `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:campaigns-dlq","maxReceiveCount":5}`} {
+		in := &sqs.CreateQueueInput{QueueName: &name}
+		if policy != "" {
+			in.Attributes = map[string]string{"RedrivePolicy": policy}
+		}
+		out, err := d.client.CreateQueue(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if policy == "" {
+			d.dead = *out.QueueUrl
+		} else {
+			d.queue = *out.QueueUrl
+		}
+	}
+	d.env["SMS_QUEUE_URL"] = first + "," + d.queue
+	d.letter("campaign", store.Failed, "21211")
+	d.letter("doubt", store.InDoubt, "in_doubt")
+	code, out, errOut := worker(t, d.env, "redrive", "--rate", "1000")
+	if code != 0 || d.keys(first) != "urgent" || d.keys(d.queue) != "campaign" || d.keys(dead) != "" {
+		t.Errorf("exit code %d, %s%s; on the queues: %q and %q", code, out, errOut, d.keys(first), d.keys(d.queue))
+	}
+	if code, _, errOut = worker(t, d.env, "events", "resolve", "doubt", "--not-sent"); code != 0 || d.status("doubt") != store.New || d.keys(d.dead) != "" {
+		t.Errorf("exit code %d, %s; the event is %s", code, errOut, d.status("doubt"))
+	}
+}
+
 func TestAPersonDecidesWhatIsInDoubt(t *testing.T) {
 	for name, tc := range map[string]struct {
 		args []string

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/novaura/acs-operator/internal/cli"
 	"github.com/novaura/acs-operator/internal/deadletter"
@@ -74,8 +75,12 @@ func (c resolveEventCommand) sendAgain(ctx context.Context, db store.Store) erro
 	case err != nil:
 		return err
 	case found == nil:
+		var looked []string
+		for _, source := range r.Sources {
+			looked = append(looked, source.DeadLetters)
+		}
 		return fmt.Errorf("its message is neither in its row nor on a dead-letter queue (%s), and bodies are nowhere else: have its producer send it again with the same id, after `worker events resolve %s --not-sent --without-copy`",
-			cmp.Or(r.DeadLetters, "there is none"), c.ID)
+			cmp.Or(strings.Join(looked, ", "), "there is none"), c.ID)
 	case !found.Redriven:
 		return errors.New(found.Why)
 	}

@@ -51,15 +51,20 @@ type Verdict struct {
 	Why      string // it is not, in words for people
 }
 
-// Redriver moves letters from DeadLetters to Queue.
-type Redriver struct {
-	Store       store.Messages
-	SQS         sqsAPI
-	Channel     message.Channel
+// Source is a queue and where its dead letters are.
+type Source struct {
 	Queue       string // URL
-	DeadLetters string // URL, see Find; empty: rows alone are looked at
-	By          string // who says so, for the history
-	DryRun      bool
+	DeadLetters string // URL, see Find
+}
+
+// Redriver moves letters of a channel back to their queues.
+type Redriver struct {
+	Store   store.Messages
+	SQS     sqsAPI
+	Channel message.Channel
+	Sources []Source // none: rows alone are looked at
+	By      string   // who says so, for the history
+	DryRun  bool
 	// Match selects letters; nil: all.
 	Match func(Letter) bool
 	// Resolves allows what is in doubt, on a person's word that it was not
@@ -103,11 +108,11 @@ func Find(ctx context.Context, client sqsAPI, queue string) (string, error) {
 // left is shown again at the end.
 const hidden = 5 * time.Minute
 
-// Run looks at every letter once, on the dead-letter queue and in the channel's
+// Run looks at every letter once, on the dead-letter queues and in the channel's
 // rows, and tells what becomes of each.
 func (r *Redriver) Run(ctx context.Context, tell func(Verdict)) error {
-	if r.DeadLetters != "" {
-		if err := r.queued(ctx, tell); err != nil {
+	for _, source := range r.Sources {
+		if err := r.queued(ctx, source, tell); err != nil {
 			return err
 		}
 	}
@@ -158,17 +163,17 @@ func (r *Redriver) reopen(ctx context.Context, row store.Event, verdict *Verdict
 }
 
 // queued ends with the first receive that finds nothing new.
-func (r *Redriver) queued(ctx context.Context, tell func(Verdict)) error {
+func (r *Redriver) queued(ctx context.Context, source Source, tell func(Verdict)) error {
 	var left []types.Message
-	defer func() { r.show(context.WithoutCancel(ctx), left) }()
+	defer func() { r.show(context.WithoutCancel(ctx), source, left) }()
 	for seen := map[string]bool{}; ; {
 		out, err := r.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-			QueueUrl: &r.DeadLetters, MaxNumberOfMessages: 10, WaitTimeSeconds: 1, VisibilityTimeout: int32(hidden.Seconds()),
+			QueueUrl: &source.DeadLetters, MaxNumberOfMessages: 10, WaitTimeSeconds: 1, VisibilityTimeout: int32(hidden.Seconds()),
 			MessageAttributeNames:       []string{"All"},
 			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameMessageGroupId},
 		})
 		if err != nil {
-			return fmt.Errorf("receive from %s: %w", r.DeadLetters, err)
+			return fmt.Errorf("receive from %s: %w", source.DeadLetters, err)
 		}
 		fresh := 0
 		for _, m := range out.Messages {
@@ -177,7 +182,7 @@ func (r *Redriver) queued(ctx context.Context, tell func(Verdict)) error {
 			}
 			fresh++
 			seen[aws.ToString(m.MessageId)] = true
-			verdict, err := r.judge(ctx, r.read(m))
+			verdict, err := r.judge(ctx, source, r.read(m))
 			if !verdict.Redriven || r.DryRun {
 				left = append(left, m)
 			}
@@ -208,7 +213,7 @@ func (r *Redriver) read(m types.Message) Letter {
 }
 
 // judge decides about one letter, and moves it.
-func (r *Redriver) judge(ctx context.Context, letter Letter) (Verdict, error) {
+func (r *Redriver) judge(ctx context.Context, source Source, letter Letter) (Verdict, error) {
 	verdict := Verdict{Letter: letter}
 	switch {
 	case r.Match != nil && !r.Match(letter):
@@ -238,7 +243,7 @@ func (r *Redriver) judge(ctx context.Context, letter Letter) (Verdict, error) {
 			return verdict, err
 		}
 	}
-	return r.move(ctx, row, verdict)
+	return r.move(ctx, source, row, verdict)
 }
 
 // objection is why a message with this row must not be tried again.
@@ -265,7 +270,7 @@ func (r *Redriver) objection(row store.Event) string {
 // move reopens the row, sends the message with its key and deletes the letter,
 // in this order: whatever ends it between two steps, the letter is still there
 // and may be redriven again.
-func (r *Redriver) move(ctx context.Context, row store.Event, verdict Verdict) (Verdict, error) {
+func (r *Redriver) move(ctx context.Context, source Source, row store.Event, verdict Verdict) (Verdict, error) {
 	if row.Status.Settled() {
 		err := r.Store.Resolve(ctx, store.Resolution{ID: row.ID, From: row.Status, By: r.By, Reason: "tried again after " + row.ErrorCode})
 		switch {
@@ -277,27 +282,27 @@ func (r *Redriver) move(ctx context.Context, row store.Event, verdict Verdict) (
 		}
 	}
 	m := verdict.message
-	in := &sqs.SendMessageInput{QueueUrl: &r.Queue, MessageBody: m.Body, MessageAttributes: attribute.Set(m.MessageAttributes).Keyed(verdict.ID, verdict.body)}
+	in := &sqs.SendMessageInput{QueueUrl: &source.Queue, MessageBody: m.Body, MessageAttributes: attribute.Set(m.MessageAttributes).Keyed(verdict.ID, verdict.body)}
 	if group := m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]; group != "" {
 		in.MessageGroupId = aws.String(group)
 	}
 	if _, err := r.SQS.SendMessage(ctx, in); err != nil {
-		return verdict, fmt.Errorf("send %s to %s: %w", verdict.ID, r.Queue, err)
+		return verdict, fmt.Errorf("send %s to %s: %w", verdict.ID, source.Queue, err)
 	}
 	verdict.Redriven = true
-	if _, err := r.SQS.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &r.DeadLetters, ReceiptHandle: m.ReceiptHandle}); err != nil {
+	if _, err := r.SQS.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &source.DeadLetters, ReceiptHandle: m.ReceiptHandle}); err != nil {
 		return verdict, fmt.Errorf("delete the dead letter of %s, which is on its queue again: %w", verdict.ID, err)
 	}
 	return verdict, nil
 }
 
 // show makes what is left visible again; what cannot be comes back by itself.
-func (r *Redriver) show(ctx context.Context, left []types.Message) {
+func (r *Redriver) show(ctx context.Context, source Source, left []types.Message) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for _, m := range left {
 		_, _ = r.SQS.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
-			QueueUrl: &r.DeadLetters, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: 0,
+			QueueUrl: &source.DeadLetters, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: 0,
 		})
 	}
 }
