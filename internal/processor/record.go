@@ -50,11 +50,19 @@ func (i *item) optInOrOut(ctx context.Context) error {
 	defer cancel()
 	switch i.m.OptOut {
 	case message.Stop:
-		return i.Store.Suppress(bounded, string(i.m.Channel), i.m.From, message.Stop)
+		return i.Store.OptOut(bounded, string(i.m.Channel), i.m.From, i.came())
 	case message.Start:
-		return i.Store.Unsuppress(bounded, string(i.m.Channel), i.m.From)
+		return i.Store.OptIn(bounded, string(i.m.Channel), i.m.From, i.came())
 	}
 	return nil
+}
+
+// came is when the message was put on its queue.
+func (i *item) came() time.Time {
+	if i.received.SentAt.IsZero() { // a look-alike of SQS may not say
+		return i.Now()
+	}
+	return i.received.SentAt
 }
 
 // The patience with a report on a message that no row is settled for yet: its

@@ -3,6 +3,7 @@ package processor
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/novaura/acs-operator/internal/consumer"
 	"github.com/novaura/acs-operator/internal/message"
@@ -52,6 +53,19 @@ func TestStopAndStartHold(t *testing.T) {
 	b.handle(inbound("s1", "stop")) // SQS delivers the STOP once more
 	if b.suppression() != "" {
 		t.Errorf("after START: suppressed for %q", b.suppression())
+	}
+}
+
+// SQS keeps no order, and a database that is away shuffles what it has.
+func TestAStartThatWasSaidBeforeAStopDoesNotUndoIt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	stop, start := inbound("s2", "STOP"), inbound("s1", "START")
+	stop.SentAt = start.SentAt.Add(time.Second)
+	b.want(b.handle(stop), consumer.Delete, "", 0)
+	b.want(b.handle(start), consumer.Delete, "", 0)
+	if b.suppression() != "STOP" {
+		t.Errorf("suppressed for %q", b.suppression())
 	}
 }
 

@@ -52,6 +52,9 @@ const (
 	Received    Status = "received"
 )
 
+// OptedOut is the reason of a suppression by a person's own STOP.
+const OptedOut = "STOP"
+
 // ErrNotFound says that there is no such row.
 var ErrNotFound = errors.New("not found")
 
@@ -246,6 +249,11 @@ type Messages interface {
 	// that provider id (yet).
 	UpdateStatus(ctx context.Context, u StatusUpdate) error
 
+	// OptOut and OptIn are a person's own STOP and START, at the time at which
+	// they were said: queues deliver in any order, and a START does not undo a STOP
+	// that was said after it. Whatever else suppressed the address, OptIn ends it.
+	OptOut(ctx context.Context, channel string, address redact.Personal, at time.Time) error
+	OptIn(ctx context.Context, channel string, address redact.Personal, at time.Time) error
 	// Suppress puts an address on a channel's suppression list, and
 	// Unsuppress takes it off; both may be repeated.
 	Suppress(ctx context.Context, channel string, address redact.Personal, reason string) error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -99,6 +100,29 @@ func (s *Store) Suppress(ctx context.Context, channel string, address redact.Per
 		channel, store.AddressHash(address), reason, s.now())
 	if err != nil {
 		return fmt.Errorf("suppress: %w", err)
+	}
+	return nil
+}
+
+// OptOut implements store.Messages. The row's time is that of the newest STOP.
+func (s *Store) OptOut(ctx context.Context, channel string, address redact.Personal, at time.Time) error {
+	_, err := s.exec(ctx, `INSERT INTO acs.suppressions AS s (channel, address_hash, reason, created_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (channel, address_hash) DO UPDATE SET reason = excluded.reason,
+			created_at = CASE WHEN s.reason = excluded.reason THEN greatest(s.created_at, excluded.created_at) ELSE excluded.created_at END`,
+		channel, store.AddressHash(address), store.OptedOut, at)
+	if err != nil {
+		return fmt.Errorf("opt out: %w", err)
+	}
+	return nil
+}
+
+// OptIn implements store.Messages.
+func (s *Store) OptIn(ctx context.Context, channel string, address redact.Personal, at time.Time) error {
+	_, err := s.exec(ctx, `DELETE FROM acs.suppressions
+		WHERE channel = $1 AND address_hash = $2 AND NOT (reason = $3 AND created_at > $4)`,
+		channel, store.AddressHash(address), store.OptedOut, at)
+	if err != nil {
+		return fmt.Errorf("opt in: %w", err)
 	}
 	return nil
 }

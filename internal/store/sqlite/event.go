@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/novaura/acs-operator/internal/redact"
 	"github.com/novaura/acs-operator/internal/store"
@@ -122,6 +123,35 @@ func (s *Store) Suppress(ctx context.Context, channel string, address redact.Per
 	})
 	if err != nil {
 		return fmt.Errorf("suppress: %w", err)
+	}
+	return nil
+}
+
+// OptOut implements store.Messages. The row's time is that of the newest STOP.
+func (s *Store) OptOut(ctx context.Context, channel string, address redact.Personal, at time.Time) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO suppressions (channel, address_hash, reason, created_at) VALUES (?, ?, ?, ?)
+			ON CONFLICT (channel, address_hash) DO UPDATE SET reason = excluded.reason,
+				created_at = CASE WHEN reason = excluded.reason THEN max(created_at, excluded.created_at) ELSE excluded.created_at END`,
+			channel, store.AddressHash(address), store.OptedOut, text(at))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("opt out: %w", err)
+	}
+	return nil
+}
+
+// OptIn implements store.Messages.
+func (s *Store) OptIn(ctx context.Context, channel string, address redact.Personal, at time.Time) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM suppressions
+			WHERE channel = ? AND address_hash = ? AND NOT (reason = ? AND created_at > ?)`,
+			channel, store.AddressHash(address), store.OptedOut, text(at))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("opt in: %w", err)
 	}
 	return nil
 }

@@ -197,6 +197,26 @@ func suppressions(t *testing.T, open Open) {
 			t.Errorf("got %q, want nothing", got)
 		}
 	})
+	t.Run("what a person said last counts, in whatever order it comes", func(t *testing.T) {
+		r := enter(t, open)
+		suppressed := func(want string) {
+			t.Helper()
+			if got, err := r.SuppressionReason(ctx, "sms", someone); err != nil || got != want {
+				t.Errorf("got %q and error %v, want %q", got, err, want)
+			}
+		}
+		r.must(r.OptOut(ctx, "sms", someone, start.Add(time.Minute)))
+		r.must(r.OptIn(ctx, "sms", someone, start.Add(time.Minute-time.Millisecond))) // said before, comes after
+		suppressed(store.OptedOut)
+		r.must(r.OptOut(ctx, "sms", someone, start)) // an older one takes nothing back
+		r.must(r.OptIn(ctx, "sms", someone, start.Add(time.Second)))
+		suppressed(store.OptedOut)
+		r.must(r.OptIn(ctx, "sms", someone, start.Add(2*time.Minute)))
+		suppressed("")
+		r.must(r.Suppress(ctx, "sms", someone, "reported 21610")) // found out later than it was so
+		r.must(r.OptIn(ctx, "sms", someone, start.Add(-time.Hour)))
+		suppressed("")
+	})
 	t.Run("a claim tells that its recipient is suppressed, not its sender", func(t *testing.T) {
 		r := enter(t, open)
 		r.must(r.Suppress(ctx, "sms", message("m").To, "STOP"))
