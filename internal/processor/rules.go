@@ -79,9 +79,9 @@ func quietEnd(quiet *config.QuietHours, zones []*time.Location, now time.Time) t
 func quietIn(quiet *config.QuietHours, zone *time.Location, at time.Time) time.Time {
 	local := at.In(zone)
 	for _, day := range []int{-1, 0} { // those that began yesterday may hold still
-		from, to := onDay(quiet.From, local, day), onDay(quiet.To, local, day)
+		from, to := onDay(quiet.From, local, day), endOnDay(quiet.To, local, day)
 		if !to.After(from) {
-			to = onDay(quiet.To, local, day+1)
+			to = endOnDay(quiet.To, local, day+1)
 		}
 		if !at.Before(from) && at.Before(to) {
 			return to
@@ -92,11 +92,39 @@ func quietIn(quiet *config.QuietHours, zone *time.Location, at time.Time) time.T
 
 // onDay is a time of day, days after local's.
 func onDay(clock string, local time.Time, days int) time.Time {
+	return time.Date(local.Year(), local.Month(), local.Day()+days, 0, int(sinceMidnight(clock).Minutes()), 0, 0, local.Location())
+}
+
+// sinceMidnight is a time of day as the clock reads it.
+func sinceMidnight(clock string) time.Duration {
 	at, err := time.Parse("15:04", clock)
 	if err != nil { // the policy was checked when it was loaded
-		return time.Time{}
+		return 0
 	}
-	return time.Date(local.Year(), local.Month(), local.Day()+days, at.Hour(), at.Minute(), 0, 0, local.Location())
+	return time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute
+}
+
+// endOnDay is onDay for the end of a span: of two moments that are called so, when
+// the clocks are put back, the later; and where they leap over it, the leap.
+func endOnDay(clock string, local time.Time, days int) time.Time {
+	at := onDay(clock, local, days)
+	began, ends := at.ZoneBounds()
+	_, offset := at.Zone()
+	midnight := time.Date(local.Year(), local.Month(), local.Day()+days, 0, 0, 0, 0, time.UTC)
+	called := at.UTC().Add(time.Duration(offset) * time.Second).Sub(midnight)
+	switch meant := sinceMidnight(clock); {
+	case called < meant:
+		return ends
+	case called > meant:
+		return began
+	case ends.IsZero():
+		return at
+	}
+	_, after := ends.Zone()
+	if again := at.Add(time.Duration(offset-after) * time.Second); !again.Before(ends) {
+		return again
+	}
+	return at
 }
 
 // zonesOf are the time zones in which the recipient may be: the one that the
