@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,6 +49,41 @@ func TestEveryKindOfPolicyIsSaidToBeValid(t *testing.T) {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("exit code %d, no %q in %s%s", code, want, out, errOut)
 		}
+	}
+}
+
+func TestASourceThatAWSDoesNotGiveIsNoMistakeInThePolicy(t *testing.T) {
+	for name, tc := range map[string]struct {
+		status int
+		body   string
+		code   int
+		want   string
+	}{
+		"access denied": {403, "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>", 1, "allow s3:GetObject"},
+		"slow down":     {503, "<Error><Code>SlowDown</Code><Message>Reduce</Message></Error>", 1, "it is asked again"},
+		"half a policy": {200, "apiVersion: acs.no", 2, "the policy is not valid"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bucket := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(tc.status)
+				_, _ = w.Write([]byte(tc.body))
+			}))
+			t.Cleanup(bucket.Close)
+			for name, value := range map[string]string{
+				"AWS_ENDPOINT_URL": bucket.URL, "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_MAX_ATTEMPTS": "1",
+			} {
+				t.Setenv(name, value)
+			}
+			for _, args := range [][]string{
+				{"validate", "s3://bucket/policy.yaml"},
+				{"run", "--policy", "s3://bucket/policy.yaml", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--database-url", "sqlite:" + filepath.Join(t.TempDir(), "acs.db")},
+			} {
+				code, out, errOut := controller(t, "", args...)
+				if code != tc.code || !strings.Contains(errOut, tc.want) || out != "" || strings.Contains(errOut, "SDK ") {
+					t.Errorf("%s: exit code %d: %s%s, want %d and %q", args[0], code, out, errOut, tc.code, tc.want)
+				}
+			}
+		})
 	}
 }
 

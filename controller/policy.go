@@ -10,6 +10,7 @@ import (
 
 	"github.com/novaura/acs-operator/config"
 	"github.com/novaura/acs-operator/config/source"
+	"github.com/novaura/acs-operator/internal/awsclient"
 	"github.com/novaura/acs-operator/internal/cli"
 )
 
@@ -44,9 +45,18 @@ func (f policyFlag) read(ctx context.Context) ([]config.File, error) {
 		return nil, cli.Usagef("%w; name the policies with --policy or CONTROLLER_POLICY", err)
 	}
 	if err != nil {
-		return nil, &cli.UsageError{Err: err}
+		return nil, unread(err)
 	}
 	return files, nil
+}
+
+// unread is a source that could not be read: a wrong setting, unless it is AWS
+// that did not give it.
+func unread(err error) error {
+	if refused := (*awsclient.CallError)(nil); errors.As(err, &refused) {
+		return err
+	}
+	return &cli.UsageError{Err: err}
 }
 
 // one picks the ScalingPolicy that is called name, or the only one.
@@ -90,7 +100,7 @@ func (c validateCommand) Run(ctx context.Context, streams cli.Streams) error {
 		}
 		read, err := src.Read(ctx)
 		if err != nil {
-			return &cli.UsageError{Err: err}
+			return unread(err)
 		}
 		files = append(files, read...)
 	}

@@ -136,6 +136,8 @@ func (c runCommand) follow(ctx context.Context, loop *reconcile.Loop) (<-chan st
 		case u.Err == nil:
 			loop.ApplyAlerts(u.Policies.Alert)
 			loop.Apply(u.Policies.Scaling)
+		case first && u.Unread:
+			firstErr = unread(u.Err)
 		case first:
 			firstErr = &cli.UsageError{Err: refusal(u.Err)}
 		default:
@@ -226,6 +228,6 @@ func adapters(ctx context.Context) (*cloud.Services, *cloud.Metrics, *cloud.Riva
 		return nil, nil, nil, err
 	}
 	return cloud.NewServices(ecs.NewFromConfig(aws), ecsBound),
-		cloud.NewMetrics(cloudwatch.NewFromConfig(aws), sqs.NewFromConfig(aws)),
+		cloud.NewMetrics(cloudwatch.NewFromConfig(aws), sqs.NewFromConfig(aws), aws.Region),
 		cloud.NewRivals(applicationautoscaling.NewFromConfig(aws)), nil
 }

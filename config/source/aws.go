@@ -55,6 +55,10 @@ func openRemote(spec string) (Source, error) {
 		return nil, fmt.Errorf("open policy source %q: write s3://BUCKET/KEY", spec)
 	case at.Scheme == "ssm" && at.Host+strings.Trim(at.Path, "/") == "":
 		return nil, fmt.Errorf("open policy source %q: write ssm:///NAME", spec)
+	case at.Scheme == "ssm" && at.Host != "" && at.Path != "":
+		return nil, fmt.Errorf("open policy source %q: a name with a / in it begins with one: write ssm:///%s%s", spec, at.Host, at.Path)
+	case at.RawQuery != "" || at.Fragment != "":
+		return nil, fmt.Errorf("open policy source %q: a ? or # ends the name; in a name write %%3F or %%23", spec)
 	}
 	r := &remote{spec: spec, every: awsPollEvery}
 	if at.Scheme == "s3" {
@@ -75,7 +79,7 @@ func (r *remote) Read(ctx context.Context) ([]config.File, error) {
 	bounded, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	if err := r.look(bounded); err != nil {
-		return nil, fmt.Errorf("read policy source %s: %w", r.spec, plain(err))
+		return nil, fmt.Errorf("read policy source %s: %w", r.spec, err)
 	}
 	return []config.File{{Name: r.spec, Data: r.known.data}}, nil
 }
@@ -91,15 +95,6 @@ func (r *remote) look(ctx context.Context) error {
 	now, err := r.fetch(ctx, *r.settings, r.known)
 	if err == nil {
 		r.known = now
-	}
-	return err
-}
-
-// plain is an answer of AWS's without the request's id, which would make each
-// refusal another.
-func plain(err error) error {
-	if refused := smithy.APIError(nil); errors.As(err, &refused) {
-		return fmt.Errorf("%s: %s", refused.ErrorCode(), refused.ErrorMessage())
 	}
 	return err
 }
@@ -129,6 +124,7 @@ func (r *remote) Watch(ctx context.Context) <-chan struct{} {
 // object reads an object of S3, unless its ETag is the known one.
 func object(bucket, key string) func(context.Context, aws.Config, reading) (reading, error) {
 	return func(ctx context.Context, settings aws.Config, known reading) (now reading, err error) {
+		defer func() { err = awsclient.Explain(err, "s3:GetObject") }()
 		client := s3.NewFromConfig(settings, func(o *s3.Options) {
 			o.UsePathStyle = settings.BaseEndpoint != nil // a stand-in has no host a bucket
 		})
@@ -155,7 +151,10 @@ func parameter(name string) func(context.Context, aws.Config, reading) (reading,
 	return func(ctx context.Context, settings aws.Config, _ reading) (now reading, err error) {
 		out, err := ssm.NewFromConfig(settings).GetParameter(ctx, &ssm.GetParameterInput{Name: &name, WithDecryption: aws.Bool(true)})
 		if err != nil {
-			return now, err
+			return now, awsclient.Explain(err, "ssm:GetParameter")
+		}
+		if out.Parameter == nil {
+			return now, fmt.Errorf("ssm:GetParameter: the answer has no parameter (it is asked again)")
 		}
 		return reading{data: []byte(aws.ToString(out.Parameter.Value)), mark: fmt.Sprint(out.Parameter.Version)}, nil
 	}

@@ -27,6 +27,7 @@ type Update struct {
 	// the accepted versions of each policy's spec.
 	Policies *config.Policies
 	Err      error
+	Unread   bool // Err is of the reading: nothing is known of the content
 }
 
 // Follow calls deliver with the content of src before it returns, and then
@@ -112,7 +113,7 @@ func (f *follower) look(ctx context.Context) content {
 
 func (f *follower) update(now content) Update {
 	if now.err != nil {
-		return Update{Err: now.err}
+		return Update{Err: now.err, Unread: true}
 	}
 	policies, err := config.Parse(now.files...)
 	if err != nil {

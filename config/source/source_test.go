@@ -234,8 +234,11 @@ func TestWhatCannotBeReadIsSaid(t *testing.T) {
 func TestOpenNamesWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	for spec, want := range map[string]string{
-		"":                 "is empty",
-		"https://example/": "https:// is not known",
+		"":                          "is empty",
+		"https://example/":          "https:// is not known",
+		"s3://bucket/k?versionId=1": "a ? or # ends the name",
+		"s3://bucket/k#1":           "a ? or # ends the name",
+		"ssm://acs/policy":          "write ssm:///acs/policy",
 	} {
 		if _, err := source.Open(spec); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", spec, err, want)

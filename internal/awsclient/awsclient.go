@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
 )
 
 // ErrNoRegion says that nothing names a region.
@@ -32,6 +33,7 @@ func Load(ctx context.Context) (aws.Config, error) {
 	if config.Region == "" {
 		return config, ErrNoRegion
 	}
+	config.Logger = logging.Nop{} // its lines are no JSON, and its errors are ours to tell
 	client, ok := config.HTTPClient.(*awshttp.BuildableClient)
 	if !ok {
 		client = awshttp.NewBuildableClient()

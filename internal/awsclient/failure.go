@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"strings"
@@ -51,7 +52,7 @@ func reason(err error, action string) string {
 		return withAdvice(refused, action)
 	case errors.As(err, &sent):
 		return action + ": no answer from " + hostOf(sent.URL) + ": " + atTheBottom(sent.Err) + " (check the way to the endpoint: route, security group, DNS)"
-	case status/100 == 2:
+	case status/100 == 2, errors.Is(err, io.ErrUnexpectedEOF):
 		return action + ": the answer broke off, or is not one of AWS's (it is asked again)"
 	case status != 0:
 		return fmt.Sprintf("%s: HTTP %d without a reason (it is asked again)", action, status)

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -60,6 +62,7 @@ var queueMetrics = []struct {
 // concurrent use.
 type Metrics struct {
 	cw       cloudwatchAPI
+	region   string
 	live     *depths
 	queues   *gather[minuteOf, told]
 	reported *gather[minuteOf, toldByWorkers]
@@ -78,10 +81,12 @@ type minuteOf struct {
 
 func (k minuteOf) group() string { return k.end.String() }
 
-// told is what one answer says of a queue, and which metrics it has not.
+// told is what one answer says of a queue, which of its metrics it could not
+// give, and why.
 type told struct {
-	queue scaling.Queue
-	errs  []error
+	queue   scaling.Queue
+	unknown []string
+	err     error
 }
 
 // An answer is what CloudWatch last said of a policy's queues, and when it is
@@ -95,9 +100,9 @@ type answer struct {
 	err     error
 }
 
-// NewMetrics observes through the two clients.
-func NewMetrics(cw cloudwatchAPI, sqs sqsAPI) *Metrics {
-	m := &Metrics{cw: cw, live: newDepths(sqs), cache: map[string]*answer{}, workers: map[string]*workerAnswer{}}
+// NewMetrics observes through the two clients, which are of one region.
+func NewMetrics(cw cloudwatchAPI, sqs sqsAPI, region string) *Metrics {
+	m := &Metrics{cw: cw, region: region, live: newDepths(sqs), cache: map[string]*answer{}, workers: map[string]*workerAnswer{}}
 	m.queues = newGather(queriesPerAsk/len(queueMetrics), roundTimeout, minuteOf.group, m.askQueues)
 	m.reported = newGather(queriesPerAsk/len(workerMetrics), roundTimeout, minuteOf.group, m.askWorkers)
 	return m
@@ -112,8 +117,8 @@ func NewMetrics(cw cloudwatchAPI, sqs sqsAPI) *Metrics {
 // error names each queue and metric that could not. All is asked for at the
 // same time, so that what is slow to answer costs nothing else.
 func (m *Metrics) Observe(ctx context.Context, p *config.ScalingPolicy, now time.Time) (map[string]scaling.Queue, error) {
+	p, names, abroadErr := m.here(p)
 	var (
-		names                             = queueNames(p)
 		asking                            sync.WaitGroup
 		queues                            map[string]scaling.Queue
 		workers                           map[string]reported
@@ -146,7 +151,22 @@ func (m *Metrics) Observe(ctx context.Context, p *config.ScalingPolicy, now time
 			queues[name] = q
 		}
 	}
-	return queues, errors.Join(cwErr, workerErr, sqsErr, deadErr)
+	return queues, errors.Join(abroadErr, cwErr, workerErr, sqsErr, deadErr)
+}
+
+// here is p without the queues of other regions: this region's SQS does not
+// know them, and its CloudWatch may know others of the same names.
+func (m *Metrics) here(p *config.ScalingPolicy) (*config.ScalingPolicy, []string, error) {
+	local, errs := *p, []error(nil)
+	local.Spec.Queues = slices.DeleteFunc(slices.Clone(p.Spec.Queues), func(q config.QueueSpec) bool {
+		region := regionOf(q.URL)
+		abroad := region != "" && m.region != "" && region != m.region
+		if abroad {
+			errs = append(errs, fmt.Errorf("queue %q is of region %s by its url, and this controller works in %s: run one there, or correct the url", queueName(q), region, m.region))
+		}
+		return abroad
+	})
+	return &local, queueNames(&local), errors.Join(errs...)
 }
 
 // newerDepth is q with the parts of the depth that are known.
@@ -287,7 +307,9 @@ func (m *Metrics) ask(ctx context.Context, names []string, now time.Time) (map[s
 	for _, name := range names {
 		if of, known := answers[minutesOf(now, "", []string{name})[0]]; known {
 			queues[name] = withoutOldAge(of.queue)
-			errs = append(errs, of.errs...)
+			if of.err != nil {
+				errs = append(errs, fmt.Errorf("read %s of queue %q from CloudWatch: %w", strings.Join(of.unknown, ", "), name, of.err))
+			}
 		}
 	}
 	return queues, errors.Join(errs...)
@@ -385,7 +407,7 @@ func take(r *types.MetricDataResult, of []minuteOf, into map[minuteOf]told) {
 	metric, known := queueMetrics[i], into[of[n]]
 	keepNewest(metric.field(&known.queue), r, metric.stat)
 	if err := incomplete(r); err != nil {
-		known.errs = append(known.errs, fmt.Errorf("read %s of queue %q from CloudWatch: %w", metric.name, of[n].queue, err))
+		known.unknown, known.err = append(known.unknown, metric.name), err
 	}
 	into[of[n]] = known
 }

@@ -83,7 +83,7 @@ func wantSample(t *testing.T, what string, got *scaling.Sample, want scaling.Sam
 
 func TestASampleIsTrueAtItsPeriodsEnd(t *testing.T) {
 	server, end := published(t)
-	m := NewMetrics(client(t, server), &queues{})
+	m := NewMetrics(client(t, server), &queues{}, "us-east-1")
 	got, err := m.Observe(t.Context(), policy(config.SourceCloudWatch), end.Add(70*time.Second))
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func TestASampleIsTrueAtItsPeriodsEnd(t *testing.T) {
 func TestHybridTakesDepthLiveAndFallsBackOnCloudWatch(t *testing.T) {
 	server, end := published(t)
 	live := &queues{visible: map[string]string{"sms": "9", "sms-dlq": "4"}}
-	m, now := NewMetrics(client(t, server), live), end.Add(70*time.Second)
+	m, now := NewMetrics(client(t, server), live, "us-east-1"), end.Add(70*time.Second)
 	got, err := m.Observe(t.Context(), policy(config.SourceHybrid), now)
 	if err != nil {
 		t.Fatal(err)

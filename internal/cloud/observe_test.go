@@ -85,7 +85,7 @@ func TestTheNewestPointCountsInWhateverOrderAndOnHoweverManyPagesTheyCome(t *tes
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cw := &cloudWatch{points: minutesBefore(end, 9, 8, 7), order: order, page: 1}
-			got, err := NewMetrics(cw, &queues{}).Observe(t.Context(), p, end)
+			got, err := NewMetrics(cw, &queues{}, "us-east-1").Observe(t.Context(), p, end)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -98,7 +98,7 @@ func TestTheNewestPointCountsInWhateverOrderAndOnHoweverManyPagesTheyCome(t *tes
 func TestDepthsAreReadWhileCloudWatchHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		live := &queues{visible: map[string]string{"sms": "9", "sms-dlq": "4"}}
-		m := NewMetrics(&cloudWatch{hang: true}, live)
+		m := NewMetrics(&cloudWatch{hang: true}, live, "us-east-1")
 		bounded, cancel := context.WithTimeout(t.Context(), 10*time.Second) // as the loop's
 		defer cancel()
 		now := time.Now()
@@ -120,7 +120,7 @@ func TestPoliciesShareTheCallsOfCloudWatch(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				end := time.Now().Truncate(time.Minute)
 				cw := &cloudWatch{points: minutesBefore(end, 1), order: time.Time.Compare}
-				m := NewMetrics(cw, &queues{})
+				m := NewMetrics(cw, &queues{}, "us-east-1")
 				var observing sync.WaitGroup
 				for i := range tc.policies {
 					p := policy(config.SourceCloudWatch)
@@ -149,7 +149,7 @@ func TestWhatTheWorkersSaidStaysKnownWhileCloudWatchFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now().Truncate(time.Minute)
 		cw := &cloudWatch{points: minutesBefore(start, 42), order: time.Time.Compare}
-		m, p := NewMetrics(cw, &queues{}), policy(config.SourceCloudWatch)
+		m, p := NewMetrics(cw, &queues{}, "us-east-1"), policy(config.SourceCloudWatch)
 		if _, err := m.Observe(t.Context(), p, start); err != nil {
 			t.Fatal(err)
 		}
@@ -180,11 +180,47 @@ func TestWhatAnAnswerLeavesOutIsUnknownAlone(t *testing.T) {
 
 func TestQueuesThatFailForOneReasonAreSaidInOneSentence(t *testing.T) {
 	t.Parallel()
-	m := NewMetrics(&cloudWatch{}, &queues{refusal: &types.InternalServiceFault{Message: aws.String("down")}})
+	m := NewMetrics(&cloudWatch{}, &queues{refusal: &types.InternalServiceFault{Message: aws.String("down")}}, "us-east-1")
 	p := policy(config.SourceHybrid)
 	p.Spec.Queues = []config.QueueSpec{{Name: "sms"}, {Name: "push"}, {Name: "email"}}
 	_, err := m.Observe(t.Context(), p, time.Now())
 	if err == nil || strings.Count(err.Error(), "down") != 1 || !strings.Contains(err.Error(), `["email" "push" "sms"]`) {
 		t.Errorf("error is %v, want one sentence with all three", err)
+	}
+}
+
+func TestAQueueOfAnotherRegionIsNotTakenForOneOfTheSameName(t *testing.T) {
+	t.Parallel()
+	end := time.Now().Truncate(time.Minute)
+	m := NewMetrics(&cloudWatch{points: minutesBefore(end, 9), order: time.Time.Compare}, &queues{}, "us-east-1")
+	p := policy(config.SourceHybrid)
+	p.Spec.Queues = []config.QueueSpec{{Name: "sms"}, {Name: "push", URL: "https://sqs.eu-west-1.amazonaws.com/123456789012/push"}}
+	got, err := m.Observe(t.Context(), p, end)
+	if _, known := got["push"]; known || got["sms"].OldestAge == nil {
+		t.Errorf("got %+v, want what is here alone", got)
+	}
+	if err == nil || !strings.Contains(err.Error(), `"push" is of region eu-west-1`) {
+		t.Errorf("error is %v, want the queue and its region", err)
+	}
+}
+
+func TestAQueuesURLTellsItsRegion(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"https://sqs.us-east-1.amazonaws.com/123456789012/q":                    "us-east-1",
+		"https://sqs.us-east-1.amazonaws.com/123456789012/q/":                   "us-east-1",
+		"https://sqs.cn-north-1.amazonaws.com.cn/123456789012/q":                "cn-north-1",
+		"https://sqs-fips.us-west-2.amazonaws.com/123456789012/q":               "us-west-2",
+		"https://vpce-0a1b-abc.sqs.eu-west-1.vpce.amazonaws.com/123456789012/q": "eu-west-1",
+		"https://queue.amazonaws.com/123456789012/q":                            "us-east-1",
+		"https://eu-west-1.queue.amazonaws.com/123456789012/q":                  "eu-west-1",
+		"http://localhost:4566/000000000000/q":                                  "",
+		"http://sqs.eu-west-1.localhost.localstack.cloud:4566/000000000000/q":   "",
+		"https://sqs.internal.example.com/123456789012/q":                       "",
+		"": "",
+	} {
+		if got := regionOf(address); got != want {
+			t.Errorf("%s is of %q, want %q", address, got, want)
+		}
 	}
 }

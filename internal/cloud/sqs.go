@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,11 +49,11 @@ func (d *depths) read(ctx context.Context, queues map[string]string, now time.Ti
 		found  = make(map[string]scaling.Queue, len(queues))
 		slots  = make(chan struct{}, readsAtOnce)
 	)
-	for name, url := range queues {
+	for name, address := range queues {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			q, err := d.readOne(ctx, name, url, now)
+			q, err := d.readOne(ctx, name, address, now)
 			mu.Lock()
 			defer mu.Unlock()
 			if q != (scaling.Queue{}) {
@@ -83,17 +84,17 @@ type failedReads struct {
 	err    error
 }
 
-func (d *depths) readOne(ctx context.Context, name, url string, now time.Time) (scaling.Queue, error) {
+func (d *depths) readOne(ctx context.Context, name, address string, now time.Time) (scaling.Queue, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if url == "" {
+	if address == "" {
 		var err error
-		if url, err = d.urlOf(ctx, name); err != nil {
+		if address, err = d.urlOf(ctx, name); err != nil {
 			return scaling.Queue{}, awsclient.Explain(err, "sqs:GetQueueUrl")
 		}
 	}
 	out, err := d.api.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
-		QueueUrl: aws.String(url),
+		QueueUrl: aws.String(address),
 		AttributeNames: []types.QueueAttributeName{
 			types.QueueAttributeNameApproximateNumberOfMessages,
 			types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
@@ -134,12 +135,37 @@ func depthOf(attributes map[string]string, now time.Time) (scaling.Queue, error)
 	return q, nil
 }
 
+// regionOf is the region that a queue's URL names, by AWS's own hosts, VPC
+// endpoints and the old names among them; empty where it names none.
+// https://docs.aws.amazon.com/general/latest/gr/sqs-service.html
+func regionOf(address string) string {
+	at, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	host, ours := strings.CutSuffix(strings.TrimSuffix(at.Hostname(), ".cn"), ".amazonaws.com")
+	if !ours {
+		return ""
+	}
+	labels := strings.Split(strings.TrimSuffix(host, ".vpce"), ".")
+	last := labels[len(labels)-1]
+	switch {
+	case last == "queue" && len(labels) == 1:
+		return "us-east-1"
+	case last == "queue":
+		return labels[len(labels)-2]
+	case len(labels) > 1 && strings.HasPrefix(labels[len(labels)-2], "sqs"):
+		return last
+	}
+	return ""
+}
+
 func (d *depths) urlOf(ctx context.Context, name string) (string, error) {
 	d.mu.Lock()
-	url, known := d.urls[name]
+	address, known := d.urls[name]
 	d.mu.Unlock()
 	if known {
-		return url, nil
+		return address, nil
 	}
 	out, err := d.api.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(name)})
 	if err != nil {

@@ -49,7 +49,7 @@ func TestWhatTheWorkersPublishIsObserved(t *testing.T) {
 	cw := &workers{end: end, values: map[string]float64{
 		"Failed": 3, "DeadLettered": 1, "ProviderLimited": 20, "Processed": 60, "OldestMessage": 42,
 	}}
-	got, err := NewMetrics(cw, &queues{}).Observe(t.Context(), p, end.Add(time.Second))
+	got, err := NewMetrics(cw, &queues{}, "us-east-1").Observe(t.Context(), p, end.Add(time.Second))
 	if err != nil || len(cw.wrong) > 0 {
 		t.Fatalf("error %v, asked for %+v", err, cw.wrong)
 	}
@@ -104,7 +104,7 @@ func TestWorkersAreAskedOnceAMinuteAndSilentOnesSeldom(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cw := &workers{end: start, values: tc.values}
-			m := NewMetrics(cw, &queues{})
+			m := NewMetrics(cw, &queues{}, "us-east-1")
 			for tick := range 20 * 4 {
 				if _, err := m.Observe(t.Context(), p, start.Add(time.Duration(tick)*15*time.Second)); err != nil {
 					t.Fatal(err)
