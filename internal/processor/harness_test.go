@@ -227,6 +227,13 @@ func (s *shaky) Suppress(ctx context.Context, channel string, to redact.Personal
 	return s.Messages.Suppress(ctx, channel, to, reason)
 }
 
+func (s *shaky) SuppressionReason(ctx context.Context, channel string, of redact.Personal) (string, error) {
+	if err := s.fails("SuppressionReason"); err != nil {
+		return "", err
+	}
+	return s.Messages.SuppressionReason(ctx, channel, of)
+}
+
 // bench is a processor with its store, its provider and its clock.
 type bench struct {
 	*Processor

@@ -102,11 +102,17 @@ func (s *send) deliver(ctx context.Context) consumer.Outcome {
 	if held := s.held(ctx); held != nil {
 		return *held
 	}
+	began := s.Now()
 	if err := s.turn(ctx); err != nil && ctx.Err() == nil {
 		return s.release(ctx, rateLimited, time.Second+s.jitter(2*time.Second))
 	}
 	if ctx.Err() != nil {
 		return s.drained(ctx)
+	}
+	if s.Now().Sub(began) > longTurn {
+		if held := s.heldMeanwhile(ctx); held != nil {
+			return *held
+		}
 	}
 	if !s.Now().Before(s.latestCall()) {
 		return s.release(ctx, "lease_too_short", s.jitter(2*time.Second))
@@ -139,6 +145,23 @@ func (s *send) held(ctx context.Context) *consumer.Outcome {
 		return nil
 	}
 	return &outcome
+}
+
+// longTurn is a wait for the rate after which the world may be another.
+const longTurn = time.Second
+
+// heldMeanwhile is held after a long wait under the claim: the recipient may have
+// opted out, or the message have expired.
+func (s *send) heldMeanwhile(ctx context.Context) *consumer.Outcome {
+	bounded, cancel := context.WithTimeout(ctx, s.StoreTimeout)
+	defer cancel()
+	suppressed, err := s.Store.SuppressionReason(bounded, string(s.m.Channel), recipient(s.m))
+	if err != nil { // nothing was sent
+		outcome := s.release(ctx, "store", storePause)
+		return &outcome
+	}
+	s.result.Suppressed = suppressed
+	return s.held(ctx)
 }
 
 // latestCall is when a call may begin at the latest: see doc.go.

@@ -105,6 +105,39 @@ func TestRulesBeforeASend(t *testing.T) {
 	}
 }
 
+// slow is a limiter whose turn comes after a while, in which something happens.
+type slow func()
+
+func (s slow) Wait(context.Context, int) error { s(); return nil }
+
+func TestWhatHappensWhileASendWaitsForItsTurnCounts(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		more   string
+		happen func(*bench)
+		action consumer.Action
+		status store.Status
+		sends  int
+	}{
+		"nothing": {happen: func(*bench) {}, action: consumer.Delete, status: store.Sent, sends: 1},
+		"the recipient opts out": {
+			happen: func(b *bench) { _ = b.store.Suppress(b.t.Context(), "sms", person, "STOP") },
+			action: consumer.Delete, status: store.Suppressed,
+		},
+		"it expires": {more: `,"expires_at":"2026-01-05T08:00:02Z"`, happen: func(*bench) {}, action: consumer.Delete, status: store.Expired},
+		"the store goes away": {
+			happen: func(b *bench) { b.store.set("SuppressionReason", 1) }, action: consumer.Retry, status: store.Scheduled,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.Limiters = map[message.Channel]Limiter{message.SMS: slow(func() { b.clock.turn(3 * time.Second); tc.happen(b) })}
+			b.want(b.handle(text(tc.more)), tc.action, tc.status, tc.sends)
+		})
+	}
+}
+
 // full is a limiter whose turn is too far away.
 type full struct{}
 
