@@ -1,6 +1,7 @@
 package message
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 
@@ -149,11 +150,23 @@ func (n *sesNotice) detail(m *Message) (when string) {
 	return n.Mail.Timestamp
 }
 
+// The tags that carry our id to SES's events: as it is, and in base64url where
+// SES does not take its characters.
+const (
+	Tag        = "acs_id"
+	EncodedTag = "acs_id_base64url"
+)
+
 // eventID is our own id, which the sender gave SES as a tag, or, through SES's
 // SMTP door, as a header.
 func (n *sesNotice) eventID() string {
-	if tag := n.Mail.Tags["acs_id"]; len(tag) > 0 {
+	if tag := n.Mail.Tags[Tag]; len(tag) > 0 {
 		return tag[0]
+	}
+	if tag := n.Mail.Tags[EncodedTag]; len(tag) > 0 {
+		if id, err := base64.RawURLEncoding.DecodeString(tag[0]); err == nil && usableID(string(id)) {
+			return string(id)
+		}
 	}
 	for _, header := range n.Mail.Headers {
 		if strings.EqualFold(header.Name, "X-ACS-ID") {

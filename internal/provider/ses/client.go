@@ -7,6 +7,7 @@ package ses
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"io"
 	"net/http"
@@ -118,9 +119,6 @@ func (c *Client) Find(context.Context, *message.Message, time.Time) ([]provider.
 	return nil, provider.ErrNoLookup
 }
 
-// Tag is the name of the tag that carries our id to SES's events.
-const Tag = "acs_id"
-
 // tagValue is what SES takes as a tag's value, up to maxTagValue bytes.
 var tagValue = regexp.MustCompile(`^[A-Za-z0-9_.@-]+$`)
 
@@ -138,9 +136,7 @@ func (c *Client) input(ctx context.Context, m *message.Message) (in *sesv2.SendE
 			ToAddresses: []string{m.To.Reveal()}, CcAddresses: revealed(cc), BccAddresses: revealed(bcc),
 		},
 	}
-	if len(m.ID) <= maxTagValue && tagValue.MatchString(m.ID) { // else events are matched by SES's own id alone
-		in.EmailTags = []types.MessageTag{{Name: aws.String(Tag), Value: &m.ID}}
-	}
+	in.EmailTags = tags(m.ID)
 	mime, err := c.composer.Compose(ctx, m) // checks all, whichever form goes out
 	if err != nil {
 		return nil, own, err
@@ -158,6 +154,19 @@ func (c *Client) input(ctx context.Context, m *message.Message) (in *sesv2.SendE
 	}
 	in.Content = &types.EmailContent{Raw: &types.RawMessage{Data: raw.Bytes()}}
 	return in, own, nil
+}
+
+// tags carry our id; as it is, or, where SES does not take its characters, encoded.
+// An id too long for either has none: its events are matched by SES's own id alone.
+func tags(id string) []types.MessageTag {
+	name, encoded := message.EncodedTag, base64.RawURLEncoding.EncodeToString([]byte(id))
+	if tagValue.MatchString(id) {
+		name, encoded = message.Tag, id
+	}
+	if len(encoded) > maxTagValue {
+		return nil
+	}
+	return []types.MessageTag{{Name: &name, Value: &encoded}}
 }
 
 // simple says that SES can compose the mail from its parts; raw MIME is for

@@ -152,7 +152,7 @@ func TestAnswersHaveClasses(t *testing.T) {
 	}
 }
 
-func TestOurIDTravelsAsATagWhereSESTakesIt(t *testing.T) {
+func TestOurIDTravelsAsATag(t *testing.T) {
 	t.Parallel()
 	var got struct {
 		EmailTags []struct{ Name, Value string }
@@ -165,12 +165,22 @@ func TestOurIDTravelsAsATagWhereSESTakesIt(t *testing.T) {
 	})).URL
 	client := open(t, base, nil)
 	m := letter()
-	if _, err := client.Send(t.Context(), m); err != nil || len(got.EmailTags) != 1 || got.EmailTags[0].Name != Tag || got.EmailTags[0].Value != m.ID {
+	if _, err := client.Send(t.Context(), m); err != nil || len(got.EmailTags) != 1 || got.EmailTags[0].Name != message.Tag || got.EmailTags[0].Value != m.ID {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	m.ID = "order 42/ü"
+	for _, id := range []string{"order 42/ü", strings.Repeat("ü", 96)} {
+		m.ID = id
+		if _, err := client.Send(t.Context(), m); err != nil || len(got.EmailTags) != 1 || !tagValue.MatchString(got.EmailTags[0].Value) || len(got.EmailTags[0].Value) > maxTagValue {
+			t.Fatalf("a key that SES does not take: got %+v, %v", got, err)
+		}
+		event := `{"eventType":"Send","mail":{"messageId":"1","tags":{"` + got.EmailTags[0].Name + `":["` + got.EmailTags[0].Value + `"]}}}`
+		if read, err := message.Parse([]byte(event), "", "sqs-1", message.Email); err != nil || read.EventID != id {
+			t.Errorf("its event names %+v, %v", read, err)
+		}
+	}
+	m.ID = strings.Repeat("ü", 200)
 	if _, err := client.Send(t.Context(), m); err != nil || len(got.EmailTags) != 0 {
-		t.Errorf("a key that SES does not take: got %+v, %v", got, err)
+		t.Errorf("a key too long for a tag: got %+v, %v", got, err)
 	}
 }
 
