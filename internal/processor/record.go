@@ -107,29 +107,25 @@ func (i *item) report(ctx context.Context) consumer.Outcome {
 }
 
 // early is after when to look again at a report for which no row is settled; 0:
-// not any more. Where it names an event that somebody works on, it comes when that
-// claim has ended: an owner that died leaves a doubt which this report alone may
-// be able to resolve.
+// not any more. One that names an event that somebody still works on is kept until
+// that claim has ended: an owner that died leaves a doubt which this report alone
+// may be able to resolve.
 func (i *item) early(ctx context.Context) (time.Duration, error) {
-	if i.received.LastReceives() {
+	switch {
+	case i.received.LastReceives():
+		return 0, nil
+	case i.received.ReceiveCount <= earlyReports:
+		return earlyReportGap + i.jitter(earlyReportGap), nil
+	case i.m.EventID == "":
 		return 0, nil
 	}
-	wait := earlyReportGap + i.jitter(earlyReportGap)
-	if i.m.EventID != "" {
-		bounded, cancel := context.WithTimeout(ctx, i.StoreTimeout)
-		defer cancel()
-		events, err := i.Store.Events(bounded, store.Filter{ID: i.m.EventID, Limit: 1})
-		if err != nil {
-			return 0, err
-		}
-		if len(events) > 0 && events[0].Status == store.Processing {
-			return max(wait, min(events[0].LeaseUntil.Sub(i.Now()), i.Lease)+i.jitter(time.Second)), nil
-		}
+	bounded, cancel := context.WithTimeout(ctx, i.StoreTimeout)
+	defer cancel()
+	events, err := i.Store.Events(bounded, store.Filter{ID: i.m.EventID, Limit: 1})
+	if err != nil || len(events) == 0 || events[0].Status != store.Processing {
+		return 0, err
 	}
-	if i.received.ReceiveCount > earlyReports {
-		return 0, nil
-	}
-	return wait, nil
+	return min(max(events[0].LeaseUntil.Sub(i.Now()), 0), i.Lease) + time.Second + i.jitter(time.Second), nil
 }
 
 func (i *item) update(ctx context.Context, status store.Status) error {
