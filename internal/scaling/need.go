@@ -321,20 +321,47 @@ func (q *queueMemory) weigh(view *outlook, e estimate, tasks *taskMemory, f flee
 		v := view.verdict(f)
 		return v.tasks, v.say(*view, f)
 	}
-	p := q.pastOf(tasks, view.now)
-	courses := q.courses(e, p, view.now, view.perTask)
+	p, beside := q.pastOf(tasks, view.now), view.waiting-q.Depth.Visible // parked, or held by busy tasks
+	v, waiting := q.weighLate(*view, e, p, f, beside, view.perTask)
+	if done, leftOver := q.lately(tasks); leftOver && v.tasks < f.count() && done < view.perTask {
+		// What tasks are supposed to do takes none away where they were seen to do less.
+		if slow, left := q.weighLate(*view, e, p, f, beside, done); slow.tasks > v.tasks {
+			v, waiting = slow, left
+			v.tasks = min(v.tasks, f.count())
+		}
+	}
+	view.waiting = waiting
+	return v.tasks, v.say(*view, f)
+}
+
+// weighLate is the verdict on late numbers, and what waits by now on average,
+// when a task did so much since, in messages/s.
+func (q *queueMemory) weighLate(view outlook, e estimate, p past, f fleet, beside, perTask float64) (v verdict, waiting float64) {
 	needs := make([]verdict, scenarios)
-	beside := view.waiting - q.Depth.Visible // parked, or held by busy tasks
-	mean := 0.0
-	for i, c := range courses {
-		o := *view
+	for i, c := range q.courses(e, p, view.now, perTask) {
+		o := view
 		o.waiting, o.rate, o.usual = c.waiting+beside, c.rate, view.usual*c.rate/max(view.rate, 1e-9)
 		needs[i] = o.verdict(f)
-		mean += o.waiting / scenarios
+		waiting += o.waiting / scenarios
 	}
-	view.waiting = min(mean, maxCount)
-	v := worst(needs)
-	return v.tasks, v.say(*view, f)
+	return worst(needs), min(waiting, maxCount)
+}
+
+// lately is what a task did, in messages/s, in the newest minute that was
+// counted, where more was left over than that; 0 where none was counted.
+func (q *queueMemory) lately(tasks *taskMemory) (perTask float64, leftOver bool) {
+	served := 0.0
+	for _, m := range q.Minutes { // oldest first
+		if m.Served < 0 {
+			continue
+		}
+		ran, _, known := tasks.seconds(m.begin(), m.End)
+		if !known {
+			ran = float64(tasks.runningNow()) * float64(m.Period)
+		}
+		served, perTask = float64(m.Served), float64(m.Served)/max(ran, 1)
+	}
+	return perTask, q.Depth.Visible > max(fewMessages, served)
 }
 
 // outlook gathers the estimates of the queue at now.
