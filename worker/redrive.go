@@ -110,6 +110,7 @@ func (c redriveCommand) Run(ctx context.Context, streams cli.Streams) error {
 		return err
 	}
 	r.DryRun, r.Match, r.Wait = c.DryRun, c.selects, rate.NewLimiter(rate.Limit(c.Rate), 1).Wait
+	hidden, unknown := r.Hidden(ctx) // before this look hides them itself
 	rows := []verdictRow{}
 	var table [][]string
 	err = r.Run(ctx, func(v deadletter.Verdict) {
@@ -128,6 +129,12 @@ func (c redriveCommand) Run(ctx context.Context, streams cli.Streams) error {
 	}
 	if err != nil {
 		return fmt.Errorf("redrive: %w", err)
+	}
+	switch {
+	case unknown != nil:
+		_, _ = fmt.Fprintf(streams.Err, "whether others hide dead letters is not known: %v\n", unknown)
+	case hidden > 0:
+		_, _ = fmt.Fprintf(streams.Err, "%d dead letters could not be seen, for somebody else looks through them, or did and was stopped: look again in five minutes\n", hidden)
 	}
 	return nil
 }

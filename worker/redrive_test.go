@@ -144,21 +144,15 @@ func TestTheDeadLettersOfEveryQueueOfAListAreFound(t *testing.T) {
 	d := newDesk(t)
 	d.letter("urgent", store.Failed, "21211")
 	first, dead := d.queue, d.dead
-	for name, policy := range map[string]string{"campaigns-dlq": "", "campaigns": `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:campaigns-dlq","maxReceiveCount":5}`} {
-		in := &sqs.CreateQueueInput{QueueName: &name}
-		if policy != "" {
-			in.Attributes = map[string]string{"RedrivePolicy": policy}
-		}
-		out, err := d.client.CreateQueue(t.Context(), in)
+	create := func(name string, attributes map[string]string) string {
+		out, err := d.client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if policy == "" {
-			d.dead = *out.QueueUrl
-		} else {
-			d.queue = *out.QueueUrl
-		}
+		return *out.QueueUrl
 	}
+	d.dead = create("campaigns-dlq", nil)
+	d.queue = create("campaigns", map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:campaigns-dlq","maxReceiveCount":5}`})
 	d.env["SMS_QUEUE_URL"] = first + "," + d.queue
 	d.letter("campaign", store.Failed, "21211")
 	d.letter("doubt", store.InDoubt, "in_doubt")
@@ -204,6 +198,24 @@ func TestAPersonDecidesWhatIsInDoubt(t *testing.T) {
 			t.Errorf("exit code %d, %s; the event is %s", code, errOut, d.status("doubt"))
 		}
 	})
+}
+
+// A redrive that was killed, or another person's, hides letters for a while: that is
+// no reason to have a message sent anew.
+func TestWhatIsHiddenFromAPersonIsNotSaidToBeGone(t *testing.T) {
+	d := newDesk(t)
+	d.letter("doubt", store.InDoubt, "in_doubt")
+	out, err := d.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &d.dead, VisibilityTimeout: 60})
+	if err != nil || len(out.Messages) != 1 {
+		t.Fatal(out, err)
+	}
+	code, _, errOut := worker(t, d.env, "events", "resolve", "doubt", "--not-sent")
+	if code != 1 || !strings.Contains(errOut, "try again in five minutes") || strings.Contains(errOut, "--without-copy") || d.status("doubt") != store.InDoubt {
+		t.Errorf("resolve: exit code %d, %s", code, errOut)
+	}
+	if code, _, errOut = worker(t, d.env, "redrive"); code != 0 || !strings.Contains(errOut, "1 dead letters could not be seen") {
+		t.Errorf("redrive: exit code %d, %s", code, errOut)
+	}
 }
 
 func TestAPersonIsForgottenAndOldEventsArePruned(t *testing.T) {

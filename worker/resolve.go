@@ -64,7 +64,8 @@ func (c resolveEventCommand) sendAgain(ctx context.Context, db store.Store) erro
 	if err != nil {
 		return err
 	}
-	r.Resolves, r.Match = true, func(letter deadletter.Letter) bool { return letter.ID == c.ID }
+	hidden, unknown := r.Hidden(ctx) // before this look hides them itself
+	r.Resolves, r.First, r.Match = true, true, func(letter deadletter.Letter) bool { return letter.ID == c.ID }
 	var found *deadletter.Verdict
 	err = r.Run(ctx, func(v deadletter.Verdict) {
 		if v.ID == c.ID {
@@ -74,6 +75,10 @@ func (c resolveEventCommand) sendAgain(ctx context.Context, db store.Store) erro
 	switch {
 	case err != nil:
 		return err
+	case found == nil && unknown != nil:
+		return unknown
+	case found == nil && hidden > 0:
+		return fmt.Errorf("its message is not among the dead letters that can be seen; %d cannot, for somebody else looks through them, or did and was stopped: try again in five minutes", hidden)
 	case found == nil:
 		var looked []string
 		for _, source := range r.Sources {

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -67,6 +68,9 @@ type Redriver struct {
 	DryRun  bool
 	// Match selects letters; nil: all.
 	Match func(Letter) bool
+	// First ends the run with the first letter that Match selects: a look through
+	// a queue hides it from others.
+	First bool
 	// Resolves allows what is in doubt, on a person's word that it was not
 	// sent.
 	Resolves bool
@@ -108,11 +112,31 @@ func Find(ctx context.Context, client sqsAPI, queue string) (string, error) {
 // left is shown again at the end.
 const hidden = 5 * time.Minute
 
+// Hidden counts the letters that a Run would not see now: somebody else looks
+// through them, or died doing so in the last five minutes.
+func (r *Redriver) Hidden(ctx context.Context) (hidden int, err error) {
+	const name = types.QueueAttributeNameApproximateNumberOfMessagesNotVisible
+	for _, source := range r.Sources {
+		out, err := r.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+			QueueUrl: &source.DeadLetters, AttributeNames: []types.QueueAttributeName{name},
+		})
+		if err != nil {
+			return 0, fmt.Errorf("count the hidden messages of %s: %w", source.DeadLetters, err)
+		}
+		n, err := strconv.Atoi(out.Attributes[string(name)])
+		if err != nil {
+			return 0, fmt.Errorf("count the hidden messages of %s: %w", source.DeadLetters, err)
+		}
+		hidden += n
+	}
+	return hidden, nil
+}
+
 // Run looks at every letter once, on the dead-letter queues and in the channel's
 // rows, and tells what becomes of each.
 func (r *Redriver) Run(ctx context.Context, tell func(Verdict)) error {
 	for _, source := range r.Sources {
-		if err := r.queued(ctx, source, tell); err != nil {
+		if found, err := r.queued(ctx, source, tell); err != nil || found {
 			return err
 		}
 	}
@@ -162,8 +186,9 @@ func (r *Redriver) reopen(ctx context.Context, row store.Event, verdict *Verdict
 	return err
 }
 
-// queued ends with the first receive that finds nothing new.
-func (r *Redriver) queued(ctx context.Context, source Source, tell func(Verdict)) error {
+// queued ends with the first receive that finds nothing new, or when it found the
+// one that is looked for.
+func (r *Redriver) queued(ctx context.Context, source Source, tell func(Verdict)) (found bool, err error) {
 	var left []types.Message
 	defer func() { r.show(context.WithoutCancel(ctx), source, left) }()
 	for seen := map[string]bool{}; ; {
@@ -173,7 +198,7 @@ func (r *Redriver) queued(ctx context.Context, source Source, tell func(Verdict)
 			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameMessageGroupId},
 		})
 		if err != nil {
-			return fmt.Errorf("receive from %s: %w", source.DeadLetters, err)
+			return false, fmt.Errorf("receive from %s: %w", source.DeadLetters, err)
 		}
 		fresh := 0
 		for _, m := range out.Messages {
@@ -187,12 +212,13 @@ func (r *Redriver) queued(ctx context.Context, source Source, tell func(Verdict)
 				left = append(left, m)
 			}
 			if err != nil {
-				return err
+				return false, err
 			}
+			found = found || r.First && r.Match(verdict.Letter)
 			tell(verdict)
 		}
-		if fresh == 0 {
-			return nil
+		if fresh == 0 || found {
+			return found, nil
 		}
 	}
 }
