@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/aws/smithy-go"
@@ -42,6 +43,9 @@ func reason(err error, action string) string {
 	status := 0
 	if errors.As(err, &answered) {
 		status = answered.HTTPStatusCode()
+	}
+	if _, why, none := strings.Cut(err.Error(), "get credentials: "); none { // whatever refused those, it is not this call
+		return "no credentials: " + withoutID(why) + " (give the task a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
@@ -97,6 +101,11 @@ func adviceFor(code, action string) string {
 	}
 	return ""
 }
+
+var requestID = regexp.MustCompile(`(?i),? request ?id: ?[^,]*`)
+
+// withoutID leaves out what is another each time.
+func withoutID(text string) string { return requestID.ReplaceAllString(text, "") }
 
 func hostOf(address string) string {
 	if at, err := url.Parse(address); err == nil && at.Host != "" {

@@ -3,6 +3,7 @@ package awsclient
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -87,6 +88,28 @@ func TestHalfAnAnswerOfCloudWatchIsSaidToBeOne(t *testing.T) {
 	_, err := cloudwatch.NewFromConfig(settings(server.URL)).ListMetrics(t.Context(), &cloudwatch.ListMetricsInput{})
 	if got := Explain(err, "cloudwatch:GetMetricData").Error(); !strings.Contains(got, "broke off") {
 		t.Errorf("it says %q", got)
+	}
+}
+
+func TestMissingCredentialsAreNotTakenForARefusalOfTheCall(t *testing.T) {
+	t.Parallel()
+	calls := 0
+	none := settings("http://127.0.0.1:1")
+	none.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		calls++
+		return aws.Credentials{}, fmt.Errorf("assume the role, RequestID: %d, %w", calls, &smithy.GenericAPIError{Code: "AccessDenied", Message: "not this role"})
+	})
+	client := ecs.NewFromConfig(none)
+	say := func() string {
+		_, err := client.DescribeServices(t.Context(), &ecs.DescribeServicesInput{Services: []string{"s"}})
+		return Explain(err, "ecs:DescribeServices").Error()
+	}
+	first := say()
+	if !strings.Contains(first, "no credentials: assume the role") || !strings.Contains(first, "give the task a role") || strings.Contains(first, "allow ecs") {
+		t.Errorf("it says %q", first)
+	}
+	if second := say(); first != second {
+		t.Errorf("the same failure is told differently:\n%s\n%s", first, second)
 	}
 }
 

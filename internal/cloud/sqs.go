@@ -20,8 +20,9 @@ import (
 	"github.com/novaura/acs-operator/internal/scaling"
 )
 
-// readsAtOnce bounds the concurrent calls to SQS of one observation.
-const readsAtOnce = 8
+// readsAtOnce bounds the concurrent calls to SQS of one observation: queues
+// that do not answer keep none of the others from being read in time.
+const readsAtOnce = 64
 
 // sqsAPI is what Metrics needs of SQS.
 type sqsAPI interface {
