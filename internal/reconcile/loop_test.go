@@ -46,6 +46,7 @@ type world struct {
 	waiting    float64
 	writes     []int
 	writeErr   error
+	lost       int // the number of the write that is done, and its answer lost; 0: none
 	serviceErr error
 	metricsErr error
 	memoryErr  error
@@ -206,6 +207,9 @@ func (w *world) SetDesired(_ context.Context, _ config.ServiceRef, tasks int) er
 	}
 	w.desired = tasks
 	w.writes = append(w.writes, tasks)
+	if len(w.writes) == w.lost {
+		return errors.New("the answer broke off")
+	}
 	return nil
 }
 
@@ -378,6 +382,18 @@ func TestAWriteThatFailsIsTriedAgainAtTheNextTick(t *testing.T) {
 		}
 		if got := condition(t, loop, TargetWritable); got.Status != False {
 			t.Errorf("TargetWritable %+v", got)
+		}
+	})
+}
+
+func TestAWriteWhoseAnswerWasLostIsNobodyElses(t *testing.T) {
+	w := &world{desired: 1, waiting: 5000, lost: 2}
+	during(t, w, 2*time.Minute, func(loop *Loop) {
+		if len(w.writes) < 2 || w.noticed("FailedRescale") != 1 || w.noticed("ExternalChange") != 0 {
+			t.Errorf("writes %v, %d events of a failure and %d of another's change", w.writes, w.noticed("FailedRescale"), w.noticed("ExternalChange"))
+		}
+		if got := condition(t, loop, TargetWritable); got.Status != True {
+			t.Errorf("TargetWritable %+v after the count was seen to be written", got)
 		}
 	})
 }

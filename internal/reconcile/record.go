@@ -29,6 +29,7 @@ type memory struct {
 	snapshot   time.Time    // when the state was last kept whole
 	generation int64        // the policy's, then
 	gap        bool         // a decision since then was not recorded
+	tried      *int         // the count of a write that failed or whose answer was lost, until the next look
 }
 
 // entry is one tick, to be recorded.

@@ -207,6 +207,7 @@ func (r *runner) tick(ctx context.Context) {
 		return
 	}
 	p := r.count(ctx, standing)
+	r.landed(obs)
 	obs.Holds = r.holds(ctx, p, obs, standing, rival)
 	before := r.memory.state
 	decision, state := scaling.Decide(p, obs, before, obs.Time)
@@ -221,6 +222,20 @@ func (r *runner) tick(ctx context.Context) {
 	r.tell(decision, state, changed)
 	r.alert(ctx, p, obs, decision, standing.Epoch)
 	r.record(ctx, p, entry{obs: obs, decision: decision, before: before, after: r.memory.state, changed: changed, discarded: err != nil})
+}
+
+// landed takes a count that was written by a call which failed for ours: its
+// answer was lost. The state is kept whole then, since no replay can know.
+func (r *runner) landed(obs scaling.Observation) {
+	m := &r.memory
+	if m.tried == nil || obs.Service == nil {
+		return
+	}
+	if obs.Service.Desired == *m.tried {
+		m.state.Wanted, m.gap = m.tried, true
+		r.report(TargetWritable, nil, "", "the last write of the count is seen, though its answer was lost")
+	}
+	m.tried = nil
 }
 
 // watch shows what the leader decided beside what is seen here.
@@ -321,7 +336,9 @@ func (r *runner) act(ctx context.Context, p *config.ScalingPolicy, obs scaling.O
 	defer cancel()
 	err := r.options.Leader.mayWrite(d.Desired > obs.Service.Desired)
 	if err == nil {
-		err = r.options.Services.SetDesired(bounded, p.Spec.Target, d.Desired)
+		if err = r.options.Services.SetDesired(bounded, p.Spec.Target, d.Desired); err != nil {
+			r.memory.tried = &d.Desired
+		}
 	}
 	r.report(TargetWritable, err, "FailedRescale", "the last write of the count succeeded")
 	if err != nil {
