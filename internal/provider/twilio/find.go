@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/cenkalti/backoff/v5"
 	api "github.com/twilio/twilio-go/rest/api/v2010"
 
 	"github.com/novaura/acs-operator/internal/message"
@@ -20,8 +21,10 @@ import (
 // The bounds of a lookup, besides its timeout: a recipient who got more than this
 // since the send that is in doubt needs a person.
 const (
-	pageSize = 200 // of 1,000 that Twilio gives: a page of the longest texts fits in maxAnswer
-	maxPages = 100
+	pageSize    = 200 // of 1,000 that Twilio gives: a page of the longest texts fits in maxAnswer
+	maxPages    = 100
+	pageTimeout = 5 * time.Second // of one try for a page
+	pageTries   = 3               // a list of many pages would else hardly ever come whole from a provider that falters
 )
 
 // Find implements provider.Sender: the account's messages to m's recipient
@@ -35,10 +38,9 @@ func (c *Client) Find(ctx context.Context, m *message.Message, since time.Time) 
 	var found []provider.Receipt
 	pageToken, page := "", ""
 	for range maxPages {
-		call := &call{ctx: ctx, client: c, ownSender: true}
-		answer, err := call.api().PageMessage(params, pageToken, page)
+		answer, err := c.page(ctx, params, pageToken, page)
 		if err != nil {
-			return nil, call.typed(err)
+			return nil, err
 		}
 		if answer.Messages == nil { // an error with status 200, a proxy's page: no word that there are none
 			return nil, incomplete("the answer has no messages field")
@@ -58,6 +60,30 @@ func (c *Client) Find(ctx context.Context, m *message.Message, since time.Time) 
 		}
 	}
 	return nil, incomplete(fmt.Sprintf("more than %d messages to one recipient", maxPages*pageSize))
+}
+
+// page reads a page of a list, and again where no answer came: reading changes
+// nothing.
+func (c *Client) page(ctx context.Context, params *api.ListMessageParams, pageToken, page string) (*api.ListMessageResponse, error) {
+	var refused error
+	answer, err := backoff.Retry(ctx, func() (*api.ListMessageResponse, error) {
+		bounded, cancel := context.WithTimeout(ctx, pageTimeout)
+		defer cancel()
+		call := &call{ctx: bounded, client: c, ownSender: true}
+		answer, err := call.api().PageMessage(params, pageToken, page)
+		if err == nil {
+			return answer, nil
+		}
+		refused = call.typed(err)
+		if class := provider.AsError(refused).Class; class != provider.InDoubt && class != provider.Transient {
+			return nil, backoff.Permanent(refused)
+		}
+		return nil, refused
+	}, backoff.WithMaxTries(pageTries))
+	if err != nil {
+		return nil, refused // and not the end of ctx, which has no class
+	}
+	return answer, nil
 }
 
 // matches are the messages of a page that are m's. older says that the next page

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,5 +130,25 @@ func TestALookupThatIsNotCompleteIsNoAnswer(t *testing.T) {
 				t.Errorf("got %v beside the error", receipts)
 			}
 		})
+	}
+}
+
+// Twilio falters: of a list of many pages one would else nearly always be missing.
+func TestAPageThatIsNotAnsweredIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	pages := list(t, []map[string]any{listed("SM2", "Hello", now.Add(2*time.Minute))}, []map[string]any{listed("SM1", "Hello", now.Add(time.Minute))})
+	var asked atomic.Int32
+	receipts, err := open(t, func(w http.ResponseWriter, r *http.Request) {
+		switch asked.Add(1) {
+		case 1:
+			answer(500, "<html>")(w, r)
+		case 3:
+			panic(http.ErrAbortHandler)
+		default:
+			pages(w, r)
+		}
+	}, nil).Find(t.Context(), text(), now)
+	if err != nil || len(receipts) != 2 || asked.Load() != 4 {
+		t.Errorf("got %v and %v after %d requests, want both messages after 4", receipts, err, asked.Load())
 	}
 }
