@@ -21,7 +21,7 @@ func (s *send) resolve(ctx context.Context) consumer.Outcome {
 	if len(s.m.Tokens) > 0 { // each device has a doubt of its own
 		return s.pushTokens(ctx)
 	}
-	since, doubts, err := s.doubts(ctx)
+	since, doubts, unheard, err := s.doubts(ctx)
 	if err != nil {
 		return s.unsettled(ctx, err)
 	}
@@ -29,7 +29,7 @@ func (s *send) resolve(ctx context.Context) consumer.Outcome {
 	defer cancel()
 	receipts, err := s.sender.Find(bounded, s.m, since.Add(-clockSlack))
 	if err != nil {
-		return s.unanswered(ctx, err, doubts)
+		return s.unanswered(ctx, err, doubts, unheard)
 	}
 	receipt, found, err := s.own(ctx, receipts)
 	switch {
@@ -70,37 +70,44 @@ func (s *send) rival(ctx context.Context, receipt provider.Receipt) (bool, error
 	})
 }
 
+// yielded is the code of an attempt that gave way to another event's.
+const yielded = "in_doubt"
+
 // yield gives the claim up and keeps the doubt, so that of two who wait for
 // each other none is in the other's way. It may be its turn to wait many times,
 // and so it waits in its row, where that costs no receive.
 func (s *send) yield(ctx context.Context) consumer.Outcome {
 	return s.end(ctx, store.Settlement{
-		Status: store.Processing, ErrorCode: "in_doubt", Park: s.parked(firstWait + s.jitter(2*firstWait)),
+		Status: store.Processing, ErrorCode: yielded, Park: s.parked(firstWait + s.jitter(2*firstWait)),
 	}, consumer.Outcome{Action: consumer.Park, Reason: "in_doubt"})
 }
 
 // doubts counts the attempts whose end nobody recorded, and says when the
-// first of them began.
-func (s *send) doubts(ctx context.Context) (since time.Time, count int, err error) {
+// first of them began; unheard are those since the provider answered a lookup.
+func (s *send) doubts(ctx context.Context) (since time.Time, count, unheard int, err error) {
 	bounded, cancel := context.WithTimeout(ctx, s.StoreTimeout)
 	defer cancel()
 	attempts, err := s.Store.Attempts(bounded, s.m.ID)
 	if err != nil {
-		return since, 0, err
+		return since, 0, 0, err
 	}
 	since = s.result.Event.CreatedAt
 	for _, attempt := range attempts {
-		if attempt.Outcome == store.Reopened { // a person has answered what was in doubt before
-			since, count = attempt.StartedAt, 0
+		switch {
+		case attempt.Outcome == store.Reopened: // a person has answered what was in doubt before
+			since, count, unheard = attempt.StartedAt, 0, 0
+		case attempt.Outcome == store.Unresolved && attempt.ErrorCode == yielded:
+			unheard = 0
 		}
 		if !attempt.FinishedAt.IsZero() || attempt.Number >= s.result.Event.Attempts {
 			continue
 		}
+		unheard++
 		if count++; count == 1 {
 			since = attempt.StartedAt
 		}
 	}
-	return since, count, nil
+	return since, count, unheard, nil
 }
 
 // own picks, of what the provider has, the oldest that is not another event's.
@@ -146,22 +153,22 @@ func (s *send) found(ctx context.Context, receipt provider.Receipt) consumer.Out
 
 // unanswered is a lookup that failed: it is repeated, ever later, and the
 // message held for a person when that is of no use.
-func (s *send) unanswered(ctx context.Context, err error, doubts int) consumer.Outcome {
+func (s *send) unanswered(ctx context.Context, err error, doubts, unheard int) consumer.Outcome {
 	if ctx.Err() != nil {
 		return s.afterLease(ctx, "drained")
 	}
-	s.log().WarnContext(ctx, failed, "reason", "in_doubt", "lookups", doubts, "error", err)
+	s.log().WarnContext(ctx, failed, "reason", "in_doubt", "lookups", unheard, "error", err)
 	cannot := errors.Is(err, provider.ErrNoLookup)
-	if (cannot || doubts >= s.MaxLookups) && doubts < s.maxAttempts() && s.Resend(s.m) {
+	if (cannot || unheard >= s.MaxLookups) && doubts < s.maxAttempts() && s.Resend(s.m) {
 		s.log().WarnContext(ctx, "sent again, though the provider may have it", "policy", "resend")
 		return s.deliver(ctx)
 	}
-	if cannot || doubts >= s.MaxLookups {
+	if cannot || unheard >= s.MaxLookups {
 		return s.hold(ctx, err)
 	}
 	wait := max(s.leaseEnd.Sub(s.Now()), 0) + time.Second
 	outcome := s.leave(ctx, consumer.Outcome{
-		Action: consumer.Retry, After: max(wait, s.backoff(doubts)), Failed: true, Reason: "in_doubt",
+		Action: consumer.Retry, After: max(wait, s.backoff(unheard)), Failed: true, Reason: "in_doubt",
 	})
 	if provider.AsError(err).Class == provider.Config {
 		outcome.Pause = configPause

@@ -177,6 +177,31 @@ func TestWhatCannotBeResolvedIsHeldForAPerson(t *testing.T) {
 	}
 }
 
+// Texts that say the same to one person wait for each other for long: lookups that
+// fail now and then in between add up to nothing.
+func TestLookupsThatFailAreCountedFromTheLastThatWasAnswered(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(o *Options) { o.MaxLookups = 3 })
+	b.sender.next = append(b.sender.next, refuses(provider.InDoubt, "", true))
+	b.handle(text(""))
+	fail := func(times int) {
+		t.Helper()
+		b.sender.findError = &provider.Error{Provider: "fake", Class: provider.Transient}
+		for range times {
+			b.clock.turn(lapse)
+			b.want(b.handle(text("")), consumer.Retry, store.Processing, 1)
+		}
+		b.sender.findError = nil
+		b.clock.turn(lapse)
+	}
+	twin := received(`{"id":"b","type":"message_send","to":"` + person + `","body":"Hello"}`)
+	b.worker("worker-2", func(o *Options) { o.Lease = 3*lapse + 10*time.Second }).Prepare(t.Context(), []consumer.Received{twin}) // which is about to be sent
+	fail(2)
+	b.want(b.handle(text("")), consumer.Park, store.Processing, 1)
+	fail(2)
+	b.want(b.handle(text("")), consumer.Delete, store.Sent, 1)
+}
+
 func TestADrainDuringALookupKeepsTheDoubt(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -38,7 +38,7 @@ type Options struct {
 	// ProviderSettles is how long a provider may still work on a call that
 	// its client gave up: 30 s (Twilio: about 26 s).
 	ProviderSettles time.Duration
-	LookupTimeout   time.Duration // of asking a provider what it has: 10 s
+	LookupTimeout   time.Duration // of asking a provider what it has: 25 s, so that a lease has time for a send after it
 	StoreTimeout    time.Duration // of one use of the store, repeats included: 10 s
 	MaxAttempts     int           // transient refusals before a message fails: 8
 	MaxLookups      int           // lookups without an answer before a message is held: 10
@@ -70,7 +70,7 @@ func (o Options) withDefaults() Options {
 	o.ProviderTimeout = cmp.Or(o.ProviderTimeout, 28*time.Second)
 	o.ProviderSettles = cmp.Or(o.ProviderSettles, 30*time.Second)
 	o.Lease = max(cmp.Or(o.Lease, time.Minute), 2*max(o.ProviderTimeout, o.ProviderSettles))
-	o.LookupTimeout = cmp.Or(o.LookupTimeout, 10*time.Second)
+	o.LookupTimeout = cmp.Or(o.LookupTimeout, 25*time.Second)
 	o.StoreTimeout = cmp.Or(o.StoreTimeout, 10*time.Second)
 	o.MaxAttempts = cmp.Or(o.MaxAttempts, 8)
 	o.MaxLookups = cmp.Or(o.MaxLookups, 10)
