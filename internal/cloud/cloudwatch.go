@@ -80,6 +80,7 @@ type minuteOf struct {
 }
 
 func (k minuteOf) group() string { return k.end.String() }
+func (k minuteOf) thing() string { return k.service + "/" + k.queue }
 
 // told is what one answer says of a queue, which of its metrics it could not
 // give, and why.
@@ -103,8 +104,8 @@ type answer struct {
 // NewMetrics observes through the two clients, which are of one region.
 func NewMetrics(cw cloudwatchAPI, sqs sqsAPI, region string) *Metrics {
 	m := &Metrics{cw: cw, region: region, live: newDepths(sqs), cache: map[string]*answer{}, workers: map[string]*workerAnswer{}}
-	m.queues = newGather(queriesPerAsk/len(queueMetrics), roundTimeout, minuteOf.group, m.askQueues)
-	m.reported = newGather(queriesPerAsk/len(workerMetrics), roundTimeout, minuteOf.group, m.askWorkers)
+	m.queues = newGather(queriesPerAsk/len(queueMetrics), roundTimeout, minuteOf.group, minuteOf.thing, m.askQueues)
+	m.reported = newGather(queriesPerAsk/len(workerMetrics), roundTimeout, minuteOf.group, minuteOf.thing, m.askWorkers)
 	return m
 }
 

@@ -53,7 +53,8 @@ type count struct {
 // timeout.
 func NewServices(client *ecs.Client, timeout time.Duration) *Services {
 	s := &Services{client: client, timeout: timeout, counts: map[config.ServiceRef]*count{}, stuck: map[config.ServiceRef]*stuck{}}
-	s.reads = newGather(servicesPerAsk, timeout, func(ref config.ServiceRef) string { return ref.Cluster }, s.describe)
+	s.reads = newGather(servicesPerAsk, timeout, func(ref config.ServiceRef) string { return ref.Cluster },
+		func(ref config.ServiceRef) string { return ref.Cluster + "/" + ref.Service }, s.describe)
 	return s
 }
 

@@ -24,11 +24,12 @@ type gather[K comparable, V any] struct {
 	most  int           // things that a call takes
 	bound time.Duration // of a round: half for the calls for many, half for those alone
 	group func(K) string
+	thing func(K) string                                       // by which it is known again, whatever time it is asked for
 	ask   func(ctx context.Context, keys []K) (map[K]V, error) // keys are of one group
 
 	mu    sync.Mutex
 	next  *round[K, V]
-	alone map[K]aloneness
+	alone map[string]aloneness // by thing
 }
 
 type aloneness int
@@ -47,8 +48,8 @@ type round[K comparable, V any] struct {
 	errs   map[K]error
 }
 
-func newGather[K comparable, V any](most int, bound time.Duration, group func(K) string, ask func(context.Context, []K) (map[K]V, error)) *gather[K, V] {
-	return &gather[K, V]{most: most, bound: bound, group: group, ask: ask, alone: map[K]aloneness{}}
+func newGather[K comparable, V any](most int, bound time.Duration, group, thing func(K) string, ask func(context.Context, []K) (map[K]V, error)) *gather[K, V] {
+	return &gather[K, V]{most: most, bound: bound, group: group, thing: thing, ask: ask, alone: map[string]aloneness{}}
 }
 
 // get reads the things, or gives up when ctx ends. A thing may have a value
@@ -108,7 +109,7 @@ func (g *gather[K, V]) run(ctx context.Context, r *round[K, V]) {
 func (g *gather[K, V]) calls(keys []K) (calls [][]K) {
 	open := map[string]int{} // the last call of a group
 	for _, key := range keys {
-		if g.alone[key] != 0 {
+		if g.alone[g.thing(key)] != 0 {
 			calls = append(calls, []K{key})
 			continue
 		}
@@ -176,9 +177,9 @@ func (g *gather[K, V]) apart(ctx context.Context, r *round[K, V], keys []K, left
 			g.mu.Lock()
 			switch {
 			case err != nil:
-				g.alone[key] = untilFine
+				g.alone[g.thing(key)] = untilFine
 			case known && leftOut:
-				g.alone[key] = always
+				g.alone[g.thing(key)] = always
 			}
 			g.mu.Unlock()
 		})
@@ -191,10 +192,10 @@ func (g *gather[K, V]) note(key K, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
-	case err == nil && g.alone[key] == untilFine:
-		delete(g.alone, key)
-	case err != nil && g.alone[key] == 0 && !throttled(err):
-		g.alone[key] = untilFine
+	case err == nil && g.alone[g.thing(key)] == untilFine:
+		delete(g.alone, g.thing(key))
+	case err != nil && g.alone[g.thing(key)] == 0 && !throttled(err):
+		g.alone[g.thing(key)] = untilFine
 	}
 }
 

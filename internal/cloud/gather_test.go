@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -44,7 +45,8 @@ func (s *shop) ask(ctx context.Context, names []string) (map[string]int, error) 
 }
 
 func (s *shop) gather() *gather[string, int] {
-	return newGather(10, 8*time.Second, func(name string) string { return name[:1] }, s.ask)
+	thing := func(name string) string { before, _, _ := strings.Cut(name, "@"); return before }
+	return newGather(10, 8*time.Second, func(name string) string { return name[:1] }, thing, s.ask)
 }
 
 // all asks for every name at the same time, as runners do, and gives the errors.
@@ -186,6 +188,28 @@ func TestWhoeverLeavesEarlyTakesNobodyAlong(t *testing.T) {
 		}
 		if errs := all(t, g, "a2"); len(errs) > 0 {
 			t.Error(errs)
+		}
+	})
+}
+
+// The metrics of each minute are asked for anew: which queue it was that failed is
+// known by the next, and one minute after the other leaves nothing behind.
+func TestWhatFailedIsKnownAgainAtAnotherTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shop{refuse: map[string]error{}}
+		g := s.gather()
+		for minute := range 5 {
+			at := fmt.Sprintf("@%d", minute)
+			s.refuse["abad"+at] = errors.New("refused")
+			if errs := all(t, g, "abad"+at, "afine"+at, "agood"+at); len(errs) != 1 || errs["abad"+at] == nil {
+				t.Errorf("minute %d: %v, want what is refused alone", minute, errs)
+			}
+			if calls := s.calls(); minute > 0 && calls != 2 {
+				t.Errorf("minute %d: %d calls, want one for the others and one for what failed", minute, calls)
+			}
+		}
+		if len(g.alone) != 1 {
+			t.Errorf("%d things are remembered, want one", len(g.alone))
 		}
 	})
 }

@@ -181,7 +181,7 @@ func (q *queueMemory) unfinished(arriving float64) (messages float64, counted, s
 	doing, began := arriving, stamp(0)
 	for _, m := range q.Minutes { // oldest first
 		if m.Served >= 0 {
-			doing, counted, began = float64(m.Served/m.Period), true, m.End.add(-time.Duration(m.Period)*time.Second)
+			doing, counted, began = float64(m.Served/m.Period), true, m.begin()
 		}
 	}
 	stuck = counted && doing == 0 && q.Flying != 0 && q.Flying <= began

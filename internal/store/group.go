@@ -19,9 +19,9 @@ const (
 // settlements too: what comes while a statement is under way goes with the
 // next, so that a lone message waits for nothing and a busy worker asks the
 // database once for dozens (group commit). A second statement starts beside the
-// first only when it is full: two halves cost the database a third more. Answers and errors are each caller's
-// own. A statement that the database refuses for what one caller put into it is
-// repeated for each alone.
+// first only when it is full: two halves cost the database a third more. Answers
+// and errors are each caller's own. A statement that the database refuses for what
+// one caller put into it is repeated for each alone.
 //
 // A caller whose context ends does not wait for the answer; the statement goes
 // on, and its lease or fence tells what came of it, as after a crash.
