@@ -81,6 +81,7 @@ func (q *queueMemory) learnMinute(spec *config.QueueSpec, m *minuteCounts, tasks
 	rate := float64(work) / period
 	atLimit := limited || spec.MaxThroughput > 0 && rate > 0.9*spec.MaxThroughput
 	s := served{end: m.End, rate: rate, tasks: ran / period, busy: q.busyThrough(m.begin(), m.End) && !atLimit, steady: steady}
+	s.twice = q.grewWith(s, tasks)
 	if s.busy && q.alone(spec) > 0 && others.busy(m.begin(), m.End) {
 		q.Together = together{At: m.End, PerTask: s.rate / s.tasks}
 		s.busy = false // what a task does alone is not to be seen now
@@ -95,6 +96,22 @@ func (q *queueMemory) learnMinute(spec *config.QueueSpec, m *minuteCounts, tasks
 	if s.busy && steady && q.Service.Idle == 0 {
 		q.Service.Helped.compare(s)
 	}
+}
+
+// grewWith says that the backlog tells of the same work as a count of it: it grew by
+// what arrived, less that. They are two readings, each with its own error.
+func (q *queueMemory) grewWith(s served, tasks *taskMemory) bool {
+	from, to := q.Before, q.Depth
+	passed := to.At.sub(from.At)
+	if from.At == 0 || passed < 30 || passed > maxGap.Seconds() || to.At < s.end || from.At >= s.end || !q.counted(to.At) {
+		return false
+	}
+	ran, _, known := tasks.seconds(from.At, to.At)
+	if !known || ran == 0 {
+		return false
+	}
+	done := (q.Arrival.Rate*passed - (to.Visible - from.Visible)) / ran
+	return math.Abs(done-s.rate/s.tasks) < agree*s.rate/s.tasks
 }
 
 // learnArrivals takes a count of sent messages in, less the dumps in it.

@@ -5,6 +5,8 @@ import "math"
 const (
 	// newestWeight is the say of the newest busy minute in the rate a task.
 	newestWeight = 0.3
+	// agree is how far two readings of a rate may lie apart to agree, as a part.
+	agree = 0.15
 	// guessedPerTask is what a task may do at best, in messages/s, while
 	// nothing is known: an optimist's guess starts too few tasks, and the
 	// growing backlog doubles them.
@@ -43,6 +45,7 @@ type served struct {
 	busy   bool    // the queue never ran near empty: the tasks set the pace
 	steady bool    // as many tasks all the time
 	net    bool    // tasks are without those that other queues kept busy
+	twice  bool    // the backlog tells of the same rate
 }
 
 // learn takes a minute in. A busy one tells what a task does, another one what
@@ -59,7 +62,7 @@ func (r *serviceRate) learn(s served) {
 		if s.net && !r.Net {
 			r.Net, r.Minutes = true, 0
 		}
-		r.learnBusy(perTask, s.steady)
+		r.learnBusy(perTask, s)
 	case s.steady && r.PerTask == 0:
 		r.Bound = max(r.Bound, perTask)
 	case s.steady && perTask > r.PerTask:
@@ -67,14 +70,14 @@ func (r *serviceRate) learn(s served) {
 	}
 }
 
-func (r *serviceRate) learnBusy(perTask float64, steady bool) {
+func (r *serviceRate) learnBusy(perTask float64, s served) {
 	weight := newestWeight
 	switch far := math.Abs(perTask-r.PerTask) > 0.2*r.PerTask; {
 	case r.Minutes == 0:
 		weight = 1
-	case !steady:
+	case !s.steady:
 		weight = 0.1
-	case far && r.Off > 0 && math.Abs(perTask-r.Off) < 0.15*r.Off:
+	case far && (s.twice || r.Off > 0 && math.Abs(perTask-r.Off) < agree*r.Off):
 		weight, r.Off = 1, 0
 	case far:
 		r.Off = perTask
