@@ -7,7 +7,7 @@ const (
 	firstWait     = 2 * time.Second
 	longestDelay  = 15 * time.Minute // between two tries
 	longestAway   = 2 * time.Minute  // between two looks for a provider that is away
-	longestOutage = 24 * time.Hour   // of a provider, that a message lives through
+	longestOutage = 24 * time.Hour   // of a provider or its list, that a message lives through
 	largestFactor = 10               // doublings after which longestDelay is surely reached
 )
 

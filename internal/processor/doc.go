@@ -21,8 +21,8 @@
 //	             it may be the answer that another waits for    processing  park for seconds
 //	             it has not                                     as Granted
 //	             it has not, MaxAttempts times                  failed      dead-letter
-//	             no answer                                      processing  retry after the lease
-//	             no answer, too often, or cannot be asked       in_doubt    dead-letter; or as Granted (Options.Resend)
+//	             no answer                                      processing  retry, ever later: no try is spent
+//	             no answer for a day, or cannot be asked        in_doubt    dead-letter; or as Granted (Options.Resend)
 //
 //	rules      recipient suppressed                             suppressed  delete
 //	           expired                                          expired     delete

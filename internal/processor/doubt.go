@@ -21,21 +21,21 @@ func (s *send) resolve(ctx context.Context) consumer.Outcome {
 	if len(s.m.Tokens) > 0 { // each device has a doubt of its own
 		return s.pushTokens(ctx)
 	}
-	since, doubts, unheard, err := s.doubts(ctx)
+	doubt, err := s.doubts(ctx)
 	if err != nil {
 		return s.unsettled(ctx, err)
 	}
 	bounded, cancel := context.WithTimeout(ctx, s.LookupTimeout)
 	defer cancel()
-	receipts, err := s.sender.Find(bounded, s.m, since.Add(-clockSlack))
+	receipts, err := s.sender.Find(bounded, s.m, doubt.since.Add(-clockSlack))
 	if err != nil {
-		return s.unanswered(ctx, err, doubts, unheard)
+		return s.unanswered(ctx, err, doubt)
 	}
 	receipt, found, err := s.own(ctx, receipts)
 	switch {
 	case err != nil:
 		return s.unsettled(ctx, err)
-	case !found && doubts >= s.maxAttempts():
+	case !found && doubt.count >= s.maxAttempts():
 		return s.fail(ctx, &provider.Error{
 			Provider: s.sender.Name(), Class: provider.Transient, Code: "not_accepted",
 			Message: "no try was answered, and the provider has the message from none",
@@ -70,8 +70,12 @@ func (s *send) rival(ctx context.Context, receipt provider.Receipt) (bool, error
 	})
 }
 
-// yielded is the code of an attempt that gave way to another event's.
-const yielded = "in_doubt"
+// yielded is the code of an attempt that gave way to another event's, and unheard
+// of one whose lookup the provider did not answer.
+const (
+	yielded = "in_doubt"
+	unheard = "lookup_failed"
+)
 
 // yield gives the claim up and keeps the doubt, so that of two who wait for
 // each other none is in the other's way. It may be its turn to wait many times,
@@ -82,32 +86,41 @@ func (s *send) yield(ctx context.Context) consumer.Outcome {
 	}, consumer.Outcome{Action: consumer.Park, Reason: "in_doubt"})
 }
 
-// doubts counts the attempts whose end nobody recorded, and says when the
-// first of them began; unheard are those since the provider answered a lookup.
-func (s *send) doubts(ctx context.Context) (since time.Time, count, unheard int, err error) {
+// doubt is what the attempts tell of a message whose end nobody recorded.
+type doubt struct {
+	count   int       // attempts without an end
+	since   time.Time // when the first of them began
+	lookups int       // that failed since the provider answered one
+	unheard time.Time // when the first of those began; zero: there is none
+}
+
+// doubts reads the message's doubt from its attempts before this one.
+func (s *send) doubts(ctx context.Context) (d doubt, err error) {
 	bounded, cancel := context.WithTimeout(ctx, s.StoreTimeout)
 	defer cancel()
 	attempts, err := s.Store.Attempts(bounded, s.m.ID)
 	if err != nil {
-		return since, 0, 0, err
+		return d, err
 	}
-	since = s.result.Event.CreatedAt
+	d.since = s.result.Event.CreatedAt
 	for _, attempt := range attempts {
 		switch {
 		case attempt.Outcome == store.Reopened: // a person has answered what was in doubt before
-			since, count, unheard = attempt.StartedAt, 0, 0
-		case attempt.Outcome == store.Unresolved && attempt.ErrorCode == yielded:
-			unheard = 0
-		}
-		if !attempt.FinishedAt.IsZero() || attempt.Number >= s.result.Event.Attempts {
-			continue
-		}
-		unheard++
-		if count++; count == 1 {
-			since = attempt.StartedAt
+			d = doubt{since: attempt.StartedAt}
+		case attempt.Number >= s.result.Event.Attempts: // this one
+		case attempt.Outcome == store.Unresolved && attempt.ErrorCode == unheard:
+			if d.lookups++; d.lookups == 1 {
+				d.unheard = attempt.StartedAt
+			}
+		case attempt.FinishedAt.IsZero():
+			if d.count++; d.count == 1 {
+				d.since = attempt.StartedAt
+			}
+		case attempt.Outcome != store.Unresolved || attempt.ErrorCode == yielded: // the provider answered
+			d.lookups, d.unheard = 0, time.Time{}
 		}
 	}
-	return since, count, unheard, nil
+	return d, nil
 }
 
 // own picks, of what the provider has, the oldest that is not another event's.
@@ -151,29 +164,34 @@ func (s *send) found(ctx context.Context, receipt provider.Receipt) consumer.Out
 	return outcome
 }
 
-// unanswered is a lookup that failed: it is repeated, ever later, and the
-// message held for a person when that is of no use.
-func (s *send) unanswered(ctx context.Context, err error, doubts, unheard int) consumer.Outcome {
+// unanswered is a lookup that failed. That is no fault of the message's: it waits
+// as for a provider that is away, spends no try, and is held for a person when
+// that has lasted for long.
+func (s *send) unanswered(ctx context.Context, err error, d doubt) consumer.Outcome {
 	if ctx.Err() != nil {
-		return s.afterLease(ctx, "drained")
+		return s.lookAgain(ctx, "drained", err, consumer.Outcome{Action: consumer.HandBack, Reason: "drained"})
 	}
-	s.log().WarnContext(ctx, failed, "reason", "in_doubt", "lookups", unheard, "error", err)
-	cannot := errors.Is(err, provider.ErrNoLookup)
-	if (cannot || unheard >= s.MaxLookups) && doubts < s.maxAttempts() && s.Resend(s.m) {
-		s.log().WarnContext(ctx, "sent again, though the provider may have it", "policy", "resend")
-		return s.deliver(ctx)
-	}
-	if cannot || unheard >= s.MaxLookups {
+	s.log().WarnContext(ctx, failed, "reason", "in_doubt", "lookups", d.lookups+1, "error", err)
+	if errors.Is(err, provider.ErrNoLookup) || d.lookups > 0 && !s.Now().Before(d.unheard.Add(longestOutage)) {
+		if d.count < s.maxAttempts() && s.Resend(s.m) {
+			s.log().WarnContext(ctx, "sent again, though the provider may have it", "policy", "resend")
+			return s.deliver(ctx)
+		}
 		return s.hold(ctx, err)
 	}
-	wait := max(s.leaseEnd.Sub(s.Now()), 0) + time.Second
-	outcome := s.leave(ctx, consumer.Outcome{
-		Action: consumer.Retry, After: max(wait, s.backoff(unheard)), Failed: true, Reason: "in_doubt",
-	})
-	if provider.AsError(err).Class == provider.Config {
+	typed := provider.AsError(err)
+	outcome := consumer.Outcome{
+		Action: consumer.Retry, After: max(firstWait+min(s.backoff(d.lookups+1), longestAway), typed.RetryAfter), Failed: true, Reason: unheard,
+	}
+	if typed.Class == provider.Config {
 		outcome.Pause = configPause
 	}
-	return outcome
+	return s.lookAgain(ctx, unheard, err, outcome)
+}
+
+// lookAgain gives the claim up and keeps the doubt: the next claim asks again.
+func (s *send) lookAgain(ctx context.Context, code string, err error, then consumer.Outcome) consumer.Outcome {
+	return s.back(ctx, store.Settlement{Status: store.Processing, ErrorCode: code, Error: s.doubt(err).Error()}, then)
 }
 
 // doubt is why nobody knows what the provider did, in its name.

@@ -122,23 +122,61 @@ func TestOfTwinsInDoubtTheFirstTakesTheOldestText(t *testing.T) {
 	}
 }
 
-func TestALookupWithoutAnAnswerKeepsTheDoubt(t *testing.T) {
+// The list of the provider is away for most of a day: the text is neither held, nor
+// sent again, nor has it spent a try when the list answers.
+func TestALookupWithoutAnAnswerSpendsNoTry(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(o *Options) { o.MaxAttempts = 3 })
+	b.sender.next = append(b.sender.next, refuses(provider.InDoubt, "", false))
+	b.handle(text(""))
+	b.clock.turn(lapse)
+	b.sender.findError = &provider.Error{Provider: "fake", Class: provider.Transient}
+	for range 40 {
+		got := b.handle(text(""))
+		if got.Action != consumer.Retry && got.Action != consumer.Park || b.event("a").Status != store.Processing {
+			t.Fatalf("got %+v, row %s", got, b.event("a").Status)
+		}
+		b.clock.turn(30 * time.Minute)
+	}
+	if b.sender.sends != 1 {
+		t.Fatalf("%d sends while nobody knows of the first", b.sender.sends)
+	}
+	b.sender.findError = nil
+	b.want(b.handle(text("")), consumer.Delete, store.Sent, 2)
+}
+
+// The claim ends with the lookup: whoever comes next need not wait for its lease.
+func TestALookupWithoutAnAnswerIsRepeatedSoon(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.sender.next = append(b.sender.next, refuses(provider.InDoubt, "", true))
 	b.handle(text(""))
-	b.sender.findError = &provider.Error{Provider: "fake", Class: provider.Transient}
-	for range 3 {
-		b.clock.turn(lapse)
-		got := b.handle(text(""))
-		b.want(got, consumer.Retry, store.Processing, 1)
-		if got.After < lapse {
-			t.Errorf("comes again after %v, before its lease lapses", got.After)
-		}
-	}
-	b.sender.findError = nil
 	b.clock.turn(lapse)
+	b.sender.findError = errDown
+	got := b.handle(text(""))
+	b.want(got, consumer.Retry, store.Processing, 1)
+	b.sender.findError = nil
+	b.clock.turn(got.After)
 	b.want(b.handle(text("")), consumer.Delete, store.Sent, 1)
+}
+
+func TestALookupWithoutAnAnswerOnTheLastReceiveWaitsInItsRow(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sender.next = append(b.sender.next, refuses(provider.InDoubt, "", true))
+	b.handle(text(""))
+	b.clock.turn(lapse)
+	b.sender.findError = errDown
+	last := text("")
+	last.MaxReceives, last.ReceiveCount = 3, 2
+	b.want(b.handle(last), consumer.Park, store.Processing, 1)
+	b.sender.findError = nil
+	b.clock.turn(time.Minute)
+	copies := b.carry()
+	if len(copies) != 1 {
+		t.Fatalf("%d copies are due, want one", len(copies))
+	}
+	b.want(b.handle(copies[0]), consumer.Delete, store.Sent, 1)
 }
 
 func TestWhatCannotBeResolvedIsHeldForAPerson(t *testing.T) {
@@ -147,23 +185,20 @@ func TestWhatCannotBeResolvedIsHeldForAPerson(t *testing.T) {
 		err     error
 		lookups int
 	}{
-		"a provider that cannot be asked":         {provider.ErrNoLookup, 1},
-		"one that does not answer, after a bound": {&provider.Error{Provider: "fake", Class: provider.InDoubt}, 3},
+		"a provider that cannot be asked":       {provider.ErrNoLookup, 1},
+		"one that does not answer, after a day": {&provider.Error{Provider: "fake", Class: provider.InDoubt}, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, func(o *Options) { o.MaxLookups = 3 })
+			b := newBench(t)
 			b.sender.findError = tc.err
 			b.sender.next = append(b.sender.next, refuses(provider.InDoubt, "", false))
 			b.handle(text(""))
+			b.clock.turn(3 * longestOutage) // nobody looked: that is no silence of the provider's
 			var got consumer.Outcome
 			for range tc.lookups {
-				b.want(got, consumer.Delete, store.Processing, 1) // the zero Outcome, before the last lookup
-				b.clock.turn(lapse)
-				if got = b.handle(text("")); got.Action == consumer.DeadLetter {
-					break
-				}
-				got = consumer.Outcome{}
+				got = b.handle(text(""))
+				b.clock.turn(longestOutage / 2)
 			}
 			b.want(got, consumer.DeadLetter, store.InDoubt, 1)
 			if why := b.event("a").Error; !strings.HasPrefix(why, "fake: in doubt") {
@@ -179,26 +214,24 @@ func TestWhatCannotBeResolvedIsHeldForAPerson(t *testing.T) {
 
 // Texts that say the same to one person wait for each other for long: lookups that
 // fail now and then in between add up to nothing.
-func TestLookupsThatFailAreCountedFromTheLastThatWasAnswered(t *testing.T) {
+func TestTheDayWithoutAnAnswerBeginsAfterTheLastAnswer(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, func(o *Options) { o.MaxLookups = 3 })
+	b := newBench(t)
 	b.sender.next = append(b.sender.next, refuses(provider.InDoubt, "", true))
 	b.handle(text(""))
-	fail := func(times int) {
+	b.clock.turn(lapse)
+	fail := func() {
 		t.Helper()
-		b.sender.findError = &provider.Error{Provider: "fake", Class: provider.Transient}
-		for range times {
-			b.clock.turn(lapse)
-			b.want(b.handle(text("")), consumer.Retry, store.Processing, 1)
-		}
+		b.sender.findError = errDown
+		b.want(b.handle(text("")), consumer.Retry, store.Processing, 1)
 		b.sender.findError = nil
-		b.clock.turn(lapse)
+		b.clock.turn(longestOutage)
 	}
 	twin := received(`{"id":"b","type":"message_send","to":"` + person + `","body":"Hello"}`)
-	b.worker("worker-2", func(o *Options) { o.Lease = 3*lapse + 10*time.Second }).Prepare(t.Context(), []consumer.Received{twin}) // which is about to be sent
-	fail(2)
+	b.worker("worker-2", func(o *Options) { o.Lease = longestOutage + lapse }).Prepare(t.Context(), []consumer.Received{twin}) // which is about to be sent
+	fail()
 	b.want(b.handle(text("")), consumer.Park, store.Processing, 1)
-	fail(2)
+	fail()
 	b.want(b.handle(text("")), consumer.Delete, store.Sent, 1)
 }
 

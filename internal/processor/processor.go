@@ -41,7 +41,6 @@ type Options struct {
 	LookupTimeout   time.Duration // of asking a provider what it has: 25 s, so that a lease has time for a send after it
 	StoreTimeout    time.Duration // of one use of the store, repeats included: 10 s
 	MaxAttempts     int           // transient refusals before a message fails: 8
-	MaxLookups      int           // lookups without an answer before a message is held: 10
 	// ParkAfter is the longest wait that a message spends on its queue; what
 	// waits longer is parked in its row: 1 min.
 	ParkAfter time.Duration
@@ -73,7 +72,6 @@ func (o Options) withDefaults() Options {
 	o.LookupTimeout = cmp.Or(o.LookupTimeout, 25*time.Second)
 	o.StoreTimeout = cmp.Or(o.StoreTimeout, 10*time.Second)
 	o.MaxAttempts = cmp.Or(o.MaxAttempts, 8)
-	o.MaxLookups = cmp.Or(o.MaxLookups, 10)
 	o.ParkAfter = cmp.Or(o.ParkAfter, time.Minute)
 	o.tokensAtOnce = cmp.Or(o.tokensAtOnce, 20)
 	if o.Rules == nil {
