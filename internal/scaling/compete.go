@@ -106,19 +106,32 @@ func (c competition) believed() bool { return c.Minutes >= enoughMinutes && c.Pa
 
 // competing returns the part of the fleet that each queue has, where they take
 // from each other and more than one asks for tasks; otherwise nil. A queue has as
-// much of it as it has work: what arrives, and what waits.
+// much of it as it has work: what arrives, and what waits. Where nobody knows how much
+// work that is, it has an equal part: none would say that no task works for it.
 func (d *deciding) competing() []fleet {
 	f := d.fleet
 	if !d.state.Competition.believed() || f.count() == 0 {
 		return nil
 	}
 	work, sum, asking := make([]float64, len(d.queues)), 0.0, 0
+	var strangers []int // that ask, and nobody knows what a task does for them
 	for i := range d.queues {
 		q := &d.queues[i]
+		rate := q.Arrival.now(nil).Rate
 		if alone := q.alone(q.spec); alone > 0 {
-			work[i] = (q.Arrival.now(nil).Rate + (q.Depth.Visible+q.held(alone, f.running))/q.spec.MaxAge.Seconds()) / alone
+			work[i] = (rate + (q.Depth.Visible+q.held(alone, f.running))/q.spec.MaxAge.Seconds()) / alone
+		} else if rate+q.Depth.Visible+q.Depth.InFlight > 0 {
+			strangers = append(strangers, i)
 		}
 		if sum += work[i]; work[i] > 0 {
+			asking++
+		}
+	}
+	if asking > 0 { // as much as the others have on average: a task has slots for each alike
+		usual := sum / float64(asking)
+		for _, i := range strangers {
+			work[i] = usual
+			sum += usual
 			asking++
 		}
 	}
