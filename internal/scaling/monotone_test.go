@@ -13,7 +13,8 @@ import (
 // TestTheNeedGrowsWithTheBacklogWhateverCameBefore: of two observations that
 // differ in the backlog alone, after the same history, the larger one never
 // needs fewer tasks. But for one that is taken for a dump, where the smaller one is
-// taken for a higher rate: all else is not equal then.
+// taken for a higher rate, and but for one that tells the rate more surely, where the
+// smaller one only bounds it and more is kept for the doubt: all else is not equal then.
 func TestTheNeedGrowsWithTheBacklogWhateverCameBefore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(rapid.SampledFrom([]float64{0.5, 8, 60}).Draw(t, "per task"), func(s *config.ScalingSpec) {
@@ -37,15 +38,15 @@ func TestTheNeedGrowsWithTheBacklogWhateverCameBefore(t *testing.T) {
 		now := w.now.Add(15 * time.Second)
 		starting := rapid.SampledFrom([]int{0, 0, 1, 5}).Draw(t, "starting")
 		inFlight := math.Round(rapid.Float64Range(0, 1.2).Draw(t, "in flight") * w.perTask * float64(w.tasks))
-		need := func(backlog float64) Decision {
+		need := func(backlog float64) (d Decision, doubt float64) {
 			obs := seen(w.tasks, backlog, 0, func(o *Observation, q *Queue) {
 				o.Time, q.Sent, q.Deleted = now, w.sent, w.deleted
 				o.Service.Running = max(0, w.tasks-starting)
 				q.Visible.Time = now.Add(-late)
 				q.InFlight.Value = inFlight
 			})
-			d, _ := Decide(w.policy, obs, w.state, now)
-			return d
+			d, s := Decide(w.policy, obs, w.state, now)
+			return d, s.Queues[queueName].Arrival.now(nil).Variance
 		}
 		low := math.Round(rapid.OneOf(rapid.Float64Range(0, 60), rapid.Float64Range(0, 8000), rapid.Float64Range(0.9, 1.1)).Draw(t, "backlog"))
 		if low <= 1 {
@@ -53,7 +54,8 @@ func TestTheNeedGrowsWithTheBacklogWhateverCameBefore(t *testing.T) {
 		}
 		low = max(low, fewMessages+1) // of a queue that is next to empty arrivals are read otherwise
 		high := low + math.Round(rapid.OneOf(rapid.Float64Range(1, 30), rapid.Float64Range(0, 8000)).Draw(t, "more"))
-		if fewer, more := need(low), need(high); more.Need < fewer.Need && more.Queues[0].Arrival >= fewer.Queues[0].Arrival {
+		fewer, doubt := need(low)
+		if more, left := need(high); more.Need < fewer.Need && more.Queues[0].Arrival >= fewer.Queues[0].Arrival && left >= doubt {
 			t.Fatalf("%v waiting need %d (%s)\n%v need %d (%s)", low, fewer.Need, fewer.Reason, high, more.Need, more.Reason)
 		}
 	})
