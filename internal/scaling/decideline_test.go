@@ -32,6 +32,10 @@ func TestDecideLines(t *testing.T) {
 		"a value of the wrong type":               {`{"time":"2026-01-05T08:00:15Z","queues":{"sms-events":{"visible":"many"}}}`, []string{`{"error":`}},
 		"a line of two MiB is read":               {strings.Repeat(" ", 2<<20) + oneLine(goodLine) + "\n", []string{`"desired":11`}},
 		"a metric that is null is unknown":        {`{"time":"2026-01-05T08:00:15Z","service":{"desired":2,"running":2},"queues":{"sms-events":{"visible":null}}}`, []string{`"limitedBy":"fallback"`}},
+		"a metric whose value is null is unknown": {`{"time":"2026-01-05T08:00:15Z","service":{"desired":2,"running":2},"queues":{"sms-events":{"visible":{"value":null,"time":"2026-01-05T08:00:10Z"},"inFlight":{"value":null}}}}`, []string{`"limitedBy":"fallback"`}},
+		"a metric without a value is unknown":     {`{"time":"2026-01-05T08:00:15Z","service":{"desired":2,"running":2},"queues":{"sms-events":{"visible":{"time":"2026-01-05T08:00:10Z"},"inFlight":0}}}`, []string{`"limitedBy":"fallback"`}},
+		"a service without its desired count":     {`{"time":"2026-01-05T08:00:15Z","service":{"running":2},"queues":{"sms-events":{"visible":5,"inFlight":0}}}`, []string{`"limitedBy":"unknown"`}},
+		"a desired count that is null is unknown": {`{"time":"2026-01-05T08:00:15Z","service":{"desired":null,"running":2},"queues":{"sms-events":{"visible":5,"inFlight":0}}}`, []string{`"limitedBy":"unknown"`}},
 		"an observation of nothing is an unknown": {`{"time":"2026-01-05T08:00:15Z"}`, []string{`"limitedBy":"unknown"`}},
 	} {
 		t.Run(name, func(t *testing.T) {

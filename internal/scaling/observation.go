@@ -17,14 +17,22 @@ type Sample struct {
 	Period float64 `json:"period,omitempty"`
 }
 
-// UnmarshalJSON reads an object, or a bare number.
+// unknown stands where JSON leaves a number out, or has null: it is no count and
+// no age, and Normalize takes it away.
+const unknown = -1
+
+// UnmarshalJSON reads an object, or a bare number. A value that is absent or null
+// is unknown, not zero.
 func (s *Sample) UnmarshalJSON(data []byte) error {
 	if len(data) > 0 && data[0] != '{' {
 		*s = Sample{}
 		return json.Unmarshal(data, &s.Value)
 	}
 	type plain Sample
-	return json.Unmarshal(data, (*plain)(s))
+	read := plain{Value: unknown}
+	err := json.Unmarshal(data, &read)
+	*s = Sample(read)
+	return err
 }
 
 // Queue is what is known of one queue. Nil means unknown, never zero.
@@ -55,6 +63,16 @@ type Service struct {
 	Rollout      *bool `json:"rollout,omitempty"`      // a deployment is in progress
 	FailedStarts *int  `json:"failedStarts,omitempty"` // tasks that failed to start since the rollout began
 	Protected    *int  `json:"protected,omitempty"`    // tasks under scale-in protection
+}
+
+// UnmarshalJSON reads an object. A desired count that is absent or null is unknown:
+// 0 would say that somebody stopped the service.
+func (s *Service) UnmarshalJSON(data []byte) error {
+	type plain Service
+	read := plain{Desired: unknown}
+	err := json.Unmarshal(data, &read)
+	*s = Service(read)
+	return err
 }
 
 // Observation is all that one decision sees. Queues are keyed by name.
