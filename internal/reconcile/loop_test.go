@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -382,6 +383,34 @@ func TestAWriteThatFailsIsTriedAgainAtTheNextTick(t *testing.T) {
 		}
 		if got := condition(t, loop, TargetWritable); got.Status != False {
 			t.Errorf("TargetWritable %+v", got)
+		}
+	})
+}
+
+func TestAFailedWriteThatIsNotNeededAnyMoreIsNoStandingTrouble(t *testing.T) {
+	p := policy(t)
+	fewer := *p
+	fewer.Spec.MaxTasks = 5
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{desired: 5, waiting: 5000, writeErr: errors.New("denied"), states: map[string][]byte{}}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		leader := w.leader(ctx, "a")
+		var running sync.WaitGroup
+		defer running.Wait()
+		running.Go(func() { leader.Run(ctx) })
+		loop := w.loop(leader)
+		loop.Apply([]*config.ScalingPolicy{p})
+		running.Go(func() { loop.Run(ctx) })
+		time.Sleep(20 * time.Second)
+		if got := condition(t, loop, TargetWritable); got.Status != False {
+			t.Errorf("TargetWritable %+v after a write that failed", got)
+		}
+		loop.Apply([]*config.ScalingPolicy{&fewer})
+		<-ctx.Done()
+		synctest.Wait()
+		if got := condition(t, loop, TargetWritable); got.Status != Unknown || !strings.Contains(got.Message, "denied") {
+			t.Errorf("TargetWritable %+v, want Unknown with the reason of the last failure", got)
 		}
 	})
 }

@@ -329,7 +329,13 @@ func (r *runner) observe(ctx context.Context, p *config.ScalingPolicy) (obs scal
 
 // act writes the count when it differs.
 func (r *runner) act(ctx context.Context, p *config.ScalingPolicy, obs scaling.Observation, d scaling.Decision) (bool, error) {
-	if obs.Service == nil || d.Desired == obs.Service.Desired || ctx.Err() != nil {
+	if obs.Service == nil || ctx.Err() != nil {
+		return false, nil
+	}
+	if d.Desired == obs.Service.Desired {
+		if last := r.condition(TargetWritable); last.Status == False {
+			r.setCondition(TargetWritable, Unknown, last.Reason, "no write is needed now; the last one failed: "+last.Message)
+		}
 		return false, nil
 	}
 	bounded, cancel := context.WithTimeout(ctx, writeBound)
