@@ -88,6 +88,17 @@ func malformed(body []byte, err error) *Invalid {
 	return invalidf(NotJSON, "the body is not JSON")
 }
 
+// repaired is a body with U+FFFD for each byte and each escape that is no
+// character.
+func repaired(body []byte) []byte {
+	body = bytes.ToValidUTF8(body, []byte("\uFFFD"))
+	value := jsontext.Value(body)
+	if value.Format(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)) != nil {
+		return body // no JSON
+	}
+	return value
+}
+
 func (f fields) isEnvelope() bool {
 	return string(f.get("Type")) == `"Notification"` && f.get("Message") != nil
 }

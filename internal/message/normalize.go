@@ -14,6 +14,9 @@ func (m *Message) normalize() *Invalid {
 	if invalid := m.checkKind(); invalid != nil {
 		return invalid
 	}
+	if m.Type == Received { // no database takes a NUL, and a STOP with one is a STOP
+		m.Body = redact.Personal(strings.ReplaceAll(m.Body.Reveal(), "\x00", "\uFFFD"))
+	}
 	for _, field := range [...]struct{ name, text string }{
 		{"from", m.From.Reveal()},
 		{"to", m.To.Reveal()},

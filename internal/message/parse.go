@@ -40,6 +40,11 @@ const (
 func Parse(body []byte, acsID, sqsID string, channel Channel) (*Message, error) {
 	p := parser{acsID: acsID, sqsID: sqsID, channel: channel, known: &Message{Channel: channel}}
 	m, invalid := p.parse(body)
+	if invalid != nil && (invalid.Reason == NotUTF8 || invalid.Reason == LoneSurrogate) {
+		if heard := p.inbound(body); heard != nil {
+			return heard, nil
+		}
+	}
 	if invalid != nil {
 		p.known.sanitize()
 		p.known.ID = p.refusalID()
@@ -49,6 +54,18 @@ func Parse(body []byte, acsID, sqsID string, channel Channel) (*Message, error) 
 	return m, nil
 }
 
+// inbound is an inbound message with characters that are none, which stand as
+// U+FFFD then: nothing of it is sent on, and a STOP is heard however it is
+// garbled. nil: it is no inbound message, or there is more wrong with it.
+func (p parser) inbound(body []byte) *Message {
+	p.known, p.ownID, p.repairs = &Message{Channel: p.channel}, "", true
+	m, invalid := p.parse(body)
+	if invalid != nil || m.Type != Received {
+		return nil
+	}
+	return m
+}
+
 // parser holds what Parse knows beside the body, and what it has understood
 // when it gives up.
 type parser struct {
@@ -56,13 +73,14 @@ type parser struct {
 	channel      Channel
 	ownID        string // by which the body names itself
 	known        *Message
+	repairs      bool // what is no character is replaced
 }
 
 func (p *parser) parse(body []byte) (*Message, *Invalid) {
 	if len(body) > MaxBytes {
 		return nil, invalidf(TooLarge, "the body is longer than %d bytes", MaxBytes)
 	}
-	if !utf8.Valid(body) {
+	if !p.repairs && !utf8.Valid(body) {
 		return nil, invalidf(NotUTF8, "the body is not UTF-8")
 	}
 	if invalid := p.decode(body, true); invalid != nil {
@@ -86,6 +104,9 @@ func (p *parser) parse(body []byte) (*Message, *Invalid) {
 // decode fills p.known from a body in any of the forms. An envelope may stand
 // around the body, but not around an envelope.
 func (p *parser) decode(body []byte, mayWrap bool) *Invalid {
+	if p.repairs {
+		body = repaired(body)
+	}
 	if form, ok := twilioForm(body); ok {
 		return p.twilio(form)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/novaura/acs-operator/internal/redact"
 )
@@ -183,7 +184,7 @@ func TestParseRefuses(t *testing.T) {
 		"a status that says nothing":        {`{"type":"message_status","provider_id":"SM1"}`, MissingField},
 		"an envelope in an envelope":        {`{"Type":"Notification","Message":"{\"Type\":\"Notification\",\"Message\":\"{}\"}"}`, UnknownType},
 		"an envelope with an object inside": {`{"Type":"Notification","Message":{}}`, BadField},
-		"a form with a NUL":                 {"MessageSid=SM1&From=%2B14155550123&Body=a%00b", BadField},
+		"a form with a NUL in a number":     {"MessageSid=SM1&From=%2B1415%005550123&Body=ab", BadField},
 		"Twilio's parameters as numbers":    {`{"MessageSid":1}`, BadField},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -273,6 +274,33 @@ func TestHashIsOfTheContentThatAnIDStandsFor(t *testing.T) {
 	} {
 		if got := hash(tc.fields) == base; got != tc.equal {
 			t.Errorf("%s: equal is %v, want %v", name, got, tc.equal)
+		}
+	}
+}
+
+func TestAStopIsHeardWhateverCharactersStandInIt(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"a NUL in a form":                "MessageSid=SM1&From=%2B14155550123&Body=STOP%00&SmsStatus=received",
+		"UTF-16 in a form":               "MessageSid=SM1&From=%2B14155550123&Body=%00S%00T%00O%00P&SmsStatus=received",
+		"a form's byte that is no UTF-8": "MessageSid=SM1&From=%2B14155550123&Body=STOP%FF&SmsStatus=received",
+		"a byte that is not escaped":     "MessageSid=SM1&From=%2B14155550123&Body=STOP\xff\x00&SmsStatus=received",
+		"a NUL in Twilio's JSON":         `{"MessageSid":"SM1","From":"+14155550123","Body":"Stop\u0000","SmsStatus":"received"}`,
+		"half a character in JSON":       `{"type":"message_received","id":"SM1","from":"+14155550123","body":"STOP \ud83d"}`,
+		"a byte in JSON":                 "{\"type\":\"message_received\",\"id\":\"SM1\",\"from\":\"+14155550123\",\"body\":\"STOP \xf0\x9f\"}",
+		"half a character in an envelope": `{"Type":"Notification","MessageId":"sns-1",` +
+			`"Message":"{\"MessageSid\":\"SM1\",\"From\":\"+14155550123\",\"Body\":\"STOP \\ud83d\",\"SmsStatus\":\"received\"}"}`,
+	} {
+		m, err := Parse([]byte(body), "", "sqs-1", SMS)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if m.OptOut != Stop || m.ID != "SM1" || m.From != "+14155550123" {
+			t.Errorf("%s: got %s", name, reveal(*m))
+		}
+		if text := m.Body.Reveal(); !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+			t.Errorf("%s: no database takes %q", name, text)
 		}
 	}
 }

@@ -6,24 +6,31 @@ import (
 	"time"
 
 	"github.com/novaura/acs-operator/internal/consumer"
+	"github.com/novaura/acs-operator/internal/store"
 	"github.com/novaura/acs-operator/internal/store/postgres"
 	"github.com/novaura/acs-operator/internal/store/postgres/pgtest"
 )
+
+func onPostgres(t *testing.T) *postgres.Store {
+	t.Helper()
+	dsn, schema := pgtest.DSN(t)
+	db, err := postgres.Open(t.Context(), dsn, postgres.Options{Schema: schema})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	if _, err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
 
 // PostgreSQL's text has no NUL, and JSON has: "\u0000". One message that has it
 // anywhere must not take the statement that it shares with others down, nor come
 // again for ever.
 func TestANULInAnyFieldHoldsUpNobody(t *testing.T) {
 	t.Parallel()
-	dsn, schema := pgtest.DSN(t)
-	db, err := postgres.Open(t.Context(), dsn, postgres.Options{Schema: schema})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
-	if _, err := db.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	db := onPostgres(t)
 	b := newBench(t, pushing, mailing, func(o *Options) { o.Store, o.KeepBodies, o.Now = db, true, time.Now })
 	bodies := map[string][]string{
 		"sms": {
@@ -52,6 +59,30 @@ func TestANULInAnyFieldHoldsUpNobody(t *testing.T) {
 			}
 			if got := jobs[1](t.Context()); got.Action != consumer.Delete {
 				t.Errorf("its neighbour of %s: got %+v", body, got)
+			}
+		}
+	}
+}
+
+func TestAGarbledStopIsKeptByEveryDatabase(t *testing.T) {
+	t.Parallel()
+	for name, setUp := range map[string]func(*Options){
+		"SQLite":     func(*Options) {},
+		"PostgreSQL": func(o *Options) { o.Store, o.Now = onPostgres(t), time.Now },
+	} {
+		for n, body := range []string{
+			"MessageSid=SM1&From=%2B14155550123&Body=STOP%00&SmsStatus=received",
+			"MessageSid=SM1&From=%2B14155550123&Body=STOP%FF%FE&SmsStatus=received",
+			`{"type":"message_received","id":"SM1","from":"+14155550123","body":"STOP \ud83d\u0000"}`,
+		} {
+			b := newBench(t, setUp)
+			got := b.handle(received(body))
+			why, err := b.Store.SuppressionReason(t.Context(), "sms", person)
+			if got.Action != consumer.Delete || err != nil || why != store.OptedOut {
+				t.Errorf("%s, %d: got %+v, suppressed for %q, %v", name, n, got, why, err)
+			}
+			if events, err := b.Store.Events(t.Context(), store.Filter{ID: "SM1"}); err != nil || len(events) != 1 || events[0].Status != store.Received {
+				t.Errorf("%s, %d: recorded as %+v, %v", name, n, events, err)
 			}
 		}
 	}
