@@ -93,6 +93,7 @@ type verdictRow struct {
 	ID       string `json:"id"`
 	Reason   string `json:"reason"`
 	Redriven bool   `json:"redriven"`
+	Deleted  bool   `json:"deleted"`
 	Why      string `json:"why"`
 }
 
@@ -114,13 +115,16 @@ func (c redriveCommand) Run(ctx context.Context, streams cli.Streams) error {
 	rows := []verdictRow{}
 	var table [][]string
 	err = r.Run(ctx, func(v deadletter.Verdict) {
-		row := verdictRow{v.ID, v.Reason, v.Redriven, v.Why}
+		row := verdictRow{v.ID, v.Reason, v.Redriven, v.Deleted, v.Why}
 		did := "left"
-		if v.Redriven {
+		switch {
+		case v.Redriven:
 			did = "redriven"
+		case v.Deleted:
+			did = "deleted"
 		}
-		if v.Redriven && c.DryRun {
-			did = "would be redriven"
+		if c.DryRun && did != "left" {
+			did = "would be " + did
 		}
 		rows, table = append(rows, row), append(table, []string{row.ID, row.Reason, did, row.Why})
 	})

@@ -1,5 +1,6 @@
 // Package deadletter takes messages back from a dead-letter queue: those that
-// failed get another try, under their keys, and no other does.
+// failed get another try, under their keys, and no other does. What has been
+// settled since it came there is no dead letter any more, and is deleted.
 //
 // It imports the SQS client, attribute, consumer, message and store. Start with
 // Redriver.Run.
@@ -40,6 +41,7 @@ type Letter struct {
 	Reason string // why its worker put it there; empty: SQS did, for its many receives
 
 	invalid string // why it cannot be understood
+	hash    string // of its content
 	message types.Message
 	body    string
 }
@@ -49,7 +51,8 @@ type Verdict struct {
 	Letter
 
 	Redriven bool
-	Why      string // it is not, in words for people
+	Deleted  bool   // nothing is to be done about it any more
+	Why      string // it is not redriven, in words for people
 }
 
 // Source is a queue and where its dead letters are.
@@ -208,7 +211,7 @@ func (r *Redriver) queued(ctx context.Context, source Source, tell func(Verdict)
 			fresh++
 			seen[aws.ToString(m.MessageId)] = true
 			verdict, err := r.judge(ctx, source, r.read(m))
-			if !verdict.Redriven || r.DryRun {
+			if !verdict.Redriven && !verdict.Deleted || r.DryRun {
 				left = append(left, m)
 			}
 			if err != nil {
@@ -233,7 +236,7 @@ func (r *Redriver) read(m types.Message) Letter {
 	if err != nil {
 		letter.invalid = err.Error()
 	} else {
-		letter.ID = parsed.ID
+		letter.ID, letter.hash = parsed.ID, parsed.Hash
 	}
 	return letter
 }
@@ -257,6 +260,9 @@ func (r *Redriver) judge(ctx context.Context, source Source, letter Letter) (Ver
 	if len(rows) > 0 {
 		row = rows[0]
 	}
+	if over(row) && row.PayloadHash == letter.hash {
+		return r.drop(ctx, source, row, verdict)
+	}
 	if verdict.Why = r.objection(row); verdict.Why != "" {
 		return verdict, nil
 	}
@@ -270,6 +276,32 @@ func (r *Redriver) judge(ctx context.Context, source Source, letter Letter) (Ver
 		}
 	}
 	return r.move(ctx, source, row, verdict)
+}
+
+// over says that a letter with this row has nothing left to do: a report or a
+// person settled what was in doubt, or another copy was worked on. Its worker
+// would delete it.
+func over(row store.Event) bool {
+	switch row.Status {
+	case store.Sent, store.Delivered, store.Undelivered, store.Suppressed, store.Expired, store.Received:
+		return true
+	case store.Failed:
+		return !row.SentAt.IsZero()
+	case store.New, store.Scheduled, store.Processing, store.InDoubt:
+	}
+	return false
+}
+
+// drop deletes a letter that is over.
+func (r *Redriver) drop(ctx context.Context, source Source, row store.Event, verdict Verdict) (Verdict, error) {
+	verdict.Why = r.objection(row)
+	if !r.DryRun {
+		if _, err := r.SQS.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &source.DeadLetters, ReceiptHandle: verdict.message.ReceiptHandle}); err != nil {
+			return verdict, fmt.Errorf("delete the dead letter of %s, which is %s: %w", verdict.ID, row.Status, err)
+		}
+	}
+	verdict.Deleted = true
+	return verdict, nil
 }
 
 // objection is why a message with this row must not be tried again.
