@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -90,6 +91,7 @@ func (s *send) yield(ctx context.Context) consumer.Outcome {
 type doubt struct {
 	count   int       // attempts without an end
 	since   time.Time // when the first of them began
+	cause   string    // why it has no end, where its worker could say so
 	lookups int       // that failed since the provider answered one
 	unheard time.Time // when the first of those began; zero: there is none
 }
@@ -114,7 +116,7 @@ func (s *send) doubts(ctx context.Context) (d doubt, err error) {
 			}
 		case attempt.FinishedAt.IsZero():
 			if d.count++; d.count == 1 {
-				d.since = attempt.StartedAt
+				d.since, d.cause = attempt.StartedAt, attempt.Error
 			}
 		case attempt.Outcome != store.Unresolved || attempt.ErrorCode == yielded: // the provider answered
 			d.lookups, d.unheard = 0, time.Time{}
@@ -177,7 +179,7 @@ func (s *send) unanswered(ctx context.Context, err error, d doubt) consumer.Outc
 			s.log().WarnContext(ctx, "sent again, though the provider may have it", "policy", "resend")
 			return s.deliver(ctx)
 		}
-		return s.hold(ctx, err)
+		return s.hold(ctx, err, d)
 	}
 	typed := provider.AsError(err)
 	outcome := consumer.Outcome{
@@ -202,8 +204,12 @@ func (s *send) doubt(err error) *provider.Error {
 	return &provider.Error{Provider: s.sender.Name(), Class: provider.InDoubt, Err: err}
 }
 
-func (s *send) hold(ctx context.Context, err error) consumer.Outcome {
+// lostWorker is why a message is in doubt whose worker did not say so.
+const lostWorker = "its worker died, or could not write down what became of it"
+
+func (s *send) hold(ctx context.Context, err error, d doubt) consumer.Outcome {
 	settlement := s.spent(store.InDoubt, s.doubt(err))
+	settlement.Error = cmp.Or(d.cause, lostWorker) + "; then " + settlement.Error
 	settlement.ErrorCode = "in_doubt"
 	settlement.Reason = "nobody knows whether the provider has it: held for a person"
 	return s.end(ctx, settlement, consumer.Outcome{Action: consumer.DeadLetter, Failed: true, Key: s.m.ID, Reason: "in_doubt"})

@@ -201,7 +201,7 @@ func TestWhatCannotBeResolvedIsHeldForAPerson(t *testing.T) {
 				b.clock.turn(longestOutage / 2)
 			}
 			b.want(got, consumer.DeadLetter, store.InDoubt, 1)
-			if why := b.event("a").Error; !strings.HasPrefix(why, "fake: in doubt") {
+			if why := b.event("a").Error; !strings.HasPrefix(why, "fake: in doubt") || !strings.Contains(why, "; then fake: in doubt") {
 				t.Errorf("got %q, want the provider named", why)
 			}
 			if got.Reason != "in_doubt" || b.sender.lookups != tc.lookups {
@@ -209,6 +209,45 @@ func TestWhatCannotBeResolvedIsHeldForAPerson(t *testing.T) {
 			}
 			b.want(b.handle(text("")), consumer.DeadLetter, store.InDoubt, 1) // and stays held
 		})
+	}
+}
+
+// By the time a person looks, the provider has been asked for a day: what happened
+// at first is what they need to know.
+func TestAHeldMessageTellsWhyItCameInDoubt(t *testing.T) {
+	t.Parallel()
+	lost := func(*fakeSender, *message.Message) error {
+		return &provider.Error{Provider: "fake", Class: provider.InDoubt, Code: "421", Message: "connection lost after DATA"}
+	}
+	for name, tc := range map[string]struct {
+		prepare func(*bench)
+		message consumer.Received
+		want    string
+	}{
+		"a lost connection":              {func(b *bench) { b.sender.next = append(b.sender.next, lost); b.handle(text("")) }, text(""), "connection lost after DATA; then "},
+		"a worker that died":             {func(b *bench) { b.abandon(text("")) }, text(""), lostWorker + "; then "},
+		"a push":                         {func(b *bench) { b.sender.next = append(b.sender.next, lost) }, push(1), "connection lost after DATA"},
+		"a push that a dead worker sent": {func(b *bench) { b.dieWithItsAnswers(1) }, push(1), lostWorker},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, pushing, func(o *Options) { o.Resend = func(*message.Message) bool { return false } })
+			b.sender.findError = provider.ErrNoLookup
+			tc.prepare(b)
+			b.clock.turn(2 * time.Minute)
+			if got := b.handle(tc.message); got.Action != consumer.DeadLetter || b.event("a").Status != store.InDoubt {
+				t.Errorf("got %+v", got)
+			}
+			if why := b.event("a").Error; !strings.Contains(why, tc.want) {
+				t.Errorf("the event says %q", why)
+			}
+		})
+	}
+	b := newBench(t)
+	b.sender.next = append(b.sender.next, lost)
+	b.handle(text(""))
+	if a, err := b.store.Attempts(t.Context(), "a"); err != nil || len(a) != 1 || !a[0].FinishedAt.IsZero() || a[0].ErrorCode != "421" || !strings.Contains(a[0].Error, "connection lost after DATA") || a[0].Provider != "fake" {
+		t.Errorf("before anybody asks, its attempt says %+v", a)
 	}
 }
 

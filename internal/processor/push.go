@@ -38,6 +38,8 @@ type pushRun struct {
 	stop       *provider.Error        // why no further device is written to in this claim
 	later      *provider.Error        // why a device comes later, where others need not wait for it
 	refusal    *provider.Error        // the last refusal
+	missing    *provider.Error        // the first answer that is missing
+	cause      string                 // why one was in an earlier claim, where that is known
 	unresolved bool                   // an answer is missing: its provider may be at work still
 	unwritten  error                  // an answer that the store did not take
 }
@@ -123,15 +125,20 @@ func settledToken(known store.Token) bool {
 	return known.Outcome == tokenFailed || known.Outcome == tokenSuppressed || known.Outcome == tokenInDoubt
 }
 
-// lastReopened is when a person last had the event tried again; zero: never.
+// lastReopened is when a person last had the event tried again; zero: never. It
+// keeps why an answer was missing since.
 func (r *pushRun) lastReopened(ctx context.Context) (at time.Time, err error) {
 	if len(r.known) == 0 {
 		return at, nil
 	}
 	attempts, err := r.Store.Attempts(ctx, r.m.ID)
 	for _, attempt := range attempts {
-		if attempt.Outcome == store.Reopened {
+		switch {
+		case attempt.Outcome == store.Reopened:
 			at = attempt.StartedAt.Add(time.Millisecond) // what was settled at that moment was settled before
+			r.cause = ""
+		case attempt.FinishedAt.IsZero() && attempt.Number < r.result.Event.Attempts:
+			r.cause = cmp.Or(r.cause, attempt.Error)
 		}
 	}
 	return at, err
@@ -265,7 +272,7 @@ func (r *pushRun) refusedToken(ctx context.Context, token redact.Personal, err *
 	r.refusal = err
 	switch err.Class {
 	case provider.InDoubt:
-		r.unresolved = true
+		r.unresolved, r.missing = true, cmp.Or(r.missing, err)
 		if !r.Resend(r.m) {
 			settled.Outcome, settled.ErrorCode = tokenInDoubt, "in_doubt"
 			return true
@@ -326,6 +333,7 @@ func (r *pushRun) conclude(ctx context.Context) consumer.Outcome {
 	case r.unwritten != nil:
 		return r.unsettled(ctx, r.unwritten)
 	case left > 0 && r.unresolved:
+		r.explain(ctx, r.missing)
 		return r.afterLease(ctx, "in_doubt")
 	case left > 0 && ctx.Err() != nil:
 		return r.drained(ctx)
@@ -386,7 +394,9 @@ func (r *pushRun) endFailed(ctx context.Context, settlement store.Settlement, re
 }
 
 func (r *pushRun) holdTokens(ctx context.Context, counts string) consumer.Outcome {
-	settlement := r.spent(store.InDoubt, r.doubt(errors.New("an answer is missing")))
+	missing := cmp.Or(r.missing, r.doubt(errors.New(cmp.Or(r.cause, lostWorker))))
+	settlement := r.spent(store.InDoubt, missing)
+	settlement.Error = cmp.Or(r.cause, missing.Error())
 	settlement.ErrorCode, settlement.Reason = "in_doubt", counts+": held for a person"
 	return r.end(ctx, settlement, consumer.Outcome{Action: consumer.DeadLetter, Failed: true, Key: r.m.ID, Reason: "in_doubt"})
 }

@@ -106,7 +106,7 @@ func TestAPushInDoubtIsHeldWhereThePolicySaysSo(t *testing.T) {
 	b := newBench(t, pushing, func(o *Options) { o.Resend = func(*message.Message) bool { return false } })
 	b.sender.next = []func(*fakeSender, *message.Message) error{refuses(provider.InDoubt, "", false)}
 	b.want(b.handle(push(1)), consumer.DeadLetter, store.InDoubt, 1)
-	if got := b.event("a").Error; got != "fake: in doubt: an answer is missing" {
+	if got := b.event("a").Error; got != "fake: in doubt: no" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -233,7 +233,20 @@ func (s *send) refused(ctx context.Context, err *provider.Error) consumer.Outcom
 	case provider.Transient:
 		return s.again(ctx, err)
 	}
+	s.explain(ctx, err)
 	return s.afterLease(ctx, "in_doubt")
+}
+
+// explain keeps why an answer is missing, for the person who may have to decide.
+// That it is not kept changes nothing.
+func (s *send) explain(ctx context.Context, err *provider.Error) {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.StoreTimeout)
+	defer cancel()
+	if failed := s.Store.Explain(bounded, store.Attempt{
+		EventID: s.m.ID, Number: s.result.Event.Attempts, Owner: s.Owner, Provider: s.sender.Name(), ErrorCode: reason(err.Code, "in_doubt"), Error: err.Error(),
+	}); failed != nil {
+		s.log().WarnContext(ctx, "cannot record why a message is in doubt", "error", failed)
+	}
 }
 
 func (s *send) throttled(ctx context.Context, err *provider.Error) consumer.Outcome {

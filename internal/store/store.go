@@ -240,6 +240,10 @@ type Messages interface {
 	// settlement at i. One that had come about already, and whose answer was
 	// lost, is answered with nil: nothing is changed.
 	Settle(ctx context.Context, settlements []Settlement) ([]error, error)
+	// Explain records why nobody knows how an attempt ended: its Provider, ErrorCode
+	// and Error. It stays without an end, and the doubt as it is. One that has
+	// ended is left alone.
+	Explain(ctx context.Context, a Attempt) error
 	// Record inserts a row that needs no provider (inbound, a status,
 	// something that cannot be understood) and reports whether it is new. A
 	// row that exists already is left as it is.

@@ -183,6 +183,17 @@ func (s *Store) Attempts(ctx context.Context, eventID string) ([]store.Attempt, 
 	return attempts, nil
 }
 
+// Explain implements store.Messages.
+func (s *Store) Explain(ctx context.Context, a store.Attempt) error {
+	_, err := s.exec(ctx, `UPDATE acs.communication_attempts SET provider = $1, error_code = $2, error = $3
+		WHERE event_id = $4 AND attempt = $5 AND owner = $6 AND finished_at IS NULL`,
+		a.Provider, a.ErrorCode, a.Error, a.EventID, a.Number, a.Owner)
+	if err != nil {
+		return fmt.Errorf("explain attempt %d of %q: %w", a.Number, a.EventID, err)
+	}
+	return nil
+}
+
 // SettledProviderIDs implements store.Messages.
 func (s *Store) SettledProviderIDs(
 	ctx context.Context, provider string, ids []string, eventID string,

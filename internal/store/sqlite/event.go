@@ -238,6 +238,20 @@ func (s *Store) Attempts(ctx context.Context, eventID string) ([]store.Attempt, 
 	return attempts, nil
 }
 
+// Explain implements store.Messages.
+func (s *Store) Explain(ctx context.Context, a store.Attempt) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE communication_attempts SET provider = ?, error_code = ?, error = ?
+			WHERE event_id = ? AND attempt = ? AND owner = ? AND finished_at IS NULL`,
+			a.Provider, a.ErrorCode, a.Error, a.EventID, a.Number, a.Owner)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("explain attempt %d of %q: %w", a.Number, a.EventID, err)
+	}
+	return nil
+}
+
 // SettledProviderIDs implements store.Messages.
 func (s *Store) SettledProviderIDs(
 	ctx context.Context, provider string, ids []string, eventID string,

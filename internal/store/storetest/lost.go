@@ -42,6 +42,30 @@ func lostAnswers(t *testing.T, open Open) {
 			t.Errorf("once it is settled: got outcome %d", got.Outcome)
 		}
 	})
+	t.Run("why an attempt is in doubt is kept, and changes no doubt; one that has ended, or is another's, is left alone", func(t *testing.T) {
+		r := enter(t, open)
+		first := r.claim("worker-1", message("m")).Event
+		why := store.Attempt{EventID: "m", Number: first.Attempts, Owner: "worker-1", Provider: "smtp", ErrorCode: "421", Error: "connection lost after DATA"}
+		r.must(r.Explain(ctx, store.Attempt{EventID: "m", Number: first.Attempts, Owner: "worker-2", Error: "not mine"}))
+		r.must(r.Explain(ctx, why))
+		r.Advance(lease)
+		second := r.claim("worker-2", message("m"))
+		if second.Outcome != store.Doubtful {
+			t.Errorf("got outcome %d, want doubtful", second.Outcome)
+		}
+		r.finish(second.Event, "SM1")
+		r.must(r.Explain(ctx, store.Attempt{EventID: "m", Number: second.Event.Attempts, Owner: "worker-2", Error: "too late"}))
+		attempts, err := r.Attempts(ctx, "m")
+		if err != nil || len(attempts) != 2 {
+			t.Fatal(attempts, err)
+		}
+		if a := attempts[0]; !a.FinishedAt.IsZero() || a.Outcome != "" || a.Provider != why.Provider || a.ErrorCode != why.ErrorCode || a.Error != why.Error {
+			t.Errorf("the first attempt says %+v", a)
+		}
+		if a := attempts[1]; a.Error != "" || a.Outcome != string(store.Sent) {
+			t.Errorf("the second attempt says %+v", a)
+		}
+	})
 	lostSettlements(t, open)
 	t.Run("devices that are claimed again under the claim's token spend no other try", func(t *testing.T) {
 		r := enter(t, open)
