@@ -59,6 +59,7 @@ type fakeSender struct {
 	since     time.Time // of the last lookup
 	status    string    // of what is found
 	before    func()    // runs while a send is under way
+	asked     func()    // runs while a lookup is
 	accepting func(*message.Message)
 	after     func() // runs when it was accepted, before the answer arrives
 }
@@ -111,6 +112,9 @@ func (f *fakeSender) Find(_ context.Context, m *message.Message, since time.Time
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.lookups, f.since = f.lookups+1, since
+	if f.asked != nil {
+		f.asked()
+	}
 	if f.findError != nil {
 		return nil, f.findError
 	}

@@ -31,6 +31,7 @@ type pushRun struct {
 	*send
 
 	pending  []redact.Personal // the devices to write to
+	checked  time.Time         // when it was last looked whether they may be written to
 	reopened time.Time         // when a person last had the event tried again; zero: never
 
 	mu         sync.Mutex
@@ -52,26 +53,42 @@ func (s *send) pushTokens(ctx context.Context) consumer.Outcome {
 	if err := run.load(ctx); err != nil {
 		return s.unsettled(ctx, err)
 	}
-	if s.expired() && run.count(tokenSent) > 0 {
-		run.pending = nil // too late for the rest
-	} else if held := s.held(ctx); held != nil {
+	if held := run.heldNow(ctx); held != nil {
 		return *held
 	}
-	for chunk := range slices.Chunk(run.pending, s.tokensAtOnce) {
-		if ctx.Err() != nil || run.stop != nil || run.unwritten != nil {
-			break
-		}
-		if err := run.chunk(ctx, chunk); err != nil {
+	for len(run.pending) > 0 && ctx.Err() == nil && run.stop == nil && run.unwritten == nil {
+		held, err := run.some(ctx)
+		switch {
+		case err != nil:
 			return s.unsettled(ctx, err)
+		case held != nil:
+			return *held
 		}
 	}
 	return run.conclude(ctx)
+}
+
+// heldNow is held for what is left of a push: where some devices have it, the rest
+// is given up and not the event.
+func (r *pushRun) heldNow(ctx context.Context) *consumer.Outcome {
+	if r.over() {
+		r.pending = nil
+		return nil
+	}
+	return r.held(ctx)
+}
+
+// over says that the devices which are left come too late, or that the recipient
+// has opted out, and that others have the push.
+func (r *pushRun) over() bool {
+	return (r.expired() || r.result.Suppressed != "") && r.count(tokenSent) > 0
 }
 
 // load reads what became of the devices before, and which of them are dead.
 func (r *pushRun) load(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, r.StoreTimeout)
 	defer cancel()
+	r.checked = r.Now()
 	before, err := r.Store.Tokens(bounded, r.m.ID)
 	if err != nil {
 		return err
@@ -144,14 +161,61 @@ func (r *pushRun) lastReopened(ctx context.Context) (at time.Time, err error) {
 	return at, err
 }
 
-// chunk claims some devices and writes to all of them at once.
-func (r *pushRun) chunk(ctx context.Context, tokens []redact.Personal) error {
+// some claims some of the devices that are left and writes to all of them at once,
+// or returns what becomes of the message where none may be written to now.
+func (r *pushRun) some(ctx context.Context) (*consumer.Outcome, error) {
 	if err := r.prolong(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	if !r.mayCall(ctx, len(tokens)) {
-		return nil
+	n := r.mayCall(ctx, min(len(r.pending), r.tokensAtOnce))
+	if n == 0 {
+		return nil, nil
 	}
+	if r.Now().Sub(r.checked) > longTurn {
+		if held, err := r.checkAgain(ctx); held != nil || err != nil {
+			return held, err
+		}
+	}
+	n = min(n, len(r.pending))
+	tokens := r.pending[:n]
+	r.pending = r.pending[n:]
+	if n == 0 {
+		return nil, nil
+	}
+	return nil, r.write(ctx, tokens)
+}
+
+// checkAgain is what load and held found out, after a while: the recipient may have
+// opted out, a device be dead by another push, or the message have expired.
+func (r *pushRun) checkAgain(ctx context.Context) (*consumer.Outcome, error) {
+	r.checked = r.Now()
+	bounded, cancel := context.WithTimeout(ctx, r.StoreTimeout)
+	defer cancel()
+	dead, err := r.Store.SuppressedAmong(bounded, string(r.m.Channel), r.pending)
+	if err != nil {
+		return nil, err
+	}
+	r.pending = slices.DeleteFunc(slices.Clone(r.pending), func(token redact.Personal) bool {
+		why, is := dead[token]
+		if is {
+			hash := store.TokenHash(token)
+			r.known[hash] = store.Token{Hash: hash, Outcome: tokenSuppressed, ErrorCode: "suppressed", Error: why}
+		}
+		return is
+	})
+	if to := recipient(r.m); to != "" {
+		if r.result.Suppressed, err = r.Store.SuppressionReason(bounded, string(r.m.Channel), to); err != nil {
+			return nil, err
+		}
+	}
+	if r.unresolved { // the next claim sees to it: this one must not end the event
+		return nil, nil
+	}
+	return r.heldNow(ctx), nil
+}
+
+// write claims devices and writes to all of them at once.
+func (r *pushRun) write(ctx context.Context, tokens []redact.Personal) error {
 	hashes := make([]string, len(tokens))
 	for i, token := range tokens {
 		hashes[i] = store.TokenHash(token)
@@ -187,19 +251,22 @@ func (r *pushRun) remember(ctx context.Context, claim store.TokenClaim) {
 	r.lastChance(ctx)
 }
 
-// mayCall waits for the turns of so many calls, and says whether they may begin.
-func (r *pushRun) mayCall(ctx context.Context, calls int) bool {
-	for range calls {
+// mayCall waits for the turns of up to so many calls, and returns how many may
+// begin. Where turns are slow it waits for no more of them than come within a
+// second: those in hand are for now.
+func (r *pushRun) mayCall(ctx context.Context, calls int) (turns int) {
+	for began := r.Now(); turns < calls && (turns == 0 || r.Now().Sub(began) < longTurn); turns++ {
 		if r.turn(ctx) != nil {
-			r.stop = &provider.Error{Provider: r.sender.Name(), Class: provider.Throttled, Code: rateLimited, Message: "over the rate"}
-			return false
+			break
 		}
 	}
-	if r.late() {
-		r.stop = r.tooLate()
-		return false
+	switch {
+	case turns == 0:
+		r.stop = &provider.Error{Provider: r.sender.Name(), Class: provider.Throttled, Code: rateLimited, Message: "over the rate"}
+	case r.late():
+		r.stop, turns = r.tooLate(), 0
 	}
-	return true
+	return turns
 }
 
 // late says that no call may begin any more.
@@ -337,9 +404,9 @@ func (r *pushRun) conclude(ctx context.Context) consumer.Outcome {
 		return r.afterLease(ctx, "in_doubt")
 	case left > 0 && ctx.Err() != nil:
 		return r.drained(ctx)
-	case left > 0 && r.stop == nil && r.later != nil && (sent == 0 || !r.expired()):
+	case left > 0 && r.stop == nil && r.later != nil && !r.over():
 		return r.comeLater(ctx)
-	case left > 0 && !r.lastTry(ctx, sent):
+	case left > 0 && !r.lastTry(ctx):
 		return r.refused(ctx, r.whyLeft())
 	}
 	counts := counted(len(r.m.Tokens), []string{"accepted", "dead", "refused", "in doubt", "given up"}, sent, dead, failed, doubt, left)
@@ -373,8 +440,8 @@ func (r *pushRun) comeLater(ctx context.Context) consumer.Outcome {
 
 // lastTry says that the devices which are left are given up: it is too late for
 // them, or the message has been tried as often as it may be.
-func (r *pushRun) lastTry(ctx context.Context, sent int) bool {
-	if r.expired() && sent > 0 {
+func (r *pushRun) lastTry(ctx context.Context) bool {
+	if r.over() {
 		return true
 	}
 	why := r.whyLeft()

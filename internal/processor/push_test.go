@@ -200,6 +200,63 @@ func TestARedrivenPushComesToEachOfItsDevices(t *testing.T) {
 	}
 }
 
+func TestWhatHappensWhileAPushWaitsForItsTurnCounts(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		more   string
+		happen func(*bench)
+		status store.Status
+		sends  int
+		why    string
+	}{
+		"nothing": {happen: func(*bench) {}, status: store.Sent, sends: 3, why: "of 3 tokens 3 accepted"},
+		"a device turns out to be dead": {
+			happen: func(b *bench) { _ = b.store.Suppress(b.t.Context(), "push", "t1", "UNREGISTERED") },
+			status: store.Sent, sends: 2, why: "of 3 tokens 2 accepted, 1 dead",
+		},
+		"the recipient opts out": {
+			more: `,"topic":"news"`, happen: func(b *bench) { _ = b.store.Suppress(b.t.Context(), "push", "/topics/news", "STOP") },
+			status: store.Suppressed, why: "the recipient is suppressed: STOP",
+		},
+		"it expires": {
+			more: `,"expires_at":"2026-01-05T08:00:02Z"`, happen: func(*bench) {},
+			status: store.Expired, why: "expired at 2026-01-05T08:00:02Z",
+		},
+		"it expires between two devices": {
+			more: `,"expires_at":"2026-01-05T08:00:04Z"`, happen: func(*bench) {},
+			status: store.Sent, sends: 1, why: "of 3 tokens 1 accepted, 2 given up",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, pushing)
+			b.Limiters = map[message.Channel]Limiter{message.Push: slow(func() { b.clock.turn(3 * time.Second); tc.happen(b) })}
+			r := push(3)
+			if strings.Contains(tc.more, "topic") {
+				r.Body = strings.Replace(r.Body, `"tokens":["t0","t1","t2"]`, `"topic":"news"`, 1)
+				tc.more = ""
+			}
+			r.Body = strings.Replace(r.Body, `,"body"`, tc.more+`,"body"`, 1)
+			b.want(b.handle(r), consumer.Delete, tc.status, tc.sends)
+			if why := b.event("a").SettledReason; why != tc.why {
+				t.Errorf("got %q", why)
+			}
+		})
+	}
+}
+
+// With ten pushes of twenty devices at ten a second, twenty turns take longer than a
+// lease has: who waits for all of them sends to none, time and again.
+func TestAPushWritesToAsManyDevicesAsItHasTurnsFor(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, pushing)
+	b.Limiters = map[message.Channel]Limiter{message.Push: slow(func() { b.clock.turn(2 * time.Second) })}
+	b.want(b.handle(push(45)), consumer.Delete, store.Sent, 45)
+	if got := devices(b); got[tokenSent] != 45 {
+		t.Errorf("got %v", got)
+	}
+}
+
 func accepts(*fakeSender, *message.Message) error { return nil }
 
 // A person's word is about what was in doubt then: what is in doubt since is held

@@ -102,14 +102,13 @@ func (s *send) deliver(ctx context.Context) consumer.Outcome {
 	if held := s.held(ctx); held != nil {
 		return *held
 	}
-	began := s.Now()
 	if err := s.turn(ctx); err != nil && ctx.Err() == nil {
 		return s.release(ctx, rateLimited, time.Second+s.jitter(2*time.Second))
 	}
 	if ctx.Err() != nil {
 		return s.drained(ctx)
 	}
-	if s.Now().Sub(began) > longTurn {
+	if s.Now().Sub(s.leaseEnd.Add(-s.Lease)) > longTurn { // for its turn, or for a provider's list
 		if held := s.heldMeanwhile(ctx); held != nil {
 			return *held
 		}
@@ -147,7 +146,7 @@ func (s *send) held(ctx context.Context) *consumer.Outcome {
 	return &outcome
 }
 
-// longTurn is a wait for the rate after which the world may be another.
+// longTurn is a wait under a claim after which the world may be another.
 const longTurn = time.Second
 
 // heldMeanwhile is held after a long wait under the claim: the recipient may have

@@ -138,6 +138,20 @@ func TestWhatHappensWhileASendWaitsForItsTurnCounts(t *testing.T) {
 	}
 }
 
+// A provider's list may take 25 seconds to come.
+func TestWhoOptsOutWhileTheProviderIsAskedGetsNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sender.next = append(b.sender.next, refuses(provider.InDoubt, "", false))
+	b.handle(text(""))
+	b.clock.turn(lapse)
+	b.sender.asked = func() {
+		b.clock.turn(5 * time.Second)
+		_ = b.store.Suppress(b.t.Context(), "sms", person, "STOP")
+	}
+	b.want(b.handle(text("")), consumer.Delete, store.Suppressed, 1)
+}
+
 // full is a limiter whose turn is too far away.
 type full struct{}
 
