@@ -50,6 +50,7 @@ var variables = []Variable{
 	{"queue.deletedRate", KindNumber, unitPerSecond, "finished, over CloudWatch's last minute"},
 	{"queue.failed", KindNumber, unitPerMinute, "failed for good, over the last minute"},
 	{"queue.deadLettered", KindNumber, unitPerMinute, "moved to the dead-letter queue, over the last minute"},
+	{"queue.credentialsRefused", KindNumber, unitPerMinute, "handed back because the provider refuses our credentials, over the last minute"},
 	{"queue.parked", KindNumber, unitMessages, "waiting in the database, due within a start lag"},
 	{"queue.providerLimited", KindBool, "", "the workers wait for the provider's rate limit"},
 	{"queue.known", KindBool, "", "the queue's depth is known and fresh"},

@@ -201,6 +201,7 @@ func (d description) queues(s reconcile.Status) {
 			row("deleted", q.Deleted, "")
 			row("failed", q.Failed, "")
 			row("dead-lettered", q.DeadLettered, "")
+			row("credentials refused", q.CredentialsRefused, "")
 		})
 	}
 }

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,8 +14,9 @@ import (
 )
 
 // serveHealth serves /livez, for the container's health check, and /readyz, for
-// people and balancers. A dead database makes a worker unready, and is no
-// reason to kill it: the next one would find it as dead.
+// people and balancers. A dead database makes a worker unready, and so do
+// credentials that are refused; they are no reason to kill it: the next one would
+// find them as they are.
 func (s *services) serveHealth(ctx context.Context, running *sync.WaitGroup) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.HealthListen)
 	if err != nil {
@@ -69,6 +72,9 @@ func (s *services) ready(ctx context.Context) error {
 	defer cancel()
 	if err := s.db.Ready(ctx); err != nil {
 		return fmt.Errorf("the database does not answer")
+	}
+	if refusals := s.refusals(); len(refusals) > 0 {
+		return errors.New(strings.Join(refusals, "\n"))
 	}
 	return nil
 }

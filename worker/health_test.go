@@ -27,7 +27,7 @@ func TestADeadDatabaseMakesAWorkerUnreadyAndNoReasonToKillIt(t *testing.T) {
 	address := listener.Addr().String()
 	_ = listener.Close()
 	beside := &services{
-		serviceFlags: serviceFlags{HealthListen: address}, db: dead{}, logger: slog.New(slog.DiscardHandler),
+		serviceFlags: serviceFlags{HealthListen: address}, db: dead{}, refusals: func() []string { return nil }, logger: slog.New(slog.DiscardHandler),
 		consumers: []*consumer.Consumer{consumer.New(consumer.Options{})},
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -50,5 +50,22 @@ func TestADeadDatabaseMakesAWorkerUnreadyAndNoReasonToKillIt(t *testing.T) {
 	running.Wait()
 	if code, _, errOut := worker(t, map[string]string{"WORKER_HEALTH_LISTEN": address}, "health"); code != 1 || !strings.Contains(errOut, "health") {
 		t.Errorf("a worker that is gone: exit code %d, %s", code, errOut)
+	}
+}
+
+// living is a database that answers.
+type living struct{ store.Store }
+
+func (living) Ready(context.Context) error { return nil }
+
+func TestCredentialsThatAreRefusedMakeAWorkerUnready(t *testing.T) {
+	var refusals []string
+	beside := &services{db: living{}, refusals: func() []string { return refusals }}
+	if err := beside.ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+	refusals = []string{"credentials refused since 2026-01-05T08:00:00Z: twilio: credentials refused, HTTP 401, code 20003"}
+	if err := beside.ready(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "credentials refused") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -65,6 +65,7 @@ func workMetrics(now, last consumer.Stats) []emf.Metric {
 		count("Failed", now.Failed, last.Failed),
 		count("DeadLettered", now.DeadLettered, last.DeadLettered),
 		count("ProviderLimited", now.Limited, last.Limited),
+		count("CredentialsRefused", now.Refused, last.Refused),
 		count("LeasesLost", now.LeasesLost, last.LeasesLost),
 		{Name: "OldestMessage", Unit: emf.Seconds, Value: now.OldestWaiting.Seconds()},
 		{Name: "InFlight", Unit: emf.Count, Value: float64(now.InFlight)},

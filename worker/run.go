@@ -93,7 +93,7 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 	logger.Info("worker started", "worker_type", c.WorkerType, "queues", len(queues), "concurrency", c.Concurrency, "version", version.String())
 	checkStop(logger, c.StopTimeout, c.ProviderTimeout)
 	return c.consume(ctx, handler, &services{
-		serviceFlags: c.serviceFlags, db: db, sqs: sqs.NewFromConfig(aws), queues: queues, out: streams.Out, logger: logger,
+		serviceFlags: c.serviceFlags, db: db, refusals: handler.Refusals, sqs: sqs.NewFromConfig(aws), queues: queues, out: streams.Out, logger: logger,
 		upkeep: upkeep{historyFlags: c.historyFlags, every: c.PruneEvery, retention: retention, db: db, owner: self, logger: logger},
 	})
 }

@@ -174,7 +174,7 @@ func (b builder) sender(ctx context.Context, channel message.Channel) (provider.
 }
 
 // renewing is a sender whose credentials are read again when they are refused,
-// where they come from a place that can be read again.
+// where they come from a place that can be read again: a secret, or a file.
 func (b builder) renewing(ctx context.Context, may bool, build func(context.Context) (provider.Sender, error)) (provider.Sender, error) {
 	if !may {
 		sender, err := build(ctx)
@@ -276,7 +276,11 @@ func (b builder) push(ctx context.Context) (provider.Sender, error) {
 			continue
 		}
 		var err error
-		if *one.place, err = b.renewing(ctx, one.arn != "", one.build); err != nil {
+		*one.place, err = b.renewing(ctx, true, one.build) // a key may be in a file, which changes too
+		if err != nil && one.arn == "" {
+			err = &cli.UsageError{Err: err}
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -36,6 +36,7 @@ type services struct {
 	upkeep    upkeep
 	db        store.Store
 	sqs       *sqs.Client
+	refusals  func() []string // credentials that are refused now
 	queues    []consumer.Queue
 	consumers []*consumer.Consumer
 	out       io.Writer

@@ -135,7 +135,7 @@ func TestEveryVariableHasAValue(t *testing.T) {
 			Time: start, Service: &scaling.Service{Rollout: &yes, Protected: &n, FailedStarts: &n},
 			Queues: map[string]scaling.Queue{"a": {
 				Visible: five, InFlight: five, Delayed: five, OldestAge: five, Sent: five, Received: five, Deleted: five, Failed: five,
-				DeadLettered: five, ProviderLimited: &yes, OldestWaiting: five, Parked: five, DeadLetters: five,
+				DeadLettered: five, CredentialsRefused: five, ProviderLimited: &yes, OldestWaiting: five, Parked: five, DeadLetters: five,
 			}},
 		},
 		Controller: Controller{&yes, &yes, &yes, &yes, &yes, &yes, &held},

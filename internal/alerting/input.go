@@ -68,6 +68,7 @@ func (in *Input) queueValues(common config.Values, i int, now time.Time) config.
 	values["queue.parked"], values["queue.deadLetters"] = fresh(q.Parked), fresh(q.DeadLetters)
 	values["queue.deletedRate"] = rate(q.Deleted, fresh(q.Deleted), 1)
 	values["queue.failed"], values["queue.deadLettered"] = rate(q.Failed, fresh(q.Failed), 60), rate(q.DeadLettered, fresh(q.DeadLettered), 60)
+	values["queue.credentialsRefused"] = rate(q.CredentialsRefused, fresh(q.CredentialsRefused), 60)
 	values["queue.providerLimited"] = known(q.ProviderLimited)
 	values["queue.known"] = values["queue.visible"] != nil
 	if values["queue.oldestAge"] == nil && values["queue.visible"] == 0.0 && values["queue.inFlight"] == 0.0 {

@@ -115,7 +115,7 @@ func TestDepthsAreReadWhileCloudWatchHangs(t *testing.T) {
 }
 
 func TestPoliciesShareTheCallsOfCloudWatch(t *testing.T) {
-	for _, tc := range []struct{ policies, want int }{{1, 2}, {12, 2}, {60, 5}} { // 60 of 3 queues are 1,260 metrics, and 900 of workers
+	for _, tc := range []struct{ policies, want int }{{1, 2}, {12, 2}, {60, 6}} { // 60 of 3 queues are 1,260 metrics, and 1,080 of workers
 		t.Run(fmt.Sprint(tc.policies), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				end := time.Now().Truncate(time.Minute)

@@ -26,7 +26,7 @@ const (
 
 // reported is what the workers alone know of a queue, in one minute.
 type reported struct {
-	Failed, DeadLettered, Limited, Processed, Oldest *scaling.Sample
+	Failed, DeadLettered, Limited, Refused, Processed, Oldest *scaling.Sample
 }
 
 // toldByWorkers is what one answer says of a queue, and why it is not all.
@@ -45,6 +45,7 @@ var workerMetrics = []struct {
 	{"Failed", "Sum", func(r *reported) **scaling.Sample { return &r.Failed }},
 	{"DeadLettered", "Sum", func(r *reported) **scaling.Sample { return &r.DeadLettered }},
 	{"ProviderLimited", "Sum", func(r *reported) **scaling.Sample { return &r.Limited }},
+	{"CredentialsRefused", "Sum", func(r *reported) **scaling.Sample { return &r.Refused }},
 	{"Processed", "Sum", func(r *reported) **scaling.Sample { return &r.Processed }},
 	{"OldestMessage", "Maximum", func(r *reported) **scaling.Sample { return &r.Oldest }},
 }
@@ -108,6 +109,7 @@ func (a *workerAnswer) then(answers map[minuteOf]toldByWorkers, now time.Time, e
 // addTo is q with what the workers know of it.
 func (r reported) addTo(q scaling.Queue) scaling.Queue {
 	q.Failed, q.DeadLettered, q.OldestWaiting, q.ProviderLimited = r.Failed, r.DeadLettered, r.Oldest, r.limited()
+	q.CredentialsRefused = r.Refused
 	return q
 }
 

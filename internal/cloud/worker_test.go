@@ -47,7 +47,7 @@ func TestWhatTheWorkersPublishIsObserved(t *testing.T) {
 	p := policy(config.SourceCloudWatch)
 	p.Spec.Target = config.ServiceRef{Service: "arn:aws:ecs:us-east-1:123456789012:service/c/s"}
 	cw := &workers{end: end, values: map[string]float64{
-		"Failed": 3, "DeadLettered": 1, "ProviderLimited": 20, "Processed": 60, "OldestMessage": 42,
+		"Failed": 3, "DeadLettered": 1, "CredentialsRefused": 4, "ProviderLimited": 20, "Processed": 60, "OldestMessage": 42,
 	}}
 	got, err := NewMetrics(cw, &queues{}, "us-east-1").Observe(t.Context(), p, end.Add(time.Second))
 	if err != nil || len(cw.wrong) > 0 {
@@ -56,6 +56,7 @@ func TestWhatTheWorkersPublishIsObserved(t *testing.T) {
 	sms := got["sms"]
 	wantSample(t, "failed", sms.Failed, scaling.Sample{Value: 3, Time: end, Period: 60})
 	wantSample(t, "dead-lettered", sms.DeadLettered, scaling.Sample{Value: 1, Time: end, Period: 60})
+	wantSample(t, "credentials refused", sms.CredentialsRefused, scaling.Sample{Value: 4, Time: end, Period: 60})
 	wantSample(t, "oldest waiting", sms.OldestWaiting, scaling.Sample{Value: 42, Time: end})
 	if sms.ProviderLimited == nil || !*sms.ProviderLimited {
 		t.Error("a third of the messages waits for the provider, and it is not said")

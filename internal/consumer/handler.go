@@ -72,6 +72,9 @@ type Outcome struct {
 	// Limited says that the provider, or the rate that is allowed to it, is why
 	// the message waits.
 	Limited bool
+	// Refused says that the provider refuses our credentials, and that the message
+	// waits until they are mended.
+	Refused bool
 	// Gate keeps receiving stopped after the pause until Options.Ready says
 	// that messages can be worked on: each receive counts towards the
 	// dead-letter queue.

@@ -236,3 +236,25 @@ func TestAMessageThatComesAgainWhileItIsBeingDeletedIsDeletedToo(t *testing.T) {
 		}
 	})
 }
+
+func TestStatsCountWhatWaitsForCredentials(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFake(bodies(3)...)
+		refused := 0
+		c := start(t, f, Options{Slots: 1, Handler: each(func(context.Context, Received) Outcome {
+			if refused == 2 {
+				return Outcome{}
+			}
+			refused++
+			return Outcome{Action: HandBack, Failed: true, Refused: true, Pause: 30 * time.Second}
+		})})
+		pass(20 * time.Second)
+		if got := c.Stats(); got.Refused != 1 || got.Received != 1 {
+			t.Errorf("in the first pause: %d refused of %d received", got.Refused, got.Received)
+		}
+		pass(2 * time.Minute)
+		if got := c.Stats(); got.Refused != 2 || got.Deleted != 3 || len(f.left()) != 0 {
+			t.Errorf("got %+v", got)
+		}
+	})
+}

@@ -22,6 +22,7 @@ type Stats struct {
 	Stuck         int // jobs that ignored the end of their context
 
 	Limited int // outcomes that have Limited
+	Refused int // outcomes that have Refused
 
 	InFlight      int           // held now
 	Slots         int           // jobs that may run at once now

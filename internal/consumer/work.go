@@ -90,6 +90,9 @@ func (c *Consumer) conclude(h *held, o Outcome) {
 	if o.Limited {
 		c.stats.Limited++
 	}
+	if o.Refused {
+		c.stats.Refused++
+	}
 	if o.Failed || o.Action == Delete || o.Action == DeadLetter {
 		c.stats.Processed++
 	}

@@ -174,19 +174,21 @@ func (s *send) unanswered(ctx context.Context, err error, d doubt) consumer.Outc
 		return s.lookAgain(ctx, "drained", err, consumer.Outcome{Action: consumer.HandBack, Reason: "drained"})
 	}
 	s.log().WarnContext(ctx, failed, "reason", "in_doubt", "lookups", d.lookups+1, "error", err)
-	if errors.Is(err, provider.ErrNoLookup) || d.lookups > 0 && !s.Now().Before(d.unheard.Add(longestOutage)) {
+	typed := provider.AsError(err)
+	s.heard(s.sender.Name(), typed)
+	refused := typed.Class == provider.Config // which lasts until it is mended
+	if errors.Is(err, provider.ErrNoLookup) || d.lookups > 0 && !refused && !s.Now().Before(d.unheard.Add(longestOutage)) {
 		if d.count < s.maxAttempts() && s.Resend(s.m) {
 			s.log().WarnContext(ctx, "sent again, though the provider may have it", "policy", "resend")
 			return s.deliver(ctx)
 		}
 		return s.hold(ctx, err, d)
 	}
-	typed := provider.AsError(err)
 	outcome := consumer.Outcome{
 		Action: consumer.Retry, After: max(firstWait+min(s.backoff(d.lookups+1), longestAway), typed.RetryAfter), Failed: true, Reason: unheard,
 	}
-	if typed.Class == provider.Config {
-		outcome.Pause = configPause
+	if refused {
+		outcome.Pause, outcome.Limited, outcome.Refused = configPause, true, typed.Credentials
 	}
 	return s.lookAgain(ctx, unheard, err, outcome)
 }

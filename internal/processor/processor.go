@@ -99,6 +99,7 @@ type Processor struct {
 	mu          sync.Mutex
 	lost        []store.Claim      // by ID and Token: claims whose answers never came
 	lostDevices []store.TokenClaim // by EventID and Token: the same of devices
+	refusals    map[string]refusal // by provider, and by code where others of its sends go on
 }
 
 var _ consumer.Handler = (*Processor)(nil)
@@ -115,7 +116,7 @@ func New(o Options) *Processor {
 	}
 	maps.Copy(limiters, o.Limiters)
 	o.Limiters = limiters
-	return &Processor{Options: o}
+	return &Processor{Options: o, refusals: map[string]refusal{}}
 }
 
 // router is a Sender that has others deliver, by the message.

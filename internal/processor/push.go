@@ -314,6 +314,7 @@ func (r *pushRun) one(ctx context.Context, token redact.Personal, hash string) {
 	cancel()
 	settled := store.Token{Hash: hash, Provider: r.sender.Name()}
 	if err == nil {
+		r.heard(settled.Provider, nil)
 		settled.Outcome, settled.ProviderID = tokenSent, receipt.ID
 	} else if !r.refusedToken(ctx, token, provider.AsError(err), &settled) {
 		return // the row says that an answer is missing
@@ -337,6 +338,7 @@ func (r *pushRun) refusedToken(ctx context.Context, token redact.Personal, err *
 	defer r.mu.Unlock()
 	settled.Outcome, settled.ErrorCode, settled.Error = store.Released, reason(err.Code, err.Class.String()), err.Error()
 	r.refusal = err
+	r.heard(r.sender.Name(), err)
 	switch err.Class {
 	case provider.InDoubt:
 		r.unresolved, r.missing = true, cmp.Or(r.missing, err)
@@ -427,14 +429,14 @@ func (r *pushRun) conclude(ctx context.Context) consumer.Outcome {
 // moment. It is no try of the event's: each device has its own, all have had
 // theirs, and nothing keeps other messages waiting.
 func (r *pushRun) comeLater(ctx context.Context) consumer.Outcome {
-	r.log().InfoContext(ctx, "some devices come later", "code", r.later.Code, "retry_after", r.later.RetryAfter, "error", r.later)
+	r.log().InfoContext(ctx, "some devices come later", "reason", r.later.Kind(), "code", r.later.Code, "retry_after", r.later.RetryAfter, "error", r.later)
 	wait := r.backoff(r.attempt)
 	if r.later.Away {
 		wait = min(wait, longestAway)
 	}
 	return r.back(ctx, unspent(r.later), consumer.Outcome{
 		Action: consumer.Retry, After: max(wait, r.later.RetryAfter), Failed: r.later.Class != provider.Throttled,
-		Reason: reason(r.later.Code, r.later.Class.String()),
+		Reason: reason(r.later.Code, r.later.Class.String()), Refused: r.later.Credentials,
 	})
 }
 
@@ -454,7 +456,7 @@ func (r *pushRun) whyLeft() *provider.Error {
 }
 
 func (r *pushRun) endFailed(ctx context.Context, settlement store.Settlement, refusal *provider.Error) consumer.Outcome {
-	r.log().WarnContext(ctx, failed, "reason", refusal.Class.String(), "code", refusal.Code, "error", refusal)
+	r.log().WarnContext(ctx, failed, "reason", refusal.Kind(), "code", refusal.Code, "error", refusal)
 	return r.end(ctx, settlement, consumer.Outcome{
 		Action: consumer.DeadLetter, Failed: true, Key: r.m.ID, Reason: settlement.ErrorCode,
 	})

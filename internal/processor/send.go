@@ -205,6 +205,7 @@ func (s *send) accepted(ctx context.Context, receipt provider.Receipt, attrs ...
 
 func (s *send) sent(ctx context.Context, settlement store.Settlement, attrs ...slog.Attr) consumer.Outcome {
 	settlement.Status, settlement.Provider = store.Sent, s.sender.Name()
+	s.heard(settlement.Provider, nil)
 	outcome := s.end(ctx, settlement, consumer.Outcome{Action: consumer.Delete})
 	if outcome.Action == consumer.Delete {
 		s.succeeded(ctx, append(attrs, slog.String("provider", settlement.Provider), slog.String("provider_id", settlement.ProviderID))...)
@@ -221,7 +222,8 @@ func (s *send) refused(ctx context.Context, err *provider.Error) consumer.Outcom
 		s.log().InfoContext(ctx, "throttled", "code", err.Code, "retry_after", err.RetryAfter)
 		return s.throttled(ctx, err)
 	}
-	s.log().WarnContext(ctx, failed, "reason", err.Class.String(), "code", err.Code, "error", err)
+	s.heard(s.sender.Name(), err)
+	s.log().WarnContext(ctx, failed, "reason", err.Kind(), "code", err.Code, "error", err)
 	switch err.Class { //nolint:exhaustive // Throttled is above, and InDoubt is every other
 	case provider.Permanent:
 		return s.fail(ctx, err)
@@ -274,6 +276,7 @@ func (s *send) suppress(ctx context.Context, err *provider.Error) consumer.Outco
 func (s *send) hand(ctx context.Context, err *provider.Error) consumer.Outcome {
 	then := consumer.Outcome{
 		Action: consumer.HandBack, Failed: true, Reason: reason(err.Code, "config"), Pause: configPause,
+		Limited: true, Refused: err.Credentials, // more workers would not help
 	}
 	if s.received.LastReceives() {
 		then.After = configPause // parked
@@ -298,8 +301,11 @@ func (s *send) again(ctx context.Context, err *provider.Error) consumer.Outcome 
 
 // spends says that a refusal for the moment counts against MaxAttempts. What is
 // no fault of the message's own does so when it has lasted for long: no message
-// comes back for ever.
+// comes back for ever. A set-up that is wrong is all messages', and is mended.
 func (s *send) spends(err *provider.Error) bool {
+	if err.Class == provider.Config {
+		return false
+	}
 	if err.Away || err.Alone {
 		return !s.Now().Before(s.result.Event.CreatedAt.Add(longestOutage)) || err.Class == provider.Transient && !err.Away
 	}

@@ -70,11 +70,25 @@ type Error struct {
 	Away bool
 	// Alone says that the refusal is about this recipient: others need not wait.
 	Alone bool
-	Err   error // the cause; may be nil
+	// Credentials says that our credentials were refused, and no other part of our
+	// set-up. With Config alone.
+	Credentials bool
+	Err         error // the cause; may be nil
+}
+
+// CredentialsRefused is what logs, health and metrics call a refusal of credentials.
+const CredentialsRefused = "credentials refused"
+
+// Kind is the class, or that the credentials were refused.
+func (e *Error) Kind() string {
+	if e.Credentials {
+		return CredentialsRefused
+	}
+	return e.Class.String()
 }
 
 func (e *Error) Error() string {
-	text := fmt.Sprintf("%s: %s", e.Provider, e.Class)
+	text := fmt.Sprintf("%s: %s", e.Provider, e.Kind())
 	if e.HTTPStatus != 0 {
 		text += fmt.Sprintf(", HTTP %d", e.HTTPStatus)
 	}

@@ -46,11 +46,14 @@ type Queue struct {
 	Received *Sample `json:"received,omitempty"` // messages in Period
 	Deleted  *Sample `json:"deleted,omitempty"`  // messages in Period
 
-	Failed          *Sample `json:"failed,omitempty"`          // messages in Period
-	DeadLettered    *Sample `json:"deadLettered,omitempty"`    // messages in Period
-	ProviderLimited *bool   `json:"providerLimited,omitempty"` // the workers wait for the provider's rate limit
-	OldestWaiting   *Sample `json:"oldestWaiting,omitempty"`   // seconds, by the workers' own reckoning
-	Parked          *Sample `json:"parked,omitempty"`          // messages due within a start lag
+	Failed       *Sample `json:"failed,omitempty"`       // messages in Period
+	DeadLettered *Sample `json:"deadLettered,omitempty"` // messages in Period
+	// CredentialsRefused is messages that wait, for the provider refuses our
+	// credentials, in Period.
+	CredentialsRefused *Sample `json:"credentialsRefused,omitempty"`
+	ProviderLimited    *bool   `json:"providerLimited,omitempty"` // the workers wait for the provider's rate limit
+	OldestWaiting      *Sample `json:"oldestWaiting,omitempty"`   // seconds, by the workers' own reckoning
+	Parked             *Sample `json:"parked,omitempty"`          // messages due within a start lag
 
 	DeadLetters *Sample `json:"deadLetters,omitempty"` // messages on the queue's dead-letter queue
 }
@@ -102,7 +105,7 @@ func (q Queue) possible(now time.Time) Queue {
 	for _, gauge := range []**Sample{&q.Visible, &q.InFlight, &q.Delayed, &q.OldestAge, &q.OldestWaiting, &q.Parked, &q.DeadLetters} {
 		*gauge = (*gauge).gauge(now)
 	}
-	for _, count := range []**Sample{&q.Sent, &q.Received, &q.Deleted, &q.Failed, &q.DeadLettered} {
+	for _, count := range []**Sample{&q.Sent, &q.Received, &q.Deleted, &q.Failed, &q.DeadLettered, &q.CredentialsRefused} {
 		*count = (*count).count(now)
 	}
 	return q

@@ -162,6 +162,9 @@ func TestReasonsHaveClasses(t *testing.T) {
 		"a push too large":          {413, `{"reason":"PayloadTooLarge"}`, provider.Permanent, 0},
 		"an unknown reason":         {400, `{"reason":"Whatever"}`, provider.Permanent, 0},
 		"a wrong key":               {403, `{"reason":"InvalidProviderToken"}`, provider.Config, 0},
+		"a wrong certificate":       {403, `{"reason":"BadCertificate"}`, provider.Config, 0},
+		"a token that expired":      {403, `{"reason":"ExpiredProviderToken"}`, provider.Config, 0},
+		"a reason yet to be known":  {403, `{"reason":"NewKeyTrouble"}`, provider.Config, 0},
 		"a topic not allowed":       {400, `{"reason":"TopicDisallowed"}`, provider.Config, 0},
 		"a device that has many":    {429, `{"reason":"TooManyRequests"}`, provider.Throttled, time.Minute},
 		"a token renewed too often": {429, `{"reason":"TooManyProviderTokenUpdates"}`, provider.Throttled, 20 * time.Minute},
@@ -174,6 +177,9 @@ func TestReasonsHaveClasses(t *testing.T) {
 			t.Parallel()
 			_, err := open(t, server, providertest.Start(t, providertest.Answer(tc.status, tc.body)).URL).Send(t.Context(), push())
 			providertest.Check(t, err, tc.want, token)
+			if got := provider.AsError(err).Credentials; got != (tc.status == 403 || strings.Contains(tc.body, "Disallowed")) {
+				t.Errorf("credentials refused: %t", got)
+			}
 			if got := provider.AsError(err); got.RetryAfter != tc.wait || got.Alone != (got.Code == "TooManyRequests") {
 				t.Errorf("retry after %v, alone %t, want %v", got.RetryAfter, got.Alone, tc.wait)
 			}

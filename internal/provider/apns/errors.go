@@ -18,6 +18,8 @@ type refusalClass struct {
 	// says nothing of a token before another one was accepted.
 	setUp bool
 	alone bool // it is about the device, and no reason to keep others waiting
+	// credentials says that the key or its token is refused.
+	credentials bool
 }
 
 // reasons are Apple's; what is not here goes by its HTTP status.
@@ -41,18 +43,18 @@ var reasons = map[string]refusalClass{
 
 	"BadTopic":                           {class: provider.Config, text: "APNS_TOPIC is not valid"},
 	"MissingTopic":                       {class: provider.Config, text: "APNS_TOPIC is missing"},
-	"TopicDisallowed":                    {class: provider.Config, text: "the key may not send to APNS_TOPIC"},
-	"BadCertificate":                     {class: provider.Config, text: "the certificate is not valid"},
-	"BadCertificateEnvironment":          {class: provider.Config, text: "the certificate is the other environment's"},
-	"InvalidProviderToken":               {class: provider.Config, text: "the key is refused: check APNS_KEY, APNS_KEY_ID and APNS_TEAM_ID"},
-	"MissingProviderToken":               {class: provider.Config, text: "the key is missing"},
-	"ExpiredProviderToken":               {class: provider.Config, text: "our token has expired: is this machine's clock right?"},
-	"UnrelatedKeyIdInToken":              {class: provider.Config, text: "the key is not the first one of this connection"},
-	"BadEnvironmentKeyIdInToken":         {class: provider.Config, text: "the key is the other environment's"},
-	"Forbidden":                          {class: provider.Config, text: "the key may not do this"},
+	"TopicDisallowed":                    {class: provider.Config, credentials: true, text: "the key may not send to APNS_TOPIC"},
+	"BadCertificate":                     {class: provider.Config, credentials: true, text: "the certificate is not valid"},
+	"BadCertificateEnvironment":          {class: provider.Config, credentials: true, text: "the certificate is the other environment's"},
+	"InvalidProviderToken":               {class: provider.Config, credentials: true, text: "the key is refused: check APNS_KEY, APNS_KEY_ID and APNS_TEAM_ID"},
+	"MissingProviderToken":               {class: provider.Config, credentials: true, text: "the key is missing"},
+	"ExpiredProviderToken":               {class: provider.Config, credentials: true, text: "our token has expired: is this machine's clock right?"},
+	"UnrelatedKeyIdInToken":              {class: provider.Config, credentials: true, text: "the key is not the first one of this connection"},
+	"BadEnvironmentKeyIdInToken":         {class: provider.Config, credentials: true, text: "the key is the other environment's"},
+	"Forbidden":                          {class: provider.Config, credentials: true, text: "the key may not do this"},
 	"BadPath":                            {class: provider.Config, text: "APNS_BASE_URL is not APNs"},
 	"MethodNotAllowed":                   {class: provider.Config, text: "APNS_BASE_URL is not APNs"},
-	"InvalidProviderTokenForEnvironment": {class: provider.Config, text: "the key is the other environment's"},
+	"InvalidProviderTokenForEnvironment": {class: provider.Config, credentials: true, text: "the key is the other environment's"},
 
 	"TooManyRequests":             {class: provider.Throttled, alone: true, text: "too many pushes to one device", wait: time.Minute},
 	"TooManyProviderTokenUpdates": {class: provider.Throttled, text: "our token is renewed too often: do other programs use the same key?", wait: renewAtMost},
@@ -71,12 +73,12 @@ func refusal(answer once.Answer, proven bool, now time.Time) *provider.Error {
 	_ = json.Unmarshal(answer.Body, &decoded) // what is not JSON has no reason
 	refused := &provider.Error{
 		Provider: Name, Class: statusClass(answer.Status), HTTPStatus: answer.Status, Code: decoded.Reason, Message: statusText(answer.Status),
-		RetryAfter: once.RetryAfter(answer.Header, now),
+		RetryAfter: once.RetryAfter(answer.Header, now), Credentials: answer.Status == http.StatusForbidden || answer.Status == http.StatusUnauthorized,
 	}
 	row, known := reasons[decoded.Reason]
 	refusing := answer.Status/100 == 4 && answer.Status != http.StatusRequestTimeout || answer.Status == http.StatusServiceUnavailable
 	if known && refusing {
-		refused.Class, refused.Message, refused.Alone = row.class, row.text, row.alone
+		refused.Class, refused.Message, refused.Alone, refused.Credentials = row.class, row.text, row.alone, row.credentials
 		if row.setUp && !proven {
 			refused.Class = provider.Permanent
 		}

@@ -145,6 +145,9 @@ func TestNothingWasSentWithoutAnAccessToken(t *testing.T) {
 			sends := providertest.Start(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a push was sent") }))
 			_, err := open(t, server, providertest.Start(t, tc.handler).URL, sends.URL).Send(t.Context(), push())
 			providertest.Check(t, err, tc.want)
+			if got := provider.AsError(err).Credentials; got != strings.Contains(name, "credentials") {
+				t.Errorf("credentials refused: %t", got)
+			}
 		})
 	}
 }
@@ -174,6 +177,7 @@ func TestAnswersHaveClasses(t *testing.T) {
 		"a token that is none is suppressed":          {handler: refused(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.token"), want: provider.Suppress},
 		"another invalid field is permanent":          {handler: refused(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.data"), want: provider.Permanent},
 		"the project's APNs key is our set-up's":      {handler: refused(401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR", ""), want: provider.Config, alone: true},
+		"refused credentials are our set-up's":        {handler: refused(401, "UNAUTHENTICATED", "", ""), want: provider.Config},
 		"no permission is our set-up's":               {handler: refused(403, "PERMISSION_DENIED", "", ""), want: provider.Config},
 		"a 404 without FCM's own code is refused":     {handler: refused(404, "NOT_FOUND", "", ""), want: provider.Permanent},
 		"a 404 in HTML is our set-up's":               {handler: providertest.Answer(404, "<html>"), want: provider.Config},
@@ -188,6 +192,9 @@ func TestAnswersHaveClasses(t *testing.T) {
 			client := open(t, server, tokens, providertest.Start(t, tc.handler).URL)
 			_, err := client.Send(t.Context(), push())
 			providertest.Check(t, err, tc.want, token)
+			if got := provider.AsError(err).Credentials; got != (strings.Contains(name, "key is our") || strings.Contains(name, "permission") || strings.Contains(name, "credentials")) {
+				t.Errorf("credentials refused: %t", got)
+			}
 			if got := provider.AsError(err); got.RetryAfter != tc.wait || got.Alone != tc.alone {
 				t.Errorf("retry after %v, alone %t, want %v, %t", got.RetryAfter, got.Alone, tc.wait, tc.alone)
 			}

@@ -20,6 +20,8 @@ type refusalClass struct {
 	// says nothing of a token before another one was accepted.
 	setUp bool
 	alone bool // it is about devices of one platform, and no reason to keep others waiting
+	// credentials says that they are refused, or may not send.
+	credentials bool
 }
 
 // codes are FCM's own (details[].errorCode), and Google's (error.status) for
@@ -33,9 +35,9 @@ var codes = map[string]refusalClass{
 
 	"INVALID_ARGUMENT": {class: provider.Permanent, text: "the push is not valid: too large (4096 bytes), or a reserved key in its data"},
 
-	"THIRD_PARTY_AUTH_ERROR": {class: provider.Config, alone: true, text: "the project's APNs or Web Push key is missing or wrong: see its settings in the Firebase console"},
-	"UNAUTHENTICATED":        {class: provider.Config, text: "the access token is refused"},
-	"PERMISSION_DENIED":      {class: provider.Config, text: "the service account may not send: it needs cloudmessaging.messages.create on the project"},
+	"THIRD_PARTY_AUTH_ERROR": {class: provider.Config, alone: true, credentials: true, text: "the project's APNs or Web Push key is missing or wrong: see its settings in the Firebase console"},
+	"UNAUTHENTICATED":        {class: provider.Config, credentials: true, text: "the access token is refused"},
+	"PERMISSION_DENIED":      {class: provider.Config, credentials: true, text: "the service account may not send: it needs cloudmessaging.messages.create on the project"},
 
 	"QUOTA_EXCEEDED":     {class: provider.Throttled, text: "the quota is used up", wait: time.Minute},
 	"RESOURCE_EXHAUSTED": {class: provider.Throttled, text: "the quota is used up", wait: time.Minute},
@@ -94,14 +96,14 @@ func refusal(answer once.Answer, m *message.Message, proven bool, now time.Time)
 	code, aboutToken := decoded.code()
 	refused := &provider.Error{
 		Provider: Name, Class: statusClass(answer.Status), HTTPStatus: answer.Status, Code: code, Message: statusText(answer.Status),
-		RetryAfter: once.RetryAfter(answer.Header, now),
+		RetryAfter: once.RetryAfter(answer.Header, now), Credentials: answer.Status == http.StatusUnauthorized,
 	}
 	row, known := codes[code]
 	refusing := answer.Status/100 == 4 && answer.Status != http.StatusRequestTimeout || answer.Status == http.StatusServiceUnavailable
 	if !known || !refusing {
 		return refused
 	}
-	refused.Class, refused.Message, refused.Alone = row.class, row.text, row.alone
+	refused.Class, refused.Message, refused.Alone, refused.Credentials = row.class, row.text, row.alone, row.credentials
 	refused.Away = row.class == provider.Transient
 	if row.class == provider.Throttled && decoded.deviceQuota() {
 		refused.Alone, refused.Message = true, "too many pushes to one device"

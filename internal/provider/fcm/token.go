@@ -134,6 +134,7 @@ func refusedToken(err error) *provider.Error {
 		}
 		if status := refused.HTTPStatus; status/100 == 3 || status/100 == 4 && status != http.StatusTooManyRequests && status != http.StatusRequestTimeout {
 			refused.Class, refused.Away, refused.Message = provider.Config, false, "the credentials are refused: check FCM_CREDENTIALS"
+			refused.Credentials = status/100 == 4
 		}
 		return refused
 	}

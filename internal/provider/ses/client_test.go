@@ -134,6 +134,7 @@ func TestAnswersHaveClasses(t *testing.T) {
 		"a suspended account is our set-up's":             {handler: refused(403, "AccountSuspendedException", ""), want: provider.Config},
 		"an unknown configuration set is our set-up's":    {handler: refused(404, "NotFoundException", ""), want: provider.Config},
 		"a role that may not is our set-up's":             {handler: refused(403, "AccessDeniedException", "arn:aws:iam"), want: provider.Config},
+		"a token that has expired is our set-up's":        {handler: refused(403, "ExpiredTokenException", ""), want: provider.Config},
 		"another 400 is permanent":                        {handler: refused(400, "WhateverException", person), want: provider.Permanent},
 		"SES's own error is in doubt":                     {handler: refused(500, "InternalFailure", ""), want: provider.InDoubt},
 		"an answer that names no message is in doubt":     {handler: providertest.Answer(200, "{}"), want: provider.InDoubt},
@@ -145,6 +146,9 @@ func TestAnswersHaveClasses(t *testing.T) {
 			m.From = tc.from
 			_, err := open(t, providertest.Start(t, tc.handler).URL, nil).Send(t.Context(), m)
 			providertest.Check(t, err, tc.want, person, "1234")
+			if got := provider.AsError(err).Credentials; got != (strings.Contains(name, "a role") || strings.Contains(name, "a token")) {
+				t.Errorf("credentials refused: %t", got)
+			}
 			if got := provider.AsError(err).RetryAfter; got != tc.wait {
 				t.Errorf("retry after %v, want %v", got, tc.wait)
 			}

@@ -2,6 +2,7 @@ package ses
 
 import (
 	"errors"
+	"net/http"
 	"strings"
 	"time"
 
@@ -17,6 +18,8 @@ type refusalClass struct {
 	class provider.Class
 	text  string // our words: SES's quote addresses
 	wait  time.Duration
+	// credentials says that they are refused, or may not send.
+	credentials bool
 }
 
 // codes are the typed refusals; what is not here goes by its HTTP status.
@@ -37,17 +40,17 @@ var codes = map[string]refusalClass{
 	"AccountSuspendedException":          {class: provider.Config, text: "the account's sending is suspended"},
 	"MailFromDomainNotVerifiedException": {class: provider.Config, text: "the MAIL FROM domain is not verified"},
 	"NotFoundException":                  {class: provider.Config, text: "the configuration set does not exist: check SES_CONFIGURATION_SET"},
-	"AccessDeniedException":              {class: provider.Config, text: "the role may not send: it needs ses:SendEmail on the identity and the configuration set"},
-	"AccessDenied":                       {class: provider.Config, text: "the role may not send: it needs ses:SendEmail on the identity and the configuration set"},
-	"UnrecognizedClientException":        {class: provider.Config, text: "the credentials are refused"},
-	"InvalidClientTokenId":               {class: provider.Config, text: "the credentials are refused"},
-	"InvalidSignatureException":          {class: provider.Config, text: "the credentials are refused"},
-	"SignatureDoesNotMatch":              {class: provider.Config, text: "the credentials are refused"},
-	"IncompleteSignature":                {class: provider.Config, text: "the credentials are refused"},
+	"AccessDeniedException":              {class: provider.Config, credentials: true, text: "the role may not send: it needs ses:SendEmail on the identity and the configuration set"},
+	"AccessDenied":                       {class: provider.Config, credentials: true, text: "the role may not send: it needs ses:SendEmail on the identity and the configuration set"},
+	"UnrecognizedClientException":        {class: provider.Config, credentials: true, text: "the credentials are refused"},
+	"InvalidClientTokenId":               {class: provider.Config, credentials: true, text: "the credentials are refused"},
+	"InvalidSignatureException":          {class: provider.Config, credentials: true, text: "the credentials are refused"},
+	"SignatureDoesNotMatch":              {class: provider.Config, credentials: true, text: "the credentials are refused"},
+	"IncompleteSignature":                {class: provider.Config, credentials: true, text: "the credentials are refused"},
 	"MissingAuthenticationTokenException": {
-		class: provider.Config, text: "the credentials are missing",
+		class: provider.Config, credentials: true, text: "the credentials are missing",
 	},
-	"ExpiredTokenException": {class: provider.Config, text: "the credentials have expired"},
+	"ExpiredTokenException": {class: provider.Config, credentials: true, text: "the credentials have expired"},
 	"OptInRequired":         {class: provider.Config, text: "the account has no access to SES in this region"},
 	"RequestExpired":        {class: provider.Config, text: "the clock of this machine is wrong"},
 }
@@ -72,10 +75,10 @@ func classify(err error, own bool) *provider.Error {
 	}
 	row, known := codes[refused.Code]
 	if refused.HTTPStatus >= 500 || refused.HTTPStatus/100 != 4 || !known {
-		refused.Class = statusClass(refused.HTTPStatus)
+		refused.Class, refused.Credentials = statusClass(refused.HTTPStatus), refused.HTTPStatus == http.StatusUnauthorized
 		return refused
 	}
-	refused.Class, refused.Message, refused.RetryAfter = row.class, row.text, row.wait
+	refused.Class, refused.Credentials, refused.Message, refused.RetryAfter = row.class, row.credentials, row.text, row.wait
 	words := strings.ToLower(typed.ErrorMessage())
 	switch {
 	case refused.Class == provider.Throttled && strings.Contains(words, "daily"):

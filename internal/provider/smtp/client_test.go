@@ -118,6 +118,9 @@ func TestTheStageOfTheDialogueDecides(t *testing.T) {
 			client := open(t, address)
 			_, err := client.Send(t.Context(), letter())
 			providertest.Check(t, err, tc.want, person, "1234")
+			if got := provider.AsError(err).Credentials; got != strings.Contains(name, "password") {
+				t.Errorf("credentials refused: %t", got)
+			}
 			if got := provider.AsError(err).Away; got != tc.away {
 				t.Errorf("away: %t", got)
 			}

@@ -77,7 +77,7 @@ func classify(err error, m *message.Message) *provider.Error {
 	case code == 454 || code == 421 && strings.HasPrefix(enhanced, "4.7."):
 		refused.Class, refused.Away = provider.Throttled, false // SES's word for its sending rate is 454
 	case code == 530 || code == 535:
-		refused.Class = provider.Config
+		refused.Class, refused.Credentials = provider.Config, true
 	case failed.Reason == gomail.ErrSMTPMailFrom && code/100 == 5 && m.From == "":
 		refused.Class, refused.Message = provider.Config, "the server does not take our sender: check EMAIL_FROM"
 	case failed.Reason == gomail.ErrSMTPRcptTo && deadMailboxes[enhanced] && len(m.Cc)+len(m.Bcc) == 0:
@@ -113,6 +113,7 @@ func refusedConnection(err error) *provider.Error {
 	switch {
 	case errors.As(err, &reply):
 		refused.Code = strconv.Itoa(reply.Code)
+		refused.Credentials = reply.Code/10 == 53 // RFC 4954, 6: 530, 534, 535 and 538
 		refused.Message = "the server refuses us: check the user and password of SMTP_URL"
 		if reply.Code/100 == 4 {
 			refused.Class, refused.Away, refused.Message = provider.Transient, true, "the server does not take mails now"

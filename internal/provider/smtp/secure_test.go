@@ -178,6 +178,9 @@ func TestAPasswordIsToldToATrustedServerAlone(t *testing.T) {
 				return
 			}
 			providertest.Check(t, err, tc.want, "s3cr3t", person, "AKIA")
+			if got := provider.AsError(err).Credentials; got != (tc.want == provider.Config && (tc.asked || tc.login == "")) {
+				t.Errorf("credentials refused: %t", got)
+			}
 			if g.mails != 0 || tc.login != "" && checked == nil {
 				t.Errorf("%d mails; the check said %v", g.mails, checked)
 			}

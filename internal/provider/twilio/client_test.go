@@ -125,37 +125,39 @@ func TestAnswersHaveClasses(t *testing.T) {
 		want    provider.Class
 		wait    time.Duration
 	}{
-		"a wrong number is permanent":                       {handler: refusal(400, 21211), want: provider.Permanent},
-		"an unknown code of a 400 is permanent":             {handler: refusal(400, 29999), want: provider.Permanent},
-		"a 400 without a code is permanent":                 {handler: answer(400, "<html>"), want: provider.Permanent},
-		"who opted out is suppressed":                       {handler: refusal(400, 21610), want: provider.Suppress},
-		"refused credentials are our set-up's":              {handler: refusal(401, 20003), want: provider.Config},
-		"403 is our set-up's":                               {handler: refusal(403, 29999), want: provider.Config},
-		"an unknown account is our set-up's":                {handler: refusal(404, 20404), want: provider.Config},
-		"a sender of ours that is refused is our set-up's":  {handler: refusal(400, 21606), want: provider.Config},
-		"one that the message names is the message's fault": {handler: refusal(400, 21606), from: "12345", want: provider.Permanent},
-		"429 is throttled":                                  {handler: refusal(429, 20429), want: provider.Throttled},
-		"429 without a code too":                            {handler: answer(429, ""), want: provider.Throttled},
-		"429 stays throttled whatever its code":             {handler: refusal(429, 21211), want: provider.Throttled},
-		"Retry-After in seconds":                            {handler: answer(429, "", "Retry-After", "7"), want: provider.Throttled, wait: 7 * time.Second},
-		"Retry-After as a date":                             {handler: answer(429, "", "Retry-After", now.Add(time.Minute).Format(http.TimeFormat)), want: provider.Throttled, wait: time.Minute},
-		"Retry-After without sense":                         {handler: answer(429, "", "Retry-After", "-1"), want: provider.Throttled},
-		"Retry-After beyond a day is a day":                 {handler: answer(429, "", "Retry-After", "9e99"), want: provider.Throttled, wait: 24 * time.Hour},
-		"a full queue is throttled, with a wait":            {handler: refusal(400, 21611), want: provider.Throttled, wait: 30 * time.Second},
-		"Twilio's own 503 is transient":                     {handler: refusal(503, 20503), want: provider.Transient},
-		"a 503 of something before Twilio is in doubt":      {handler: answer(503, "<html>busy</html>"), want: provider.InDoubt},
-		"a 500 is in doubt, with Twilio's words or without": {handler: refusal(500, 20500), want: provider.InDoubt},
-		"a 502 that is not JSON is in doubt":                {handler: answer(502, "<html>"), want: provider.InDoubt},
-		"a 504 is in doubt":                                 {handler: answer(504, ""), want: provider.InDoubt},
-		"a 500 with a code of a refusal stays in doubt":     {handler: refusal(500, 21211), want: provider.InDoubt},
-		"408 is in doubt":                                   {handler: answer(408, ""), want: provider.InDoubt},
-		"a redirect is our set-up's":                        {handler: answer(307, "", "Location", "/elsewhere"), want: provider.Config},
-		"a 304 is our set-up's":                             {handler: answer(304, ""), want: provider.Config},
-		"a 201 without a body is in doubt":                  {handler: answer(201, ""), want: provider.InDoubt},
-		"a 201 with half a body is in doubt":                {handler: answer(201, `{"sid":"SM`), want: provider.InDoubt},
-		"a 201 that names no message is in doubt":           {handler: answer(201, `{}`), want: provider.InDoubt},
-		"a 201 whose body breaks off is in doubt":           {handler: answer(201, `{"sid":"SM1"`, "Content-Length", "500"), want: provider.InDoubt},
-		"a connection closed after the request is in doubt": {handler: hangUp, want: provider.InDoubt},
+		"a wrong number is permanent":                         {handler: refusal(400, 21211), want: provider.Permanent},
+		"an unknown code of a 400 is permanent":               {handler: refusal(400, 29999), want: provider.Permanent},
+		"a 400 without a code is permanent":                   {handler: answer(400, "<html>"), want: provider.Permanent},
+		"who opted out is suppressed":                         {handler: refusal(400, 21610), want: provider.Suppress},
+		"refused credentials are our set-up's":                {handler: refusal(401, 20003), want: provider.Config},
+		"credentials that a proxy refuses, or Twilio in HTML": {handler: answer(401, "<html>"), want: provider.Config},
+		"credentials that may not do this":                    {handler: refusal(403, 20003), want: provider.Config},
+		"403 is our set-up's":                                 {handler: refusal(403, 29999), want: provider.Config},
+		"an unknown account is our set-up's":                  {handler: refusal(404, 20404), want: provider.Config},
+		"a sender of ours that is refused is our set-up's":    {handler: refusal(400, 21606), want: provider.Config},
+		"one that the message names is the message's fault":   {handler: refusal(400, 21606), from: "12345", want: provider.Permanent},
+		"429 is throttled":                                    {handler: refusal(429, 20429), want: provider.Throttled},
+		"429 without a code too":                              {handler: answer(429, ""), want: provider.Throttled},
+		"429 stays throttled whatever its code":               {handler: refusal(429, 21211), want: provider.Throttled},
+		"Retry-After in seconds":                              {handler: answer(429, "", "Retry-After", "7"), want: provider.Throttled, wait: 7 * time.Second},
+		"Retry-After as a date":                               {handler: answer(429, "", "Retry-After", now.Add(time.Minute).Format(http.TimeFormat)), want: provider.Throttled, wait: time.Minute},
+		"Retry-After without sense":                           {handler: answer(429, "", "Retry-After", "-1"), want: provider.Throttled},
+		"Retry-After beyond a day is a day":                   {handler: answer(429, "", "Retry-After", "9e99"), want: provider.Throttled, wait: 24 * time.Hour},
+		"a full queue is throttled, with a wait":              {handler: refusal(400, 21611), want: provider.Throttled, wait: 30 * time.Second},
+		"Twilio's own 503 is transient":                       {handler: refusal(503, 20503), want: provider.Transient},
+		"a 503 of something before Twilio is in doubt":        {handler: answer(503, "<html>busy</html>"), want: provider.InDoubt},
+		"a 500 is in doubt, with Twilio's words or without":   {handler: refusal(500, 20500), want: provider.InDoubt},
+		"a 502 that is not JSON is in doubt":                  {handler: answer(502, "<html>"), want: provider.InDoubt},
+		"a 504 is in doubt":                                   {handler: answer(504, ""), want: provider.InDoubt},
+		"a 500 with a code of a refusal stays in doubt":       {handler: refusal(500, 21211), want: provider.InDoubt},
+		"408 is in doubt":                                     {handler: answer(408, ""), want: provider.InDoubt},
+		"a redirect is our set-up's":                          {handler: answer(307, "", "Location", "/elsewhere"), want: provider.Config},
+		"a 304 is our set-up's":                               {handler: answer(304, ""), want: provider.Config},
+		"a 201 without a body is in doubt":                    {handler: answer(201, ""), want: provider.InDoubt},
+		"a 201 with half a body is in doubt":                  {handler: answer(201, `{"sid":"SM`), want: provider.InDoubt},
+		"a 201 that names no message is in doubt":             {handler: answer(201, `{}`), want: provider.InDoubt},
+		"a 201 whose body breaks off is in doubt":             {handler: answer(201, `{"sid":"SM1"`, "Content-Length", "500"), want: provider.InDoubt},
+		"a connection closed after the request is in doubt":   {handler: hangUp, want: provider.InDoubt},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -168,6 +170,9 @@ func TestAnswersHaveClasses(t *testing.T) {
 			m.From = redact.Personal(tc.from)
 			_, err := client.Send(t.Context(), m)
 			check(t, err, tc.want)
+			if got := provider.AsError(err).Credentials; got != strings.Contains(name, "credentials") {
+				t.Errorf("credentials refused: %t", got)
+			}
 			if got := provider.AsError(err).RetryAfter; got != tc.wait {
 				t.Errorf("retry after %v, want %v", got, tc.wait)
 			}

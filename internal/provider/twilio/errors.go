@@ -17,6 +17,7 @@ type refusalClass struct {
 	// aboutSender: a refusal of the sender. It is the message's fault where
 	// the message named the sender, and our set-up's where we did.
 	aboutSender bool
+	credentials bool          // they are refused
 	wait        time.Duration // where Twilio names none
 }
 
@@ -26,7 +27,7 @@ type refusalClass struct {
 //
 // https://www.twilio.com/docs/api/errors
 var codes = map[int]refusalClass{
-	20003: {class: provider.Config, text: "the credentials are refused"},
+	20003: {class: provider.Config, credentials: true, text: "the credentials are refused"},
 	20404: {class: provider.Config, text: "the account or resource is unknown"},
 	20429: {class: provider.Throttled, text: "too many requests"},
 	30002: {class: provider.Config, text: "the account is suspended"},
@@ -69,7 +70,7 @@ func (c *call) refusal(answer once.Answer) *provider.Error {
 	code, typed := errorCode(answer.Body)
 	refused := &provider.Error{
 		Provider: Name, Class: statusClass(answer.Status, typed), HTTPStatus: answer.Status,
-		RetryAfter: once.RetryAfter(answer.Header, c.client.currentTime()),
+		RetryAfter: once.RetryAfter(answer.Header, c.client.currentTime()), Credentials: answer.Status == http.StatusUnauthorized,
 	}
 	if answer.Status/100 == 3 {
 		refused.Message = "redirected: TWILIO_BASE_URL is not Twilio's API"
@@ -85,7 +86,7 @@ func (c *call) refusal(answer once.Answer) *provider.Error {
 		refused.Message = row.text
 	}
 	if known && answer.Status/100 == 4 && answer.Status != http.StatusTooManyRequests {
-		refused.Class = row.class
+		refused.Class, refused.Credentials = row.class, row.credentials
 		if row.aboutSender && !c.ownSender {
 			refused.Class = provider.Permanent
 		}

@@ -246,6 +246,7 @@ func (c *Client) refusal(answer once.Answer, endpoint *url.URL) *provider.Error 
 	case row.class == provider.Throttled:
 		refused.Class = provider.Transient // a stranger may say so for ever: each counts as a try
 	}
+	refused.Credentials = refused.Class == provider.Config
 	return refused
 }
 

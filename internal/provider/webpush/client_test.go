@@ -142,6 +142,9 @@ func TestStatusesHaveClasses(t *testing.T) {
 		"a busy server":                          {503, mozilla, provider.InDoubt},
 	} {
 		got := client.refusal(once.Answer{Status: tc.status}, tc.endpoint)
+		if got.Credentials != (got.Class == provider.Config) {
+			t.Errorf("%s: credentials refused: %t", name, got.Credentials)
+		}
 		if got.Class != tc.want || got.Alone != (tc.status == 429 || tc.status == 307 || tc.endpoint == windows) {
 			t.Errorf("%s: got %v, alone %t, want %v", name, got.Class, got.Alone, tc.want)
 		}
