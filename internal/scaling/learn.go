@@ -46,7 +46,7 @@ func (q *queueMemory) learn(spec *config.QueueSpec, tasks *taskMemory, now stamp
 		q.learnLive(spec, tasks, others)
 	}
 	q.judge(spec.MaxAge.Seconds(), now)
-	q.Service.Helped.turn(now)
+	q.Service.Helped.turn(now, q.Calm != 0)
 	q.Calendar.turn(q.knownUntil(now, q.live(now)), now)
 }
 
@@ -92,9 +92,6 @@ func (q *queueMemory) learnMinute(spec *config.QueueSpec, m *minuteCounts, tasks
 	}
 	if s.busy || work > 0 {
 		q.Service.learn(s)
-	}
-	if s.busy && steady && q.Service.Idle == 0 {
-		q.Service.Helped.compare(s)
 	}
 }
 
@@ -205,6 +202,9 @@ func (q *queueMemory) sample(spec *config.QueueSpec, tasks *taskMemory, from dep
 	} else if q.Service.Net {
 		left, _ := others.leftOf(ran / passed)
 		ran = left * passed
+	}
+	if limit := q.Service.Helped.Limit; limit > 0 {
+		ran = min(ran, float64(limit)*passed)
 	}
 	jumped := grown > max(5*math.Sqrt(noise), fewMessages)
 	flight, flying := q.sampleFlight(from, perTask, tasks.runningNow())

@@ -55,6 +55,9 @@ func (r *serviceRate) learn(s served) {
 	if s.busy {
 		r.noteIdle(perTask)
 	}
+	if r.Idle == 0 {
+		r.Helped.compare(s, r.PerTask)
+	}
 	switch {
 	case s.busy && r.Idle > 0:
 	case s.busy && r.Helped.Limit > 0 && s.tasks > float64(r.Helped.Limit):

@@ -66,6 +66,21 @@ func TestMoreTasksThatDoNotHelpAreLetGo(t *testing.T) {
 	}
 }
 
+func TestALimitIsSeenInOneSteepRise(t *testing.T) {
+	w := newWorld(8, func(s *config.ScalingSpec) { s.MaxTasks = 60 })
+	w.pass(40, 40)
+	w.ceiling = 60
+	w.pass(40, 90)
+	if w.last.LimitedBy != "saturated" || w.tasks > 15 {
+		t.Errorf("%d tasks, where 8 would do, limited by %q: %s", w.tasks, w.last.LimitedBy, w.last.Reason)
+	}
+	w.ceiling = 0
+	w.pass(360, 90)
+	if w.waiting > 90*60 || w.tasks > 20 {
+		t.Errorf("an hour and a half after the limit is gone %.0f wait, %d tasks: %s", w.waiting, w.tasks, w.last.Reason)
+	}
+}
+
 func TestASlowerTaskIsNoLimit(t *testing.T) {
 	w := newWorld(8)
 	w.pass(40, 40)

@@ -1,0 +1,83 @@
+package scaling
+
+import (
+	"testing"
+	"time"
+)
+
+func TestWhetherMoreTasksHelpIsSeenInTheMinutes(t *testing.T) {
+	t.Parallel()
+	minute := func(n int, tasks, rate float64, change ...func(*served)) served {
+		s := served{end: stampOf(monday.Add(time.Duration(n) * time.Minute)), tasks: tasks, rate: rate, busy: true, steady: true}
+		for _, c := range change {
+			c(&s)
+		}
+		return s
+	}
+	calm := func(s *served) { s.busy = false }
+	rising := func(s *served) { s.steady = false }
+	for name, tc := range map[string]struct {
+		minutes []served
+		limit   int
+	}{
+		"a steep rise that gains nothing":                               {[]served{minute(1, 5, 40), minute(2, 50, 60)}, 9},
+		"a small one says nothing alone":                                {[]served{minute(1, 5, 40), minute(2, 8, 42)}, 0},
+		"two small ones do":                                             {[]served{minute(1, 5, 40), minute(2, 8, 42), minute(3, 12, 42)}, 6},
+		"a rise from tasks that could have done more":                   {[]served{minute(1, 5, 40, calm), minute(2, 50, 60)}, 9},
+		"a gain over tasks that could have done more proves nothing":    {[]served{minute(1, 5, 40), minute(2, 8, 42), minute(3, 8, 50, calm), minute(4, 12, 44)}, 7},
+		"more tasks did more":                                           {[]served{minute(1, 5, 40), minute(2, 50, 300)}, 0},
+		"each did less before the rise":                                 {[]served{minute(1, 5, 40), minute(2, 5, 15), minute(3, 13, 40)}, 0},
+		"each did less while they came":                                 {[]served{minute(1, 5, 40), minute(2, 7, 20, rising), minute(3, 13, 40)}, 0},
+		"a minute that is told late is no base":                         {[]served{minute(2, 5, 15), minute(1, 5, 40), minute(3, 13, 40)}, 0},
+		"so few tasks do less: it was no limit":                         {[]served{minute(1, 5, 40), minute(2, 50, 60), minute(5, 9, 20)}, 0},
+		"so few tasks do as much":                                       {[]served{minute(1, 5, 40), minute(2, 50, 60), minute(5, 9, 60)}, 9},
+		"a quiet minute later is no proof against it":                   {[]served{minute(1, 5, 40), minute(2, 50, 60), minute(5, 9, 20, calm)}, 9},
+		"the first tasks that came are a base, where there is no other": {[]served{minute(1, 10, 60, rising), minute(2, 60, 60)}, 10},
+	} {
+		var h helped
+		for _, s := range tc.minutes {
+			h.compare(s, 8)
+		}
+		if h.Limit != tc.limit {
+			t.Errorf("%s: limit %d, want %d", name, h.Limit, tc.limit)
+		}
+	}
+}
+
+func TestALimitIsTriedAgainWithAFewTasksMore(t *testing.T) {
+	t.Parallel()
+	proven := func() helped {
+		var h helped
+		h.compare(served{end: stampOf(monday), tasks: 5, rate: 40, busy: true, steady: true}, 8)
+		h.compare(served{end: stampOf(monday.Add(time.Minute)), tasks: 50, rate: 60, busy: true, steady: true}, 8)
+		h.compare(served{end: stampOf(monday.Add(16 * time.Minute)), tasks: 9, rate: 60, busy: true, steady: true}, 8)
+		return h
+	}
+	later := stampOf(monday.Add(17 * time.Minute))
+	for name, tc := range map[string]struct {
+		calm        bool
+		during, end int // the limit while more are tried, and after a minute with rate done by that many
+		rate        float64
+	}{
+		"a calm queue has none": {calm: true},
+		"it still holds":        {during: 14, end: 9, rate: 60},
+		"it is gone":            {during: 14, end: 0, rate: 90},
+	} {
+		h := proven()
+		h.turn(later, tc.calm)
+		h.turn(later, tc.calm)
+		if h.Limit != tc.during {
+			t.Errorf("%s: limit %d while more are tried, want %d", name, h.Limit, tc.during)
+		}
+		if tc.calm {
+			continue
+		}
+		h.compare(served{end: later.add(2 * time.Minute), tasks: 14, rate: tc.rate, busy: true, steady: true}, 7)
+		if h.Limit != tc.end {
+			t.Errorf("%s: limit %d after, want %d", name, h.Limit, tc.end)
+		}
+		if tc.end > 0 && h.Until != later.add(2*time.Minute+2*tryAgain) {
+			t.Errorf("%s: it is tried again in %v s, want twice as long as before", name, h.Until.sub(later))
+		}
+	}
+}
