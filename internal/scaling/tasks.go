@@ -98,10 +98,11 @@ func (m *taskMemory) land(now stamp, s Service) {
 	if s.Running == before {
 		return
 	}
+	overdue := m.overdue()
 	for risen := s.Running - before; risen > 0 && len(m.Starts) > 0; {
 		oldest := &m.Starts[0]
 		taken := min(risen, oldest.Tasks)
-		m.Lags = append(m.Lags, math.Round(now.sub(oldest.At)*10)/10)
+		m.noteLag(now, oldest.At, overdue)
 		oldest.Tasks -= taken
 		risen -= taken
 		if oldest.Tasks == 0 {
@@ -115,6 +116,23 @@ func (m *taskMemory) land(now stamp, s Service) {
 		m.Running = m.Running[1:]
 	}
 }
+
+// noteLag notes how long a start took. One that was overdue waited for something
+// that is over, an image or capacity: it is noted as the latest that was not, and
+// not at all where tasks are known to have failed meanwhile.
+func (m *taskMemory) noteLag(now, asked stamp, overdue float64) {
+	took := math.Round(now.sub(asked)*10) / 10
+	if took > overdue && len(m.Lags) >= minLags {
+		if m.FailedAt > asked || m.Lags[len(m.Lags)-1] == overdue {
+			return
+		}
+		took = overdue
+	}
+	m.Lags = append(m.Lags, took)
+}
+
+// overdue is after how long, in seconds, a task that was asked for should run.
+func (m *taskMemory) overdue() float64 { return max(failedStartsHold.Seconds(), 4*m.lag()) }
 
 func (m *taskMemory) noticeFailures(now stamp, s Service) {
 	if s.FailedStarts == nil {
@@ -211,8 +229,7 @@ func (m *taskMemory) failing(now stamp, s Service) (string, bool) {
 	if m.FailedAt != 0 && m.FailedAt.within(failedStartsHold, now) {
 		return taskCount(m.FailedStarts) + " failed to start", true
 	}
-	overdue := max(failedStartsHold.Seconds(), 4*m.lag())
-	if len(m.Starts) > 0 && now.sub(m.Starts[0].At) > overdue {
+	if len(m.Starts) > 0 && now.sub(m.Starts[0].At) > m.overdue() {
 		return "tasks asked for " + seconds(now.sub(m.Starts[0].At)) + " ago do not run", true
 	}
 	return "", false

@@ -1,0 +1,38 @@
+package scaling
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestAnOutageOfStartsIsNoStartLag(t *testing.T) {
+	t.Parallel()
+	known := []float64{50, 60, 70, 80, 90} // their 90th percentile: overdue after 360 s
+	for name, tc := range map[string]struct {
+		known  []float64
+		after  []time.Duration // starts of one task each, in order
+		failed bool            // ECS tells that tasks failed to start meanwhile
+		want   []float64       // what is noted of them
+	}{
+		"a start as others":                       {known: known, after: []time.Duration{75 * time.Second}, want: []float64{75}},
+		"a slow one":                              {known: known, after: []time.Duration{5 * time.Minute}, want: []float64{300}},
+		"one that waited for capacity":            {known: known, after: []time.Duration{time.Hour}, want: []float64{360}},
+		"many that waited for it":                 {known: known, after: []time.Duration{time.Hour, time.Hour, 59 * time.Minute}, want: []float64{360}},
+		"one whose image could not be pulled":     {known: known, after: []time.Duration{time.Hour}, failed: true},
+		"while no lag is known, all are believed": {after: []time.Duration{10 * time.Minute, 10 * time.Minute}, want: []float64{600, 600}},
+	} {
+		now := stampOf(monday)
+		m := taskMemory{Lags: slices.Clone(tc.known)}
+		if tc.failed {
+			m.FailedAt = now.add(-time.Minute)
+		}
+		overdue := m.overdue()
+		for _, took := range tc.after {
+			m.noteLag(now, now.add(-took), overdue)
+		}
+		if got := m.Lags[len(tc.known):]; !slices.Equal(got, tc.want) {
+			t.Errorf("%s: noted %v s, want %v", name, got, tc.want)
+		}
+	}
+}
