@@ -3,9 +3,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +17,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/novaura/acs-operator/internal/attribute"
 	"github.com/novaura/acs-operator/internal/message"
+	"github.com/novaura/acs-operator/internal/parking"
 	sandbox "github.com/novaura/acs-operator/internal/sandbox/sqs"
 	"github.com/novaura/acs-operator/internal/store"
 	"github.com/novaura/acs-operator/internal/store/open"
@@ -66,12 +70,8 @@ func newDesk(t *testing.T) *desk {
 func (d *desk) letter(id string, status store.Status, reason string) {
 	d.t.Helper()
 	body := `{"type":"message_send","to":"+14155550123","body":"Hello ` + id + `"}`
-	m, err := message.Parse([]byte(body), id, "", message.SMS)
-	if err != nil {
-		d.t.Fatal(err)
-	}
 	if status != "" {
-		if _, err := d.db.Record(d.t.Context(), store.Event{ID: id, Channel: "sms", Type: "message_send", Status: status, ErrorCode: reason, PayloadHash: m.Hash}); err != nil {
+		if _, err := d.db.Record(d.t.Context(), store.Event{ID: id, Channel: "sms", Type: "message_send", Status: status, ErrorCode: reason, PayloadHash: hashOf(d.t, body)}); err != nil {
 			d.t.Fatal(err)
 		}
 	}
@@ -175,6 +175,72 @@ func TestRedriveDeletesTheLettersOfWhatWasFoundToBeSent(t *testing.T) {
 	if got := d.keys(d.dead); got != "doubt reused" && got != "reused doubt" {
 		t.Errorf("left: %s", got)
 	}
+}
+
+// SQS takes ten attributes: where they are all a producer's, and the body names no id,
+// the message is given to its row, and loses nothing.
+func TestRedriveLosesNothingOfALetterThatHasNoRoomForItsKey(t *testing.T) {
+	d := newDesk(t)
+	ten := attribute.Set{}
+	for i := range 10 {
+		ten[fmt.Sprint("p", i)] = attribute.Text("v")
+	}
+	const nameless = `{"type":"message_send","to":"+14155550123","body":"Hello"}`
+	sent, err := d.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &d.dead, MessageBody: aws.String(nameless), MessageAttributes: ten})
+	if err != nil {
+		t.Fatal(err)
+	}
+	point := func(id string, status store.Status) { // a row that keeps its message, and a letter that says so
+		t.Helper()
+		if _, err := d.db.Record(t.Context(), store.Event{ID: id, Channel: "sms", Type: "message_send", Queue: "events", Status: status, Attempts: 1, PayloadHash: hashOf(t, nameless)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.db.Keep(t.Context(), id, store.Parked{Body: nameless, Attributes: ten.Encode()}); err != nil && status != store.Sent {
+			t.Fatal(err)
+		}
+		if _, err := d.client.SendMessage(t.Context(), &sqs.SendMessageInput{
+			QueueUrl: &d.dead, MessageBody: aws.String(attribute.Pointer), MessageAttributes: attribute.Set{attribute.Key: attribute.Text(id)},
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	point("pointed", store.Failed)
+	point("doubt", store.InDoubt)
+	point("sent", store.Sent)
+	code, out, errOut := worker(t, d.env, "redrive", "--rate", "1000")
+	if code != 0 || strings.Count(out, "redriven") != 2 || strings.Count(out, "deleted") != 1 || strings.Count(out, "doubt") != 2 { // its id, and once in what to do
+		t.Fatalf("exit code %d, %s%s", code, out, errOut)
+	}
+	if got := d.keys(d.dead); got != "doubt" {
+		t.Errorf("left: %s", got)
+	}
+	carrier := parking.Carrier{Store: d.db, SQS: d.client, Queues: map[string]string{"events": d.queue}, Logger: slog.New(slog.DiscardHandler)}
+	if n, err := carrier.Carry(t.Context()); n != 2 || err != nil {
+		t.Errorf("carried %d, %v", n, err)
+	}
+	want := []string{"pointed", *sent.MessageId}
+	slices.Sort(want)
+	got := strings.Fields(d.keys(d.queue))
+	if slices.Sort(got); !slices.Equal(got, want) {
+		t.Errorf("on the queue: %v, want %v", got, want)
+	}
+	for _, id := range want {
+		if kept, err := d.db.Kept(t.Context(), id); err != nil || kept.Body != nameless || kept.Attributes != ten.Encode() {
+			t.Errorf("%s keeps %q, %v", id, kept.Body.Reveal(), err)
+		}
+	}
+	if code, _, errOut = worker(t, d.env, "events", "resolve", "doubt", "--not-sent"); code != 0 || d.status("doubt") != store.New || d.keys(d.dead) != "" {
+		t.Errorf("resolve: exit code %d, %s; the event is %s", code, errOut, d.status("doubt"))
+	}
+}
+
+func hashOf(t *testing.T, body string) string {
+	t.Helper()
+	m, err := message.Parse([]byte(body), "x", "", message.SMS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Hash
 }
 
 // A campaign's dead letters are on a queue of their own, and go back to the

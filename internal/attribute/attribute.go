@@ -24,6 +24,10 @@ const (
 	ours   = "acs_"
 )
 
+// Pointer is the body of a copy whose message its row keeps, since it has no room for
+// its key: Key says which row.
+const Pointer = `{"type":"message_kept"}`
+
 const most = 10 // that SQS takes of one message
 
 // Set is a message's attributes by name. It prints as their number: a producer
@@ -38,27 +42,20 @@ func Text(value string) types.MessageAttributeValue {
 // Text is the text of an attribute; empty: there is none.
 func (s Set) Text(name string) string { return aws.ToString(s[name].StringValue) }
 
-// Keyed is what a copy of the message with this key and body carries to its
-// queue: all, with the key, and without the reason of a dead letter. Where they
-// would be more than SQS takes it is Fewer.
-func (s Set) Keyed(id, body string) Set {
-	keyed := s.unreasoned()
+// Keyed is what a copy of the message with this key carries to its queue: all,
+// with the key, and without the reason of a dead letter. fits says that SQS takes
+// so many; of their size it says nothing.
+func (s Set) Keyed(id string) (keyed Set, fits bool) {
+	keyed = s.unreasoned()
 	keyed[Key] = Text(id)
-	if len(keyed) > most {
-		return s.Fewer(id, body)
-	}
-	return keyed
+	return keyed, len(keyed) <= most
 }
 
-// Fewer is Keyed for a message that has no room for it: as it came, where the
-// body itself names the key, and otherwise what is ours alone.
-func (s Set) Fewer(id, body string) Set {
-	fewer := s.unreasoned()
-	if names(body, id) {
-		return fewer
-	}
-	fewer[Key] = Text(id)
-	return fewer.Ours()
+// AsItCame is Keyed for a message that has no room for it, where the body itself
+// names the key: ok.
+func (s Set) AsItCame(id, body string) (same Set, ok bool) {
+	same = s.unreasoned()
+	return same, len(same) <= most && names(body, id)
 }
 
 func (s Set) unreasoned() Set {
@@ -74,6 +71,12 @@ func names(body, id string) bool {
 		ID string `json:"id"`
 	}
 	return json.Unmarshal([]byte(body), &named) == nil && named.ID == id
+}
+
+// TooLarge says that a queue refused a copy, by the code of its error, for its size:
+// a message that was filled to the limit has no room for the key.
+func TooLarge(code string) bool {
+	return strings.HasSuffix(code, "BatchRequestTooLong") || strings.HasPrefix(code, "InvalidParameterValue")
 }
 
 // Ours is what is not its producer's.

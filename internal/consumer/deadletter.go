@@ -46,6 +46,9 @@ func (c *Consumer) deadLetter(h *held, handle string, o Outcome) Outcome {
 
 // keep has the message kept where there is no dead-letter queue.
 func (c *Consumer) keep(h *held, o Outcome) error {
+	if h.Body == attribute.Pointer {
+		return nil // its row has it
+	}
 	if c.Keep == nil {
 		return errors.New("the queue has no dead-letter queue")
 	}
@@ -152,22 +155,28 @@ func (c *Consumer) followLimit(ctx context.Context) {
 }
 
 // copyTo sends the copy. A copy that is refused as it is, for a body at the
-// size limit has no room for attributes, and SQS takes ten, goes with less:
-// without the reason, then with what is ours alone, then as it came, when its SQS
-// id or the id in its body must serve as key.
+// size limit has no room for attributes, and SQS takes ten, goes without the reason;
+// then as it came, where its body names the key; then as a pointer to its row, which
+// is given the message. What has no row goes with what is ours alone, or as it came,
+// when its SQS id must serve as key.
 func (c *Consumer) copyTo(url string, h *held, o Outcome) error {
 	all := c.copyAttributes(h, o)
-	keyed := maps.Clone(all)
-	delete(keyed, attribute.Reason)
-	ours := keyed.Ours()
-	var err error
-	for i, attributes := range []attribute.Set{all, keyed, ours, h.Attributes} {
-		if i == 2 && len(ours) == len(keyed) {
-			continue // as the one before
-		}
-		err = c.sendCopy(url, h, attributes)
-		if err == nil || !slices.Contains(unacceptableCodes, errorCode(err)) {
-			break
+	key := all.Text(attribute.Key)
+	keyed, _ := all.Keyed(key)
+	err := c.sendCopy(url, h, h.Body, all)
+	if unacceptable(err) {
+		err = c.sendCopy(url, h, h.Body, keyed)
+	}
+	if same, named := h.Attributes.AsItCame(key, h.Body); named && unacceptable(err) {
+		err = c.sendCopy(url, h, h.Body, same)
+	}
+	switch {
+	case !unacceptable(err):
+	case c.Keep != nil && h.Webhook == nil: // a post that is not verified has no row
+		err = c.point(url, h, o, all)
+	default:
+		if err = c.sendCopy(url, h, h.Body, keyed.Ours()); unacceptable(err) {
+			err = c.sendCopy(url, h, h.Body, h.Attributes)
 		}
 	}
 	if err != nil && slices.Contains(missingCodes, errorCode(err)) {
@@ -176,6 +185,25 @@ func (c *Consumer) copyTo(url string, h *held, o Outcome) error {
 		c.mu.Unlock()
 	}
 	return err
+}
+
+// point has the row keep the message, and sends what points to it.
+func (c *Consumer) point(url string, h *held, o Outcome, all attribute.Set) error {
+	row := cmp.Or(o.Row, o.Key, h.Key, h.MessageID)
+	ctx, cancel := context.WithTimeout(c.phases.settling, callTimeout)
+	defer cancel()
+	if err := c.Keep(ctx, h.Received, row); err != nil {
+		return fmt.Errorf("it has no room for its key, and its row does not take it: %w", err)
+	}
+	attributes := attribute.Set{attribute.Key: attribute.Text(row)}
+	if why, told := all[attribute.Reason]; told {
+		attributes[attribute.Reason] = why
+	}
+	return c.sendCopy(url, h, attribute.Pointer, attributes)
+}
+
+func unacceptable(err error) bool {
+	return err != nil && slices.Contains(unacceptableCodes, errorCode(err))
 }
 
 // unacceptableCodes are refusals of a message's content or size.
@@ -202,8 +230,8 @@ func (c *Consumer) copyAttributes(h *held, o Outcome) attribute.Set {
 	return attributes
 }
 
-func (c *Consumer) sendCopy(url string, h *held, attributes attribute.Set) error {
-	in := &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String(h.Body), MessageAttributes: attributes}
+func (c *Consumer) sendCopy(url string, h *held, body string, attributes attribute.Set) error {
+	in := &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &body, MessageAttributes: attributes}
 	if h.GroupID != "" {
 		in.MessageGroupId = aws.String(h.GroupID)
 	}

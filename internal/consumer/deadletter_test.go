@@ -10,6 +10,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/novaura/acs-operator/internal/attribute"
 )
 
 const redrive = `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:123456789012:events-dlq","maxReceiveCount":5}`
@@ -37,7 +39,7 @@ func TestADeadLetterIsDeletedOnlyOnceItsCopyIsAccepted(t *testing.T) {
 		"a copy that fails on":                          {policy: redrive, send: fails(4, errors.New("reset")), stays: true, says: "it stays"},
 		"no room for the reason":                        {policy: redrive, reason: "r", send: fails(1, apiError("InvalidParameterValue")), url: "https://queue/123456789012/events-dlq", want: map[string]string{"acs_id": "key", "acs_deferrals": "2"}},
 		"no room for the key":                           {policy: redrive, reason: "r", send: fails(2, apiError("InvalidParameterValue")), url: "https://queue/123456789012/events-dlq", want: map[string]string{"acs_id": "key", "acs_deferrals": "2"}},
-		"no room for the body":                          {policy: redrive, send: fails(3, apiError("InvalidParameterValue")), stays: true, says: "it stays"},
+		"no room for the body":                          {policy: redrive, send: fails(4, apiError("InvalidParameterValue")), stays: true, says: "it stays"},
 		"the policy cannot be read":                     {attributes: fails(2, errors.New("reset")), stays: true, says: "find the dead-letter queue"},
 		"a policy that is none":                         {policy: `{"deadLetterTargetArn":"x"}`, stays: true, says: "redrive policy's target"},
 		"no dead-letter queue, nor a row that keeps it": {reason: "no channel", stays: true, says: "no dead-letter queue"},
@@ -120,4 +122,56 @@ func TestACopyWithoutAKeyOfItsOwnCarriesItsSQSID(t *testing.T) {
 			t.Errorf("acs_id %q, want the message's id", got)
 		}
 	})
+}
+
+// SQS takes ten attributes and a mebibyte: a dead letter that has no room for its key
+// stays whole in its row, and what goes to the queue says which.
+func TestADeadLetterWithoutRoomForItsKeyPointsToItsRow(t *testing.T) {
+	refusal := apiError("InvalidParameterValue")
+	for name, tc := range map[string]struct {
+		body    string
+		posted  bool
+		keepErr error
+		refuse  int
+		want    string // the copy's body; empty: none
+		keys    map[string]string
+		kept    bool
+	}{
+		"its row takes it":             {body: "m", refuse: 2, want: attribute.Pointer, keys: map[string]string{"acs_id": "key", "acs_reason": "r"}, kept: true},
+		"the body names the key":       {body: `{"id":"key"}`, refuse: 2, want: `{"id":"key"}`, keys: map[string]string{"campaign": "spring"}},
+		"its row does not take it":     {body: "m", refuse: 2, keepErr: errors.New("connection refused"), kept: true},
+		"a post has no row of its own": {body: "m", posted: true, refuse: 2, want: "m", keys: map[string]string{"acs_id": "key", WebhookURL: "u"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				f := newFake(tc.body)
+				f.fail["send"] = slices.Repeat([]error{refusal}, tc.refuse)
+				f.messages[0].attributes = attribute.Set{"campaign": attribute.Text("spring")}
+				if tc.posted {
+					f.messages[0].attributes[WebhookURL] = attribute.Text("u")
+				}
+				kept := false
+				start(t, f, Options{DeadLetterURL: "https://other", Handler: takes(0, Outcome{Action: DeadLetter, Failed: true, Key: "key", Reason: "r", Pause: time.Hour}),
+					Keep: func(_ context.Context, r Received, row string) error {
+						kept = row == "key" && r.Body == tc.body && r.Attributes.Text("campaign") == "spring"
+						return tc.keepErr
+					}})
+				pass(1100 * time.Millisecond)
+				if kept != tc.kept || (len(f.left()) == 1) != (tc.want == "") {
+					t.Errorf("kept %t, %d left", kept, len(f.left()))
+				}
+				if tc.want == "" {
+					return
+				}
+				if len(f.dead) != 1 || *f.dead[0].MessageBody != tc.want || len(f.dead[0].MessageAttributes) != len(tc.keys) {
+					t.Fatalf("copies: %+v", f.dead)
+				}
+				for name, want := range tc.keys {
+					if got := attribute.Set(f.dead[0].MessageAttributes).Text(name); got != want {
+						t.Errorf("%s: %q", name, got)
+					}
+				}
+			})
+		})
+	}
 }

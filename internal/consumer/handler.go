@@ -28,6 +28,9 @@ type Received struct {
 	Key string
 	// Attributes are all that it came with.
 	Attributes attribute.Set
+	// Pointed says that Body and Attributes are those that the message's row keeps,
+	// and what the queue has is attribute.Pointer. The Handler finds out.
+	Pointed bool
 	// Webhook says that anyone may have posted it; nil: its sender may send to
 	// the queue.
 	Webhook      *Webhook

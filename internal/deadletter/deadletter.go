@@ -12,16 +12,19 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/novaura/acs-operator/internal/attribute"
 	"github.com/novaura/acs-operator/internal/consumer"
 	"github.com/novaura/acs-operator/internal/message"
+	"github.com/novaura/acs-operator/internal/redact"
 	"github.com/novaura/acs-operator/internal/store"
 )
 
@@ -44,6 +47,8 @@ type Letter struct {
 	hash    string // of its content
 	message types.Message
 	body    string
+	kept    store.Parked // the message itself
+	points  bool         // its row has the message, and the queue a pointer
 }
 
 // Verdict is what becomes of a letter.
@@ -137,7 +142,14 @@ func (r *Redriver) Hidden(ctx context.Context) (hidden int, err error) {
 
 // Run looks at every letter once, on the dead-letter queues and in the channel's
 // rows, and tells what becomes of each.
-func (r *Redriver) Run(ctx context.Context, tell func(Verdict)) error {
+func (r *Redriver) Run(ctx context.Context, tellAll func(Verdict)) error {
+	told := map[string]bool{}
+	tell := func(v Verdict) {
+		if !v.points || !told[v.ID] { // a row keeps what a letter points to
+			tellAll(v)
+		}
+		told[v.ID] = true
+	}
 	for _, source := range r.Sources {
 		if found, err := r.queued(ctx, source, tell); err != nil || found {
 			return err
@@ -155,7 +167,7 @@ func (r *Redriver) kept(ctx context.Context, tell func(Verdict)) error {
 		return err
 	}
 	for _, row := range rows {
-		verdict := Verdict{Letter: Letter{ID: row.ID, Reason: row.ErrorCode}}
+		verdict := Verdict{Letter: Letter{ID: row.ID, Reason: row.ErrorCode, points: true}}
 		switch {
 		case r.Match != nil && !r.Match(verdict.Letter):
 			verdict.Why = "not selected"
@@ -210,7 +222,7 @@ func (r *Redriver) queued(ctx context.Context, source Source, tell func(Verdict)
 			}
 			fresh++
 			seen[aws.ToString(m.MessageId)] = true
-			verdict, err := r.judge(ctx, source, r.read(m))
+			verdict, err := r.judge(ctx, source, m)
 			if !verdict.Redriven && !verdict.Deleted || r.DryRun {
 				left = append(left, m)
 			}
@@ -226,30 +238,50 @@ func (r *Redriver) queued(ctx context.Context, source Source, tell func(Verdict)
 	}
 }
 
-func (r *Redriver) read(m types.Message) Letter {
+func (r *Redriver) read(ctx context.Context, m types.Message) (letter Letter, err error) {
 	attributes := attribute.Set(m.MessageAttributes)
-	letter := Letter{ID: aws.ToString(m.MessageId), Reason: attributes.Text(attribute.Reason), message: m, body: aws.ToString(m.Body)}
-	if _, posted := attributes[consumer.WebhookURL]; posted {
+	key := attributes.Text(attribute.Key)
+	letter = Letter{ID: aws.ToString(m.MessageId), Reason: attributes.Text(attribute.Reason), message: m, body: aws.ToString(m.Body)}
+	letter.kept = store.Parked{Body: redact.Personal(letter.body), Attributes: attributes.Encode(), GroupID: group(m)}
+	_, posted := attributes[consumer.WebhookURL]
+	switch {
+	case posted:
 		letter.body = message.Posted(letter.body)
+	case letter.body == attribute.Pointer && key != "":
+		letter.ID, letter.points = key, true
+		letter.kept, err = r.Store.Kept(ctx, key)
+		if errors.Is(err, store.ErrNotFound) {
+			letter.invalid = "its row keeps the message no more"
+			return letter, nil
+		}
+		if err != nil {
+			return letter, err
+		}
+		letter.body = letter.kept.Body.Reveal()
 	}
-	parsed, err := message.Parse([]byte(letter.body), attributes.Text(attribute.Key), letter.ID, r.Channel)
-	if err != nil {
-		letter.invalid = err.Error()
+	parsed, invalid := message.Parse([]byte(letter.body), key, letter.ID, r.Channel)
+	if invalid != nil {
+		letter.invalid = invalid.Error()
 	} else {
 		letter.ID, letter.hash = parsed.ID, parsed.Hash
 	}
-	return letter
+	return letter, nil
+}
+
+// group is a message's tenant, for fair queues.
+func group(m types.Message) string {
+	return m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]
 }
 
 // judge decides about one letter, and moves it.
-func (r *Redriver) judge(ctx context.Context, source Source, letter Letter) (Verdict, error) {
+func (r *Redriver) judge(ctx context.Context, source Source, m types.Message) (Verdict, error) {
+	letter, err := r.read(ctx, m)
 	verdict := Verdict{Letter: letter}
-	switch {
-	case r.Match != nil && !r.Match(letter):
+	if err != nil {
+		return verdict, err
+	}
+	if r.Match != nil && !r.Match(letter) {
 		verdict.Why = "not selected"
-		return verdict, nil
-	case letter.invalid != "":
-		verdict.Why = "it would not be understood again: " + letter.invalid
 		return verdict, nil
 	}
 	rows, err := r.Store.Events(ctx, store.Filter{ID: letter.ID, Limit: 1})
@@ -260,8 +292,12 @@ func (r *Redriver) judge(ctx context.Context, source Source, letter Letter) (Ver
 	if len(rows) > 0 {
 		row = rows[0]
 	}
-	if over(row) && row.PayloadHash == letter.hash {
+	if over(row) && (letter.points || row.PayloadHash == letter.hash) {
 		return r.drop(ctx, source, row, verdict)
+	}
+	if letter.invalid != "" {
+		verdict.Why = "it would not be understood again: " + letter.invalid
+		return verdict, nil
 	}
 	if verdict.Why = r.objection(row); verdict.Why != "" {
 		return verdict, nil
@@ -339,19 +375,63 @@ func (r *Redriver) move(ctx context.Context, source Source, row store.Event, ver
 			return verdict, err
 		}
 	}
+	if err := r.back(ctx, source, row, verdict.Letter); err != nil {
+		return verdict, err
+	}
 	m := verdict.message
-	in := &sqs.SendMessageInput{QueueUrl: &source.Queue, MessageBody: m.Body, MessageAttributes: attribute.Set(m.MessageAttributes).Keyed(verdict.ID, verdict.body)}
-	if group := m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]; group != "" {
-		in.MessageGroupId = aws.String(group)
-	}
-	if _, err := r.SQS.SendMessage(ctx, in); err != nil {
-		return verdict, fmt.Errorf("send %s to %s: %w", verdict.ID, source.Queue, err)
-	}
 	verdict.Redriven = true
 	if _, err := r.SQS.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &source.DeadLetters, ReceiptHandle: m.ReceiptHandle}); err != nil {
 		return verdict, fmt.Errorf("delete the dead letter of %s, which is on its queue again: %w", verdict.ID, err)
 	}
 	return verdict, nil
+}
+
+// back puts a letter on its queue, with its key; or, where it has no room for that,
+// into its row, from where a worker carries what points to it.
+func (r *Redriver) back(ctx context.Context, source Source, row store.Event, letter Letter) error {
+	attributes := attribute.Set(letter.message.MessageAttributes)
+	keyed, fits := attributes.Keyed(letter.ID)
+	if !letter.points && fits {
+		if err := r.send(ctx, source, letter, keyed); err == nil || !tooLarge(err) {
+			return err
+		}
+	}
+	if same, named := attributes.AsItCame(letter.ID, letter.body); named && !letter.points {
+		if err := r.send(ctx, source, letter, same); err == nil || !tooLarge(err) {
+			return err
+		}
+	}
+	if row.ID == "" { // SQS itself put it there, before any worker
+		_, err := r.Store.Record(ctx, store.Event{
+			ID: letter.ID, Channel: string(r.Channel), Type: string(message.Send), Status: store.New,
+			Queue: source.Queue[strings.LastIndex(source.Queue, "/")+1:], PayloadHash: letter.hash,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	err := r.Store.Park(ctx, letter.ID, letter.hash, letter.kept)
+	if errors.Is(err, store.ErrLost) { // it has been settled meanwhile, and is judged again when its letter comes again
+		return fmt.Errorf("put %s into its row, for it has no room for its key: %w", letter.ID, err)
+	}
+	return err
+}
+
+func (r *Redriver) send(ctx context.Context, source Source, letter Letter, attributes attribute.Set) error {
+	in := &sqs.SendMessageInput{QueueUrl: &source.Queue, MessageBody: letter.message.Body, MessageAttributes: attributes}
+	if tenant := group(letter.message); tenant != "" {
+		in.MessageGroupId = &tenant
+	}
+	if _, err := r.SQS.SendMessage(ctx, in); err != nil {
+		return fmt.Errorf("send %s to %s: %w", letter.ID, source.Queue, err)
+	}
+	return nil
+}
+
+// tooLarge says that a queue refused a message for its size.
+func tooLarge(err error) bool {
+	refused := smithy.APIError(nil)
+	return errors.As(err, &refused) && attribute.TooLarge(refused.ErrorCode())
 }
 
 // show makes what is left visible again; what cannot be comes back by itself.

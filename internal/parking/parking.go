@@ -5,6 +5,9 @@
 // A copy carries the key of its message, so that a carrier that dies between
 // the queue and the store leaves one copy too many and no effect too many.
 //
+// A message that has no room for its key stays in its row, and what goes to the
+// queue points there (attribute.Pointer).
+//
 // It imports the SQS client, attribute and store. Start with Carrier.Run.
 package parking
 
@@ -15,7 +18,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -108,6 +110,19 @@ type letter struct {
 
 	kept       attribute.Set // what its message came with
 	attributes attribute.Set // what it carries
+	body       string
+}
+
+// smaller is the letter for a queue that has no room for it: as its message came,
+// where that names its key itself, and else a pointer to its row.
+func (l letter) smaller() letter {
+	same, named := l.kept.AsItCame(l.ID, l.body)
+	if _, keyed := l.attributes[attribute.Key]; named && keyed && !l.Points {
+		l.attributes = same
+		return l
+	}
+	l.attributes, l.body, l.Points = attribute.Set{attribute.Key: attribute.Text(l.ID)}, attribute.Pointer, true
+	return l
 }
 
 func copiesOf(due []store.Due) (copies []letter, failed error) {
@@ -117,15 +132,14 @@ func copiesOf(due []store.Due) (copies []letter, failed error) {
 			failed = errors.Join(failed, fmt.Errorf("carry %q: %w", d.ID, err))
 			continue
 		}
-		copies = append(copies, letter{d, kept, kept.Keyed(d.ID, d.Body.Reveal())})
+		keyed, fits := kept.Keyed(d.ID)
+		one := letter{d, kept, keyed, d.Body.Reveal()}
+		if !fits {
+			one = one.smaller()
+		}
+		copies = append(copies, one)
 	}
 	return copies, failed
-}
-
-// tooLarge says that the queue refused a copy for its size: a message that was
-// filled to the limit has no room for the key.
-func tooLarge(code string) bool {
-	return strings.HasSuffix(code, "BatchRequestTooLong") || strings.HasPrefix(code, "InvalidParameterValue")
 }
 
 // batches splits copies by queue and by the size of a call.
@@ -133,7 +147,7 @@ func batches(copies []letter) (all [][]letter) {
 	open := map[string]int{} // queue → index of the batch that takes more
 	size := map[string]int{}
 	for _, one := range copies {
-		bytes := len(one.Body.Reveal()) + one.attributes.Bytes()
+		bytes := len(one.body) + one.attributes.Bytes()
 		i, ok := open[one.Queue]
 		if !ok || size[one.Queue]+bytes > batchMost {
 			i, size[one.Queue] = len(all), 0
@@ -145,21 +159,21 @@ func batches(copies []letter) (all [][]letter) {
 	return all
 }
 
-// put sends copies, those that are too large once more with fewer attributes, and
-// returns those that the queue took.
-func (c *Carrier) put(ctx context.Context, batch []letter) ([]store.Due, error) {
-	accepted, large, err := c.send(ctx, batch)
-	if len(large) == 0 {
-		return accepted, err
+// put sends copies, those that are too large once more as less, and returns those
+// that the queue took.
+func (c *Carrier) put(ctx context.Context, batch []letter) (accepted []store.Due, err error) {
+	const forms = 3 // with the key, as it came, a pointer
+	for range forms {
+		taken, large, failed := c.send(ctx, batch)
+		accepted, err = append(accepted, taken...), errors.Join(err, failed)
+		if batch = large; len(large) == 0 {
+			return accepted, err
+		}
+		for i, one := range large {
+			large[i] = one.smaller()
+		}
 	}
-	for i, one := range large {
-		large[i].attributes = one.kept.Fewer(one.ID, one.Body.Reveal())
-	}
-	more, still, again := c.send(ctx, large)
-	if len(still) > 0 {
-		again = errors.Join(again, fmt.Errorf("send to %s: %d have no room for their keys", batch[0].Queue, len(still)))
-	}
-	return append(accepted, more...), errors.Join(err, again)
+	return accepted, errors.Join(err, fmt.Errorf("send to %s: %d are refused for their size, and so is what points to them", batch[0].Queue, len(batch)))
 }
 
 // send sends copies. It returns those that the queue took, and those that are too
@@ -170,7 +184,7 @@ func (c *Carrier) send(ctx context.Context, batch []letter) (accepted []store.Du
 	for i, one := range batch {
 		sent[strconv.Itoa(i)] = one
 		entry := types.SendMessageBatchRequestEntry{
-			Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(one.Body.Reveal()), MessageAttributes: one.attributes,
+			Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(one.body), MessageAttributes: one.attributes,
 		}
 		if one.GroupID != "" {
 			entry.MessageGroupId = aws.String(one.GroupID)
@@ -180,7 +194,7 @@ func (c *Carrier) send(ctx context.Context, batch []letter) (accepted []store.Du
 	out, err := c.SQS.SendMessageBatch(ctx, in)
 	refused := smithy.APIError(nil)
 	switch {
-	case len(batch) == 1 && errors.As(err, &refused) && tooLarge(refused.ErrorCode()):
+	case len(batch) == 1 && errors.As(err, &refused) && attribute.TooLarge(refused.ErrorCode()):
 		return nil, batch, nil
 	case err != nil:
 		return nil, nil, fmt.Errorf("send to %s: %w", batch[0].Queue, err)
@@ -192,7 +206,7 @@ func (c *Carrier) send(ctx context.Context, batch []letter) (accepted []store.Du
 	}
 	for _, refused := range out.Failed {
 		code := aws.ToString(refused.Code)
-		if one, ours := sent[aws.ToString(refused.Id)]; ours && tooLarge(code) {
+		if one, ours := sent[aws.ToString(refused.Id)]; ours && attribute.TooLarge(code) {
 			large = append(large, one)
 		} else {
 			err = errors.Join(err, fmt.Errorf("send to %s: refused: %s", batch[0].Queue, code))

@@ -86,8 +86,8 @@ func fill(start, end string, n int) string {
 }
 
 // A body that fills its message to SQS's last byte has no room for the key in an
-// attribute: it goes back where it names the key itself, and is nobody's obstacle
-// where it does not.
+// attribute: it goes back where it names the key itself, and where it does not, what
+// goes back points to its row.
 func TestABodyOfAMebibyteGoesBackToItsQueue(t *testing.T) {
 	t.Parallel()
 	w := newWire(t)
@@ -95,16 +95,20 @@ func TestABodyOfAMebibyteGoesBackToItsQueue(t *testing.T) {
 	for id, body := range bodies {
 		w.park(id, body, nil)
 	}
-	if n, err := w.Carry(t.Context()); n != 2 || err == nil {
-		t.Errorf("carried %d, %v; want two, and an error for the third", n, err)
+	if n, err := w.Carry(t.Context()); n != 3 || err != nil {
+		t.Errorf("carried %d, %v", n, err)
 	}
 	back := w.back()
-	if len(back) != 2 || back[bodies["named"]] != nil || back[bodies["small"]].Text(attribute.Key) != "small" {
-		t.Errorf("%d are back: %v", len(back), back[bodies["small"]])
+	if len(back) != 3 || back[bodies["named"]] != nil || back[bodies["small"]].Text(attribute.Key) != "small" || back[attribute.Pointer].Text(attribute.Key) != "nameless" {
+		t.Errorf("%d are back: %v", len(back), back)
+	}
+	kept, err := w.db.Kept(t.Context(), "nameless")
+	if err != nil || kept.Body.Reveal() != bodies["nameless"] {
+		t.Errorf("its row keeps %d bytes, %v", len(kept.Body), err)
 	}
 	w.now = w.now.Add(2 * lease)
-	if n, err := w.Carry(t.Context()); n != 0 || err == nil {
-		t.Errorf("the third: carried %d, %v; want it kept", n, err)
+	if n, err := w.Carry(t.Context()); n != 0 || err != nil {
+		t.Errorf("carried again: %d, %v", n, err)
 	}
 }
 
@@ -123,14 +127,14 @@ func TestAMessageGoesBackWithItsProducersAttributes(t *testing.T) {
 	for name, tc := range map[string]struct {
 		body       string
 		attributes attribute.Set
-		want       attribute.Set // beside the key
 		keyed      bool
+		points     bool // to the row, which keeps them
 	}{
-		"with its key":                             {`{}`, producers, producers, true},
-		"ten, where the body has the key":          {`{"id":"m"}`, ten, ten, false},
-		"none of ten, where nothing else has it":   {`{}`, ten, nil, true},
-		"a full one, where the body has the key":   {fill(`{"id":"m","body":"`, `"}`, without), large, large, false},
-		"none of a full one's, where nothing does": {fill(`{"body":"`, `"}`, without), large, nil, true},
+		"with its key":                            {`{}`, producers, true, false},
+		"ten, where the body has the key":         {`{"id":"m"}`, ten, false, false},
+		"ten, where nothing else has it":          {`{}`, ten, true, true},
+		"a full one, where the body has the key":  {fill(`{"id":"m","body":"`, `"}`, without), large, false, false},
+		"a full one's, where nothing else has it": {fill(`{"body":"`, `"}`, without), large, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -139,12 +143,24 @@ func TestAMessageGoesBackWithItsProducersAttributes(t *testing.T) {
 			if n, err := w.Carry(t.Context()); n != 1 || err != nil {
 				t.Fatalf("carried %d, %v", n, err)
 			}
-			got := w.back()[tc.body]
-			if (got.Text(attribute.Key) == "m") != tc.keyed {
-				t.Errorf("the key is %q", got.Text(attribute.Key))
+			want, back := tc.body, w.back()
+			if tc.points {
+				want = attribute.Pointer
 			}
-			if got.Encode() != tc.want.Encode() {
-				t.Errorf("got %s", got.Encode().Reveal()[:min(200, len(got.Encode()))])
+			carried, there := back[want]
+			if !there || len(back) != 1 || (carried.Text(attribute.Key) == "m") != tc.keyed {
+				t.Errorf("%d are back, there %t, the key is %q", len(back), there, carried.Text(attribute.Key))
+			}
+			kept, err := w.db.Kept(t.Context(), "m")
+			if (err == nil) != tc.points {
+				t.Fatalf("the row keeps %d bytes, %v", len(kept.Body), err)
+			}
+			encoded := carried.Encode()
+			if tc.points {
+				encoded = kept.Attributes
+			}
+			if encoded != tc.attributes.Encode() || tc.points && kept.Body.Reveal() != tc.body {
+				t.Errorf("got %s", encoded.Reveal()[:min(200, len(encoded))])
 			}
 		})
 	}

@@ -41,7 +41,8 @@
 //
 // What would be retried after more than Options.ParkAfter, or whose receives
 // are nearly spent, is parked: its row keeps it, and its queue forgets it
-// (park.go).
+// (park.go). Where a copy has no room for its key the row keeps the message on, and
+// what the queue has points there (Processor.follow).
 //
 // Where the store does not answer, nothing is sent and nothing deleted. Where
 // it does not take a settlement, the row's lease lapses, and the next claim is

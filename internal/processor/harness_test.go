@@ -203,6 +203,13 @@ func (s *shaky) Settle(ctx context.Context, settlements []store.Settlement) ([]e
 	return answers, s.hears("Settle", err)
 }
 
+func (s *shaky) Kept(ctx context.Context, id string) (store.Parked, error) {
+	if err := s.fails("Kept"); err != nil {
+		return store.Parked{}, err
+	}
+	return s.Messages.Kept(ctx, id)
+}
+
 func (s *shaky) Record(ctx context.Context, e store.Event) (bool, error) {
 	if err := s.fails("Record"); err != nil {
 		return false, err

@@ -2,9 +2,12 @@ package processor
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/novaura/acs-operator/internal/attribute"
 	"github.com/novaura/acs-operator/internal/consumer"
 	"github.com/novaura/acs-operator/internal/message"
 	"github.com/novaura/acs-operator/internal/provider"
@@ -154,4 +157,81 @@ func ended(t *testing.T) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	return ctx
+}
+
+// A message that has no room for its key (ten attributes, or a mebibyte, and no id)
+// comes back as a pointer to its row.
+func TestAMessageThatItsRowKeepsIsWorkedOnFromThere(t *testing.T) {
+	t.Parallel()
+	attributes := attribute.Set{"campaign": attribute.Text("spring")}
+	pointed := func(t *testing.T) (*bench, consumer.Received) {
+		b := newBench(t)
+		r := received(`{"type":"message_send","to":"` + person + `","body":"Hello","not_before":"2026-01-05T08:05:00Z"}`)
+		r.Attributes, r.GroupID, r.MessageID = attributes, "tenant", "a"
+		b.want(b.handle(r), consumer.Park, store.Scheduled, 0)
+		b.clock.turn(6 * time.Minute)
+		due, err := b.store.LeaseDue(t.Context(), []string{r.Queue.Name}, time.Minute, 10)
+		if err != nil || len(due) != 1 {
+			t.Fatal(due, err)
+		}
+		due[0].Points = true
+		if err := b.store.Unpark(t.Context(), due); err != nil {
+			t.Fatal(err)
+		}
+		pointer := received(attribute.Pointer)
+		pointer.MessageID, pointer.Key, pointer.Attributes = "another", "a", attribute.Set{attribute.Key: attribute.Text("a")}
+		return b, pointer
+	}
+	kept := func(b *bench) store.Parked {
+		kept, err := b.store.Kept(b.t.Context(), "a")
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			b.t.Fatal(err)
+		}
+		return kept
+	}
+	t.Run("it is sent once, and kept no more", func(t *testing.T) {
+		t.Parallel()
+		b, pointer := pointed(t)
+		b.want(b.handle(pointer), consumer.Delete, store.Sent, 1)
+		if b.sender.accepted[0].key != "a" || kept(b).Body != "" {
+			t.Errorf("sent as %q, kept %d bytes", b.sender.accepted[0].key, len(kept(b).Body))
+		}
+		b.want(b.handle(pointer), consumer.Delete, store.Sent, 1)
+	})
+	t.Run("one that is parked again is whole", func(t *testing.T) {
+		t.Parallel()
+		b, pointer := pointed(t)
+		b.sender.next = append(b.sender.next, refuses(provider.Transient, "503", false))
+		pointer.MaxReceives, pointer.ReceiveCount = 5, 4
+		b.want(b.handle(pointer), consumer.Park, store.Scheduled, 1)
+		if got := kept(b); !strings.Contains(got.Body.Reveal(), "Hello") || got.Attributes != attributes.Encode() || got.GroupID != "tenant" {
+			t.Errorf("kept %q, %q", got.Body.Reveal(), got.Attributes.Reveal())
+		}
+	})
+	t.Run("of one that fails the dead letter points to the row, which keeps it", func(t *testing.T) {
+		t.Parallel()
+		b, pointer := pointed(t)
+		b.sender.next = append(b.sender.next, refuses(provider.Permanent, "21211", false))
+		for range 2 { // the copy may not have been made
+			b.want(b.handle(pointer), consumer.DeadLetter, store.Failed, 1)
+			if got := kept(b); !strings.Contains(got.Body.Reveal(), "Hello") {
+				t.Errorf("kept %q", got.Body.Reveal())
+			}
+		}
+	})
+	t.Run("with the store away it comes again", func(t *testing.T) {
+		t.Parallel()
+		b, pointer := pointed(t)
+		b.store.set("Kept", 1)
+		b.want(b.handle(pointer), consumer.Retry, store.Scheduled, 0)
+		b.want(b.handle(pointer), consumer.Delete, store.Sent, 1)
+	})
+	t.Run("of a person who is forgotten nothing is sent", func(t *testing.T) {
+		t.Parallel()
+		b, pointer := pointed(t)
+		if _, err := b.store.Forget(t.Context(), person); err != nil {
+			t.Fatal(err)
+		}
+		b.want(b.handle(pointer), consumer.Delete, store.Suppressed, 0)
+	})
 }

@@ -3,6 +3,7 @@ package processor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/novaura/acs-operator/config"
+	"github.com/novaura/acs-operator/internal/attribute"
 	"github.com/novaura/acs-operator/internal/consumer"
 	"github.com/novaura/acs-operator/internal/message"
 	"github.com/novaura/acs-operator/internal/provider"
@@ -144,6 +146,12 @@ func (p *Processor) Prepare(ctx context.Context, batch []consumer.Received) []co
 			jobs[i] = func(ctx context.Context) consumer.Outcome { return p.webhook(ctx, *received) }
 			continue
 		}
+		if received.Body == attribute.Pointer && received.Key != "" {
+			if outcome := p.follow(ctx, received); outcome != nil {
+				jobs[i] = func(context.Context) consumer.Outcome { return *outcome }
+				continue
+			}
+		}
 		m, err := message.Parse([]byte(received.Body), received.Key, received.MessageID, message.Channel(received.Queue.Channel))
 		switch {
 		case err != nil:
@@ -168,6 +176,32 @@ func (p *Processor) Prepare(ctx context.Context, batch []consumer.Received) []co
 		}
 	}
 	return jobs
+}
+
+// follow puts the message that its row keeps in the place of a pointer, or says what
+// becomes of that. A row that keeps nothing has ended, or a full copy is on its way.
+func (p *Processor) follow(ctx context.Context, received *consumer.Received) *consumer.Outcome {
+	bounded, cancel := context.WithTimeout(ctx, p.StoreTimeout)
+	defer cancel()
+	kept, err := p.Store.Kept(bounded, received.Key)
+	one := p.item(*received, &message.Message{ID: received.Key, Channel: message.Channel(received.Queue.Channel)})
+	var outcome consumer.Outcome
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		one.log().InfoContext(ctx, "its row keeps no message any more")
+		outcome = consumer.Outcome{Action: consumer.Delete}
+	case err != nil:
+		outcome = one.storeDown(ctx, "read", err)
+	default:
+		var attributes attribute.Set
+		if attributes, err = attribute.Decode(kept.Attributes); err != nil {
+			outcome = one.storeDown(ctx, "read", err)
+			break
+		}
+		received.Body, received.Attributes, received.GroupID, received.Pointed = kept.Body.Reveal(), attributes, kept.GroupID, true
+		return nil
+	}
+	return &outcome
 }
 
 // claim claims the sends, or returns what becomes of all of them where the

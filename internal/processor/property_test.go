@@ -2,11 +2,13 @@ package processor
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
+	"github.com/novaura/acs-operator/internal/attribute"
 	"github.com/novaura/acs-operator/internal/consumer"
 	"github.com/novaura/acs-operator/internal/message"
 	"github.com/novaura/acs-operator/internal/provider"
@@ -39,8 +41,9 @@ type play struct {
 
 	workers []*Processor
 	twins   bool
-	queue   map[string]int // copies by id
+	queue   map[string]int // copies by id, and by "*" and id what points to a row
 	dead    map[string]bool
+	whole   map[string]bool // dead letters that need no row
 	ids     []string
 	nested  int // steps under way
 }
@@ -48,7 +51,7 @@ type play struct {
 func newRun(t *testing.T, rt *rapid.T) *play {
 	t.Helper()
 	p := &play{
-		bench: newBench(t), twins: rapid.Bool().Draw(rt, "twins"), queue: map[string]int{}, dead: map[string]bool{},
+		bench: newBench(t), twins: rapid.Bool().Draw(rt, "twins"), queue: map[string]int{}, dead: map[string]bool{}, whole: map[string]bool{},
 	}
 	for i := range 3 {
 		p.workers = append(p.workers, p.worker(fmt.Sprintf("worker-%d", i), func(o *Options) { o.MaxAttempts = 3 }))
@@ -61,6 +64,11 @@ func newRun(t *testing.T, rt *rapid.T) *play {
 }
 
 func (p *play) message(id string) consumer.Received {
+	if row, points := strings.CutPrefix(id, "*"); points {
+		r := received(attribute.Pointer)
+		r.MessageID, r.Key = "pointer-"+row, row
+		return r
+	}
 	r := received(`{"id":"` + id + `","type":"message_send","to":"` + person + `","body":"` + p.body(id) + `"}`)
 	r.MessageID = "sqs-" + id
 	return r
@@ -77,6 +85,9 @@ func (p *play) body(id string) string {
 func (p *play) step(rt *rapid.T) {
 	worker := p.workers[rapid.IntRange(1, 2).Draw(rt, "worker")]
 	id := rapid.SampledFrom(p.ids).Draw(rt, "id")
+	if p.queue["*"+id] > 0 && rapid.Bool().Draw(rt, "pointer") {
+		id = "*" + id
+	}
 	switch rapid.SampledFrom([]string{"handle", "handle", "last receive", "overlap", "die before", "die after", "carry", "carry twice", "wait", "lapse"}).Draw(rt, "step") {
 	case "handle":
 		p.sender.next = []func(*fakeSender, *message.Message) error{p.answer(rt)}
@@ -87,9 +98,9 @@ func (p *play) step(rt *rapid.T) {
 	case "overlap":
 		p.overlap(rt, worker, id)
 	case "carry":
-		p.carryBack(1, true)
+		p.carryBack(1, true, rapid.Bool().Draw(rt, "points"))
 	case "carry twice": // its worker dies before it marks what it put back
-		p.carryBack(1, false)
+		p.carryBack(1, false, rapid.Bool().Draw(rt, "points"))
 	case "die before": // claimed, never run
 		worker.Prepare(p.t.Context(), []consumer.Received{p.message(id)})
 	case "die after": // run, but neither the settlement nor the outcome arrives
@@ -137,13 +148,17 @@ func (p *play) overlap(rt *rapid.T, worker *Processor, id string) {
 	p.settle(id, outcome)
 }
 
-// carryBack puts what is due back on the queue.
-func (p *play) carryBack(copies int, marked bool) {
+// carryBack puts what is due back on the queue, whole or as what points to its row.
+func (p *play) carryBack(copies int, marked, points bool) {
 	due, err := p.store.LeaseDue(p.t.Context(), []string{"sms-events"}, time.Minute, 10)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	for _, d := range due {
+	for i, d := range due {
+		due[i].Points = points
+		if points {
+			d.ID = "*" + d.ID
+		}
 		p.queue[d.ID] += copies
 	}
 	if marked {
@@ -180,7 +195,8 @@ func (p *play) settle(id string, outcome consumer.Outcome) {
 		p.queue[id] = max(p.queue[id]-1, 0)
 	case consumer.DeadLetter:
 		p.queue[id] = max(p.queue[id]-1, 0)
-		p.dead[id] = true
+		row, points := strings.CutPrefix(id, "*")
+		p.dead[row], p.whole[row] = true, p.whole[row] || !points
 	case consumer.Retry, consumer.HandBack:
 	}
 }
@@ -211,10 +227,12 @@ func (p *play) check(rt *rapid.T) {
 // sent, once, or on the dead-letter queue.
 func (p *play) finish(rt *rapid.T) {
 	for range 20 {
-		p.carryBack(1, true)
+		p.carryBack(1, true, false)
 		for _, id := range p.ids {
-			for range p.queue[id] {
-				p.settle(id, p.deliver(p.workers[1], p.message(id)))
+			for _, id := range []string{id, "*" + id} {
+				for range p.queue[id] {
+					p.settle(id, p.deliver(p.workers[1], p.message(id)))
+				}
 			}
 		}
 		p.clock.turn(lapse)
@@ -223,7 +241,10 @@ func (p *play) finish(rt *rapid.T) {
 	texts, settledAs := p.texts(), map[string]string{}
 	for _, id := range p.ids {
 		event := p.event(id)
-		if p.queue[id] > 0 || !event.DueAt.IsZero() || (event.Status == store.Sent) == p.dead[id] {
+		if _, err := p.store.Kept(p.t.Context(), id); p.dead[id] && !p.whole[id] && err != nil {
+			rt.Fatalf("what points to %s is a dead letter, and its row keeps nothing: %v\n%s", id, err, p.logs)
+		}
+		if p.queue[id] > 0 || p.queue["*"+id] > 0 || !event.DueAt.IsZero() || (event.Status == store.Sent) == p.dead[id] {
 			rt.Fatalf("%s: on the queue %d, dead %v, row %+v\n%s", id, p.queue[id], p.dead[id], event, p.logs)
 		}
 		if event.Status != store.Sent {

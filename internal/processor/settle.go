@@ -15,6 +15,7 @@ import (
 // end settles the claim and then lets the message go as then says. A claim
 // that cannot be settled keeps its message.
 func (s *send) end(ctx context.Context, settlement store.Settlement, then consumer.Outcome) consumer.Outcome {
+	settlement.Keep = s.received.Pointed && (settlement.Status == store.Failed || settlement.Status == store.InDoubt)
 	settlement.ID, settlement.Owner, settlement.Attempt = s.m.ID, s.Owner, s.result.Event.Attempts
 	err := s.keep(ctx, func(ctx context.Context) error {
 		settlement.Exclusive = settlement.Exclusive || s.late(settlement)

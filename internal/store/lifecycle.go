@@ -39,6 +39,9 @@ type Due struct {
 	Attributes redact.Personal
 	GroupID    string
 	Until      time.Time // the lease's end, which fences Unpark
+	// Points says, for Unpark, that what is on the queue only points to the row,
+	// which keeps the message on.
+	Points bool
 }
 
 // Parking keeps messages that must wait for longer than a queue should hide
@@ -55,6 +58,9 @@ type Parking interface {
 	// Unpark forgets the copies of messages that are back on their queues,
 	// where their leases still hold.
 	Unpark(ctx context.Context, due []Due) error
+	// Kept is the message that a row keeps, for whatever reason; After means
+	// nothing. ErrNotFound: it keeps none.
+	Kept(ctx context.Context, id string) (Parked, error)
 	// CountDue counts, by queue name, the parked messages that are due within
 	// so long from now.
 	CountDue(ctx context.Context, within time.Duration) (map[string]int, error)

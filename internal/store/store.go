@@ -181,6 +181,9 @@ type Settlement struct {
 	// Park keeps the message in the row until it is due, with Scheduled or
 	// Processing. nil: whoever settles has the message on its queue.
 	Park *Parked
+	// Keep has the row of what failed, or is in doubt, keep the message on that it
+	// has: the dead letter only points to it.
+	Keep bool
 	// Exclusive refuses with ErrTaken where another event is settled with the
 	// same provider id: of two that say the same to one person, one alone has
 	// that effect.
@@ -201,7 +204,7 @@ type Filter struct {
 	Status     Status
 	ProviderID string
 	Since      time.Time // created at or after
-	Kept       bool      // only those whose row keeps the message (Upkeep.Keep)
+	Kept       bool      // only those that failed or are in doubt, and whose row keeps the message (Upkeep.Keep)
 	Limit      int       // at most so many rows; 0: 100
 }
 

@@ -160,7 +160,7 @@ func (s *Store) Events(ctx context.Context, f store.Filter) ([]store.Event, erro
 			AND ($3::text = '' OR e.type = $3::text) AND ($4::text = '' OR e.status = $4::text)
 			AND ($5::text = '' OR e.provider_id = $5::text AND e.provider_id <> '')
 			AND ($6::timestamptz IS NULL OR e.created_at >= $6::timestamptz)
-			AND (NOT $8::boolean OR e.payload IS NOT NULL AND e.due_at IS NULL)
+			AND (NOT $8::boolean OR e.payload IS NOT NULL AND e.status IN ('failed', 'in_doubt'))
 		ORDER BY e.created_at DESC, e.id DESC LIMIT $7::bigint`,
 		f.ID, f.Channel, f.Type, string(f.Status), f.ProviderID, optional(f.Since), f.Rows(), f.Kept)
 	if err != nil {

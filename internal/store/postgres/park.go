@@ -61,18 +61,36 @@ func (s *Store) LeaseDue(ctx context.Context, queues []string, lease time.Durati
 func (s *Store) Unpark(ctx context.Context, due []store.Due) error {
 	_, err := s.exec(ctx, `
 		WITH input AS (
-			SELECT * FROM unnest($1::text[], $2::timestamptz[]) AS t (id, until)
+			SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::boolean[]) AS t (id, until, points)
 		), mine AS (
 			SELECT e.id FROM acs.communication_events e JOIN input i ON i.id = e.id AND i.until = e.due_at
 			ORDER BY e.id FOR UPDATE OF e
 		)
-		UPDATE acs.communication_events e SET payload = NULL, payload_attributes = NULL, payload_group = '', due_at = NULL
+		UPDATE acs.communication_events e
+		SET payload = CASE WHEN i.points THEN e.payload END, payload_attributes = CASE WHEN i.points THEN e.payload_attributes END,
+			payload_group = CASE WHEN i.points THEN e.payload_group ELSE '' END, due_at = NULL
 		FROM mine m JOIN input i ON i.id = m.id WHERE e.id = m.id AND e.due_at = i.until`,
-		column(due, func(d store.Due) string { return d.ID }), column(due, func(d store.Due) time.Time { return d.Until }))
+		column(due, func(d store.Due) string { return d.ID }), column(due, func(d store.Due) time.Time { return d.Until }),
+		column(due, func(d store.Due) bool { return d.Points }))
 	if err != nil {
 		return fmt.Errorf("unpark: %w", err)
 	}
 	return nil
+}
+
+// Kept implements store.Parking.
+func (s *Store) Kept(ctx context.Context, id string) (store.Parked, error) {
+	kept, err := list(ctx, s, func(row pgx.CollectableRow) (p store.Parked, err error) {
+		err = row.Scan(&p.Body, &p.Attributes, &p.GroupID)
+		return p, err
+	}, `SELECT payload, coalesce(payload_attributes, ''), payload_group FROM acs.communication_events WHERE id = $1 AND payload IS NOT NULL`, id)
+	if err == nil && len(kept) == 0 {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return store.Parked{}, fmt.Errorf("read what is kept of %q: %w", id, err)
+	}
+	return kept[0], nil
 }
 
 // CountDue implements store.Parking.

@@ -63,7 +63,7 @@ const settleSQL = `
 WITH input AS (
 	SELECT * FROM json_to_recordset($2::json) AS t (id text, attempt integer, owner text, status text, outcome text,
 		provider text, provider_id text, error_code text, error text, reason text, gone boolean, final boolean,
-		payload text, payload_attributes text, payload_group text, due_in bigint)
+		payload text, payload_attributes text, payload_group text, due_in bigint, keep boolean)
 ), clock AS (
 	SELECT date_trunc('milliseconds', coalesce($1::timestamptz, now())) AS now
 ), mine AS (
@@ -76,10 +76,10 @@ WITH input AS (
 		error = i.error, settled_reason = i.reason, updated_at = clock.now,
 		sent_at = coalesce(e.sent_at, CASE WHEN i.gone THEN clock.now END),
 		lease_until = CASE WHEN i.status = 'processing' THEN clock.now ELSE e.lease_until END,
-		payload = CASE WHEN i.final THEN NULL ELSE coalesce(i.payload, e.payload) END,
-		payload_attributes = CASE WHEN i.final THEN NULL WHEN i.payload IS NULL THEN e.payload_attributes
+		payload = CASE WHEN i.final AND NOT i.keep THEN NULL ELSE coalesce(i.payload, e.payload) END,
+		payload_attributes = CASE WHEN i.final AND NOT i.keep THEN NULL WHEN i.payload IS NULL THEN e.payload_attributes
 			ELSE i.payload_attributes END,
-		payload_group = CASE WHEN i.final THEN '' WHEN i.payload IS NULL THEN e.payload_group ELSE i.payload_group END,
+		payload_group = CASE WHEN i.final AND NOT i.keep THEN '' WHEN i.payload IS NULL THEN e.payload_group ELSE i.payload_group END,
 		due_at = CASE WHEN i.final THEN NULL WHEN i.payload IS NULL THEN e.due_at
 			ELSE clock.now + i.due_in * interval '1 microsecond' END
 	FROM clock, mine m JOIN input i ON i.id = m.id
@@ -224,6 +224,7 @@ type settleRow struct {
 	Attributes   string `json:"payload_attributes,omitempty"`
 	PayloadGroup string `json:"payload_group"`
 	DueIn        int64  `json:"due_in"` // µs
+	Keep         bool   `json:"keep"`
 }
 
 // settleRows is settleSQL's input.
@@ -234,7 +235,7 @@ func settleRows(batch []store.Settlement) (string, error) {
 		rows[i] = settleRow{
 			one.ID, one.Attempt, one.Owner, string(one.Status), one.Outcome(), one.Provider, one.ProviderID, one.ErrorCode,
 			one.Error, one.Reason, one.Status.Left(), one.Status.Settled(), park.Body.Reveal(),
-			park.Attributes.Reveal(), park.GroupID, park.After.Microseconds(),
+			park.Attributes.Reveal(), park.GroupID, park.After.Microseconds(), one.Keep,
 		}
 	}
 	return asJSON(rows)

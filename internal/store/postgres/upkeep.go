@@ -97,6 +97,9 @@ func (s *Store) Prune(ctx context.Context, p store.Pruning) (pruned store.Pruned
 	return pruned, nil
 }
 
+// waits is a row whose message is kept for its next try, which its erasure ends.
+const waits = `(e.due_at IS NOT NULL OR e.payload IS NOT NULL AND e.status IN ('new', 'scheduled', 'processing'))`
+
 // Forget implements store.Upkeep. A mail address is the same in any case.
 func (s *Store) Forget(ctx context.Context, address redact.Personal) (int, error) {
 	rows, err := s.exec(ctx, clock+`
@@ -104,8 +107,8 @@ func (s *Store) Forget(ctx context.Context, address redact.Personal) (int, error
 		SET from_address = CASE WHEN lower(e.from_address) = lower(trim($2::text)) THEN NULL ELSE e.from_address END,
 			to_address = CASE WHEN lower(e.to_address) = lower(trim($2::text)) THEN NULL ELSE e.to_address END,
 			body = NULL, payload = NULL, payload_attributes = NULL, payload_group = '', due_at = NULL,
-			status = CASE WHEN e.due_at IS NULL THEN e.status WHEN e.status = 'processing' THEN 'in_doubt' ELSE 'suppressed' END,
-			error_code = CASE WHEN e.due_at IS NULL THEN e.error_code ELSE 'forgotten' END,
+			status = CASE WHEN NOT `+waits+` THEN e.status WHEN e.status = 'processing' THEN 'in_doubt' ELSE 'suppressed' END,
+			error_code = CASE WHEN `+waits+` THEN 'forgotten' ELSE e.error_code END,
 			updated_at = clock.now
 		FROM clock
 		WHERE lower(e.from_address) = lower(trim($2::text)) OR lower(e.to_address) = lower(trim($2::text))`,

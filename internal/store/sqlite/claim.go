@@ -272,10 +272,13 @@ func carry(ctx context.Context, tx *sql.Tx, at time.Time, one store.Settlement) 
 		}
 	}
 	switch {
+	case one.Status.Settled() && one.Keep:
+		_, err := tx.ExecContext(ctx, `UPDATE communication_events SET due_at = NULL WHERE id = ?`, one.ID)
+		return err
 	case one.Status.Settled():
 		_, err := tx.ExecContext(ctx, `UPDATE communication_events
 			SET payload = NULL, payload_attributes = NULL, payload_group = '', due_at = NULL
-			WHERE id = ? AND due_at IS NOT NULL`, one.ID)
+			WHERE id = ? AND payload IS NOT NULL`, one.ID)
 		return err
 	case one.Park != nil:
 		_, err := tx.ExecContext(ctx, `UPDATE communication_events

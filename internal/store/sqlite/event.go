@@ -214,7 +214,7 @@ func (s *Store) Events(ctx context.Context, f store.Filter) ([]store.Event, erro
 		only("created_at >= ?", text(f.Since))
 	}
 	if f.Kept {
-		where += " AND payload IS NOT NULL AND due_at IS NULL"
+		where += " AND payload IS NOT NULL AND status IN ('failed', 'in_doubt')"
 	}
 	events, err := list(ctx, s, scanEvent, `SELECT `+columns+` FROM communication_events WHERE `+where+
 		` ORDER BY created_at DESC, id DESC LIMIT ?`, append(args, f.Rows())...)

@@ -60,8 +60,9 @@ func (s *Store) Unpark(ctx context.Context, due []store.Due) error {
 	err := s.write(ctx, func(tx *sql.Tx) error {
 		for _, d := range due {
 			if _, err := tx.ExecContext(ctx, `UPDATE communication_events
-				SET payload = NULL, payload_attributes = NULL, payload_group = '', due_at = NULL
-				WHERE id = ? AND due_at = ?`, d.ID, text(d.Until)); err != nil {
+				SET payload = CASE WHEN ?1 THEN payload END, payload_attributes = CASE WHEN ?1 THEN payload_attributes END,
+					payload_group = CASE WHEN ?1 THEN payload_group ELSE '' END, due_at = NULL
+				WHERE id = ?2 AND due_at = ?3`, d.Points, d.ID, text(d.Until)); err != nil {
 				return err
 			}
 		}
@@ -71,6 +72,21 @@ func (s *Store) Unpark(ctx context.Context, due []store.Due) error {
 		return fmt.Errorf("unpark: %w", err)
 	}
 	return nil
+}
+
+// Kept implements store.Parking.
+func (s *Store) Kept(ctx context.Context, id string) (store.Parked, error) {
+	kept, err := list(ctx, s, func(row scanner) (p store.Parked, err error) {
+		err = row.Scan(&p.Body, &p.Attributes, &p.GroupID)
+		return p, err
+	}, `SELECT payload, coalesce(payload_attributes, ''), payload_group FROM communication_events WHERE id = ? AND payload IS NOT NULL`, id)
+	if err == nil && len(kept) == 0 {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return store.Parked{}, fmt.Errorf("read what is kept of %q: %w", id, err)
+	}
+	return kept[0], nil
 }
 
 // CountDue implements store.Parking.

@@ -118,6 +118,9 @@ func btoi(b bool) int {
 	return 0
 }
 
+// waits is a row whose message is kept for its next try, which its erasure ends.
+const waits = `(due_at IS NOT NULL OR payload IS NOT NULL AND status IN ('new', 'scheduled', 'processing'))`
+
 // Forget implements store.Upkeep. A mail address is the same in any case.
 func (s *Store) Forget(ctx context.Context, address redact.Personal) (rows int, err error) {
 	err = s.write(ctx, func(tx *sql.Tx) error {
@@ -125,8 +128,8 @@ func (s *Store) Forget(ctx context.Context, address redact.Personal) (rows int, 
 			SET from_address = CASE WHEN lower(from_address) = lower(trim(?1)) THEN NULL ELSE from_address END,
 				to_address = CASE WHEN lower(to_address) = lower(trim(?1)) THEN NULL ELSE to_address END,
 				body = NULL, payload = NULL, payload_attributes = NULL, payload_group = '', due_at = NULL,
-				status = CASE WHEN due_at IS NULL THEN status WHEN status = 'processing' THEN 'in_doubt' ELSE 'suppressed' END,
-				error_code = CASE WHEN due_at IS NULL THEN error_code ELSE 'forgotten' END,
+				status = CASE WHEN NOT `+waits+` THEN status WHEN status = 'processing' THEN 'in_doubt' ELSE 'suppressed' END,
+				error_code = CASE WHEN `+waits+` THEN 'forgotten' ELSE error_code END,
 				updated_at = ?2
 			WHERE lower(from_address) = lower(trim(?1)) OR lower(to_address) = lower(trim(?1))`,
 			address.Reveal(), text(s.now()))

@@ -78,6 +78,75 @@ func parking(t *testing.T, open Open) {
 	})
 	parkedDoubts(t, open)
 	copies(t, open)
+	pointers(t, open)
+}
+
+// pointers are what goes to a queue for a message that has no room for its key: the
+// row keeps it until it has ended.
+func pointers(t *testing.T, open Open) {
+	ctx := context.Background()
+	whole := store.Parked{Body: "body of it", Attributes: "its attributes", GroupID: "tenant"}
+	pointed := func(t *testing.T) room {
+		r := enter(t, open)
+		r.park("m", store.Scheduled, 0)
+		due := r.due()
+		due[0].Points = true
+		r.must(r.Unpark(ctx, due))
+		return r
+	}
+	kept := func(r room) (store.Parked, error) { return r.Kept(ctx, "m") }
+	t.Run("a row keeps what a queue only has a pointer to, and is due no more", func(t *testing.T) {
+		r := pointed(t)
+		r.Advance(time.Hour)
+		got, err := kept(r)
+		if diff := cmp.Diff(whole, got); err != nil || diff != "" || len(r.due()) != 0 || !r.row("m").DueAt.IsZero() {
+			t.Errorf("%v (-want +got):\n%s", err, diff)
+		}
+		if listed, err := r.Events(ctx, store.Filter{Kept: true}); err != nil || len(listed) != 0 {
+			t.Errorf("it is said to have failed: %v, %v", listed, err)
+		}
+		e := r.want("worker-1", "m", store.Granted)
+		r.must(r.settle(store.Settlement{ID: "m", Attempt: e.Attempts, Owner: "worker-1", Status: store.Scheduled}))
+		if got, err := kept(r); err != nil || got != whole {
+			t.Errorf("after a release: %+v, %v", got, err)
+		}
+		if _, err := r.Kept(ctx, "nobody"); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("of nobody: %v", err)
+		}
+	})
+	t.Run("it keeps it no more when it was sent", func(t *testing.T) {
+		r := pointed(t)
+		r.finish(r.want("worker-1", "m", store.Granted), "SM1")
+		if got, err := kept(r); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("got %+v, %v", got, err)
+		}
+	})
+	for _, status := range []store.Status{store.Failed, store.InDoubt} {
+		t.Run("what is "+string(status)+" is kept on for its dead letter, and is due when a person has it tried again", func(t *testing.T) {
+			r := pointed(t)
+			e := r.want("worker-1", "m", store.Granted)
+			r.must(r.settle(store.Settlement{ID: "m", Attempt: e.Attempts, Owner: "worker-1", Status: status, Keep: true}))
+			if got, err := kept(r); err != nil || got != whole {
+				t.Errorf("got %+v, %v", got, err)
+			}
+			if listed, err := r.Events(ctx, store.Filter{Kept: true}); err != nil || len(listed) != 1 {
+				t.Errorf("listed %v, %v", listed, err)
+			}
+			r.must(r.Resolve(ctx, store.Resolution{ID: "m", From: status, By: "ann"}))
+			if due := r.due(); len(due) != 1 || due[0].Body != whole.Body || due[0].Attributes != whole.Attributes {
+				t.Errorf("due: %v", due)
+			}
+		})
+	}
+	t.Run("a person who is forgotten ends it", func(t *testing.T) {
+		r := pointed(t)
+		if n, err := r.Forget(ctx, message("m").To); err != nil || n != 1 {
+			t.Fatal(n, err)
+		}
+		if got, err := kept(r); !errors.Is(err, store.ErrNotFound) || r.row("m").Status != store.Suppressed {
+			t.Errorf("got %+v, %v, status %s", got, err, r.row("m").Status)
+		}
+	})
 }
 
 func parkedDoubts(t *testing.T, open Open) {
