@@ -118,7 +118,9 @@ func (d *deciding) behave() {
 		d.step("stabilization", stable, d.windowText(stable))
 	}
 	limited, why := d.state.Behavior.limit(b, d.at, d.current, d.tasks)
-	d.step("behavior", limited, why)
+	if d.bounds.clamp(limited) != d.bounds.clamp(d.tasks) { // else a bound is the tighter one
+		d.step("behavior", limited, why)
+	}
 }
 
 func (d *deciding) windowText(stable int) string {

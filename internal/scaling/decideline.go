@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 
 	"github.com/novaura/acs-operator/config"
 )
@@ -50,8 +51,10 @@ type refusal struct {
 func decideLine(p *config.ScalingPolicy, state State, line []byte, then []func(Observation, *Decision)) (answer any, next State) {
 	var obs Observation
 	switch err := json.Unmarshal(line, &obs); {
+	case err != nil && json.Valid(line):
+		return refusal{"read observation: " + mistyped(line, reflect.TypeFor[Observation](), "")}, state
 	case err != nil:
-		return refusal{"read observation: " + err.Error()}, state
+		return refusal{"read observation: it is no JSON: " + err.Error()}, state
 	case line[0] != '{':
 		return refusal{"read observation: it is no JSON object"}, state
 	case obs.Time.IsZero():

@@ -441,7 +441,7 @@ func (q *queueMemory) probe(need *QueueNeed, spec *config.QueueSpec, o outlook, 
 		calmFor = 120 // seconds, before the first and after one that did no harm
 		every   = 600 // seconds, once a rate was learned
 	)
-	if spec.ThroughputPerTask != 0 || f.starting != 0 || f.count() < 2 || need.Need < f.count() ||
+	if spec.ThroughputPerTask != 0 || need.Foreseen > 0 || f.starting != 0 || f.count() < 2 || need.Need < f.count() ||
 		q.Depth.Visible > fewMessages || q.Calm == 0 || o.now.sub(q.Calm) < calmFor {
 		return
 	}
@@ -489,22 +489,18 @@ func (q *queueMemory) awake(need *QueueNeed, o Queue, view outlook, f fleet) {
 	switch {
 	case need.Need > 1 || need.Need == 1 && view.perTask == 0:
 	case waits >= 1:
-		need.Need = max(need.Need, 1)
-		need.Why = orElse(need.Why, "a message waits")
+		if need.Need < 1 {
+			need.Need, need.Why = 1, "1 task for what waits"
+		}
 	case f.count() > 0 && q.Zeros < zerosToRest:
-		need.Need, need.Why = 1, "not empty for long enough to stop the last task"
+		if need.Need < 1 || f.count() == 1 && q.Zeros > 0 {
+			need.Need, need.Why = 1, "not empty for long enough to stop the last task"
+		}
 	case view.rate*f.lag >= 1 && (q.Zeros < 2*zerosToRest || f.lag > view.allowed() && q.counted(view.now)):
 		need.Need, need.Why = 1, "messages keep coming"
 	default:
 		need.Need, need.Why = 0, "empty"
 	}
-}
-
-func orElse(text, other string) string {
-	if text == "" {
-		return other
-	}
-	return text
 }
 
 // push raises the count by a quarter, once a lag, while messages are older

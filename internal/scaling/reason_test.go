@@ -1,0 +1,52 @@
+package scaling
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/novaura/acs-operator/config"
+)
+
+func TestTheSentenceFitsWhatIsDecided(t *testing.T) {
+	t.Parallel()
+	learns := func(s *config.ScalingSpec) { s.Queues[0].ThroughputPerTask = 0 }
+	toRest := func(s *config.ScalingSpec) { learns(s); s.MinTasks = 0 }
+	slowly := func(s *config.ScalingSpec) {
+		s.Behavior.ScaleUp.Policies = []config.RatePolicy{{Type: config.PercentPolicy, Value: 900, Period: 15 * time.Second}}
+	}
+	inFlight := func(_ *Observation, q *Queue) { q.InFlight = &Sample{Value: 8} }
+	for name, tc := range map[string]struct {
+		policy  *config.ScalingPolicy
+		obs     Observation
+		desired int
+		says    string
+		never   string
+	}{
+		"a message wakes the first task":                      {policy(toRest), seen(0, 1, 0), 1, "1 task for what waits", "0 tasks"},
+		"the last of many tasks that stays is the one needed": {policy(), seen(14, 0, 400, inFlight), 1, "1 task keeps up", "stop the last"},
+		"the one task that is needed":                         {policy(), seen(1, 0, 400, inFlight), 1, "1 task keeps up", "stop the last"},
+		"the last task that is not needed any more":           {policy(), seen(1, 0, 0), 1, "not empty for long enough to stop the last task", ""},
+		"a rate that is looser than the maximum":              {policy(slowly), seen(30, 90_000, 60), 40, "held to maxTasks 40", "scaleUp"},
+		"a rate that is tighter than the maximum":             {policy(slowly), seen(2, 90_000, 60), 20, "limited to 20 by scaleUp (900% per 15s)", "maxTasks"},
+	} {
+		state := State{}
+		got, _ := Decide(tc.policy, tc.obs, state, monday)
+		if got.Desired != tc.desired || !strings.Contains(got.Reason, tc.says) || tc.never != "" && strings.Contains(got.Reason, tc.never) {
+			t.Errorf("%s: %d, %q; want %d, %q and not %q", name, got.Desired, got.Reason, tc.desired, tc.says, tc.never)
+		}
+	}
+}
+
+func TestNoTaskFewerIsTriedBeforeADumpThatIsExpected(t *testing.T) {
+	t.Parallel()
+	now := stampOf(monday)
+	for foreseen, want := range map[float64]int{0: 15, 6000: 16} {
+		q := queueMemory{Depth: depth{At: now}, Calm: now.add(-time.Hour), Service: serviceRate{PerTask: 8, Minutes: 9}}
+		need := QueueNeed{Need: 16, Foreseen: foreseen, Why: "as it was"}
+		q.probe(&need, &config.QueueSpec{}, outlook{now: now, objective: 60, rate: 8, perTask: 8, learned: true}, fleet{running: 16, lag: 90, interval: 15})
+		if need.Need != want {
+			t.Errorf("%v messages expected: %d tasks (%s), want %d", foreseen, need.Need, need.Why, want)
+		}
+	}
+}
