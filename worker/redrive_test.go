@@ -243,6 +243,28 @@ func hashOf(t *testing.T, body string) string {
 	return m.Hash
 }
 
+// What a person said last counts, and a redriven message is sent anew: it carries when
+// it was said.
+func TestARedrivenStopCarriesWhenItWasSent(t *testing.T) {
+	d := newDesk(t)
+	const stop = `{"MessageSid":"SM1","From":"+14155550123","Body":"STOP","SmsStatus":"received"}`
+	before := time.Now().Truncate(time.Millisecond)
+	if _, err := d.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &d.dead, MessageBody: aws.String(stop)}); err != nil {
+		t.Fatal(err)
+	}
+	after := time.Now()
+	if code, out, errOut := worker(t, d.env, "redrive", "--rate", "1000"); code != 0 {
+		t.Fatalf("exit code %d, %s%s", code, out, errOut)
+	}
+	back, err := d.client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &d.queue, MessageAttributeNames: []string{"All"}})
+	if err != nil || len(back.Messages) != 1 {
+		t.Fatal(back, err)
+	}
+	if at := attribute.Set(back.Messages[0].MessageAttributes).SentAt(); at.Before(before) || at.After(after) {
+		t.Errorf("it says %v, want the time before the redrive", at)
+	}
+}
+
 // A campaign's dead letters are on a queue of their own, and go back to the
 // campaign's queue.
 func TestTheDeadLettersOfEveryQueueOfAListAreFound(t *testing.T) {

@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -21,14 +23,19 @@ import (
 const (
 	Key    = "acs_id"     // a copy's idempotency key
 	Reason = "acs_reason" // why a dead letter is one
-	ours   = "acs_"
+	// Sent is when the first of the copies was sent, as SQS tells it: in
+	// milliseconds since 1970. What a person said last counts, whatever a redrive
+	// does to the order.
+	Sent = "acs_sent_at"
+	ours = "acs_"
 )
 
 // Pointer is the body of a copy whose message its row keeps, since it has no room for
 // its key: Key says which row.
 const Pointer = `{"type":"message_kept"}`
 
-const most = 10 // that SQS takes of one message
+// Most is how many SQS takes of one message.
+const Most = 10
 
 // Set is a message's attributes by name. It prints as their number: a producer
 // may have put a person's data there.
@@ -42,20 +49,28 @@ func Text(value string) types.MessageAttributeValue {
 // Text is the text of an attribute; empty: there is none.
 func (s Set) Text(name string) string { return aws.ToString(s[name].StringValue) }
 
+// SentAt is when the first copy was sent; zero: it does not say.
+func (s Set) SentAt() (at time.Time) {
+	if ms, err := strconv.ParseInt(s.Text(Sent), 10, 64); err == nil {
+		at = time.UnixMilli(ms)
+	}
+	return at
+}
+
 // Keyed is what a copy of the message with this key carries to its queue: all,
 // with the key, and without the reason of a dead letter. fits says that SQS takes
 // so many; of their size it says nothing.
 func (s Set) Keyed(id string) (keyed Set, fits bool) {
 	keyed = s.unreasoned()
 	keyed[Key] = Text(id)
-	return keyed, len(keyed) <= most
+	return keyed, len(keyed) <= Most
 }
 
 // AsItCame is Keyed for a message that has no room for it, where the body itself
 // names the key: ok.
 func (s Set) AsItCame(id, body string) (same Set, ok bool) {
 	same = s.unreasoned()
-	return same, len(same) <= most && names(body, id)
+	return same, len(same) <= Most && names(body, id)
 }
 
 func (s Set) unreasoned() Set {

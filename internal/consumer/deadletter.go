@@ -218,6 +218,9 @@ func (c *Consumer) copyAttributes(h *held, o Outcome) attribute.Set {
 	attributes := attribute.Set{}
 	maps.Copy(attributes, h.Attributes)
 	attributes[attribute.Key] = attribute.Text(cmp.Or(o.Key, h.Key, h.MessageID))
+	if h.Webhook != nil && !h.SentAt.IsZero() && h.FirstSentAt.IsZero() { // it may be a STOP or a START
+		attributes[attribute.Sent] = attribute.Text(strconv.FormatInt(h.SentAt.UnixMilli(), 10))
+	}
 	printable := []rune(strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r

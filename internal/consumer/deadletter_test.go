@@ -140,7 +140,7 @@ func TestADeadLetterWithoutRoomForItsKeyPointsToItsRow(t *testing.T) {
 		"its row takes it":             {body: "m", refuse: 2, want: attribute.Pointer, keys: map[string]string{"acs_id": "key", "acs_reason": "r"}, kept: true},
 		"the body names the key":       {body: `{"id":"key"}`, refuse: 2, want: `{"id":"key"}`, keys: map[string]string{"campaign": "spring"}},
 		"its row does not take it":     {body: "m", refuse: 2, keepErr: errors.New("connection refused"), kept: true},
-		"a post has no row of its own": {body: "m", posted: true, refuse: 2, want: "m", keys: map[string]string{"acs_id": "key", WebhookURL: "u"}},
+		"a post has no row of its own": {body: "m", posted: true, refuse: 2, want: "m", keys: map[string]string{"acs_id": "key", WebhookURL: "u", attribute.Sent: "946684800000"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
@@ -174,4 +174,20 @@ func TestADeadLetterWithoutRoomForItsKeyPointsToItsRow(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestADeadLetterOfAPostCarriesWhenItWasSent(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFake("m")
+		f.messages[0].attributes = attribute.Set{WebhookURL: attribute.Text("u")}
+		var sent time.Time
+		start(t, f, Options{DeadLetterURL: "https://other", Handler: each(func(_ context.Context, r Received) Outcome {
+			sent = r.SentAt
+			return Outcome{Action: DeadLetter, Reason: "webhook_signature"}
+		})})
+		pass(time.Second)
+		if got := attribute.Set(f.dead[0].MessageAttributes).SentAt(); sent.IsZero() || !got.Equal(sent) {
+			t.Errorf("sent at %v, and the copy says %v", sent, got)
+		}
+	})
 }

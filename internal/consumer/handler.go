@@ -38,6 +38,7 @@ type Received struct {
 	Uncounted    bool      // its server does not say how often it was received: ReceiveCount is how often this consumer has, and others may have too
 	MaxReceives  int       // the queue's maxReceiveCount: the receive after this many goes to the dead-letter queue; 0: none, or not known
 	SentAt       time.Time // SentTimestamp
+	FirstSentAt  time.Time // of the first of its copies, where this is one that says so; else zero
 	GroupID      string    // MessageGroupId: the tenant, for fair queues
 }
 

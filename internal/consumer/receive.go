@@ -341,6 +341,7 @@ func received(q Queue, m types.Message, maxReceives int) Received {
 		Queue: q, MessageID: aws.ToString(m.MessageId), ReceiptHandle: aws.ToString(m.ReceiptHandle), Body: aws.ToString(m.Body),
 		Key:          attribute.Set(m.MessageAttributes).Text(attribute.Key),
 		Attributes:   m.MessageAttributes,
+		FirstSentAt:  attribute.Set(m.MessageAttributes).SentAt(),
 		Webhook:      webhookOf(m.MessageAttributes),
 		ReceiveCount: count,
 		Uncounted:    err != nil,

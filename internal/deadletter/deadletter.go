@@ -48,6 +48,7 @@ type Letter struct {
 	message types.Message
 	body    string
 	kept    store.Parked // the message itself
+	inbound bool         // it is what a person said
 	points  bool         // its row has the message, and the queue a pointer
 }
 
@@ -209,8 +210,10 @@ func (r *Redriver) queued(ctx context.Context, source Source, tell func(Verdict)
 	for seen := map[string]bool{}; ; {
 		out, err := r.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 			QueueUrl: &source.DeadLetters, MaxNumberOfMessages: 10, WaitTimeSeconds: 1, VisibilityTimeout: int32(hidden.Seconds()),
-			MessageAttributeNames:       []string{"All"},
-			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameMessageGroupId},
+			MessageAttributeNames: []string{"All"},
+			MessageSystemAttributeNames: []types.MessageSystemAttributeName{
+				types.MessageSystemAttributeNameMessageGroupId, types.MessageSystemAttributeNameSentTimestamp,
+			},
 		})
 		if err != nil {
 			return false, fmt.Errorf("receive from %s: %w", source.DeadLetters, err)
@@ -263,7 +266,7 @@ func (r *Redriver) read(ctx context.Context, m types.Message) (letter Letter, er
 	if invalid != nil {
 		letter.invalid = invalid.Error()
 	} else {
-		letter.ID, letter.hash = parsed.ID, parsed.Hash
+		letter.ID, letter.hash, letter.inbound = parsed.ID, parsed.Hash, parsed.Type == message.Received
 	}
 	return letter, nil
 }
@@ -391,6 +394,10 @@ func (r *Redriver) move(ctx context.Context, source Source, row store.Event, ver
 func (r *Redriver) back(ctx context.Context, source Source, row store.Event, letter Letter) error {
 	attributes := attribute.Set(letter.message.MessageAttributes)
 	keyed, fits := attributes.Keyed(letter.ID)
+	sent := letter.message.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)]
+	if letter.inbound && attributes.SentAt().IsZero() && sent != "" && len(keyed) < attribute.Most {
+		keyed[attribute.Sent] = attribute.Text(sent)
+	}
 	if !letter.points && fits {
 		if err := r.send(ctx, source, letter, keyed); err == nil || !tooLarge(err) {
 			return err

@@ -57,12 +57,16 @@ func (i *item) optInOrOut(ctx context.Context) error {
 	return nil
 }
 
-// came is when the message was put on its queue.
+// came is when the message, or the first of its copies, was put on its queue.
 func (i *item) came() time.Time {
-	if i.received.SentAt.IsZero() { // a look-alike of SQS may not say
+	first, sent := i.received.FirstSentAt, i.received.SentAt
+	switch {
+	case !first.IsZero() && (sent.IsZero() || first.Before(sent)):
+		return first
+	case sent.IsZero(): // a look-alike of SQS may not say
 		return i.Now()
 	}
-	return i.received.SentAt
+	return sent
 }
 
 // The patience with a report on a message that no row is settled for yet: its

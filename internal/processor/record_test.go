@@ -69,6 +69,19 @@ func TestAStartThatWasSaidBeforeAStopDoesNotUndoIt(t *testing.T) {
 	}
 }
 
+// Dead letters are redriven in any order, and a redriven one is sent anew.
+func TestARedrivenStartIsAsOldAsItWas(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	stop, start := inbound("s2", "STOP"), inbound("s1", "START")
+	start.FirstSentAt, start.SentAt = stop.SentAt.Add(-time.Second), stop.SentAt.Add(time.Hour)
+	b.want(b.handle(stop), consumer.Delete, "", 0)
+	b.want(b.handle(start), consumer.Delete, "", 0)
+	if b.suppression() != "STOP" {
+		t.Errorf("suppressed for %q", b.suppression())
+	}
+}
+
 func TestAStopIsActedOnBeforeItIsRecorded(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
