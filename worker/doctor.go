@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 
 	"github.com/novaura/acs-operator/internal/awsclient"
 	"github.com/novaura/acs-operator/internal/cli"
+	"github.com/novaura/acs-operator/internal/parking"
 	"github.com/novaura/acs-operator/internal/store/open"
 )
 
@@ -48,6 +51,7 @@ const oneCheck = 5 * time.Second
 func (c doctorCommand) Run(ctx context.Context, streams cli.Streams) error {
 	findings := c.settings()
 	findings = append(findings, c.checkPolicy(ctx), c.checkDatabase(ctx), c.checkStop())
+	findings = append(findings, c.checkStrays(ctx)...)
 	config, err := awsclient.Load(ctx)
 	if err != nil {
 		findings = append(findings, finding{"aws", failed, err.Error(), "set AWS_REGION; on ECS the task has it by itself"})
@@ -129,6 +133,36 @@ func (c doctorCommand) checkDatabase(ctx context.Context) finding {
 		return finding{"database", failed, err.Error(), "see that it is reached from here, and run `worker migrate`"}
 	}
 	return finding{"database", fine, "it answers, and its schema is up to date", ""}
+}
+
+// checkStrays looks for parked messages of queues that are named here no more.
+func (c doctorCommand) checkStrays(ctx context.Context) (findings []finding) {
+	ctx, cancel := context.WithTimeout(ctx, oneCheck)
+	defer cancel()
+	queues, _, err := c.queues()
+	if err != nil {
+		return nil // settings has said so
+	}
+	db, err := c.OpenExisting(ctx)
+	if err != nil {
+		return nil // checkDatabase has
+	}
+	defer func() { _ = db.Close() }()
+	named := map[string]string{}
+	for _, queue := range queues {
+		named[queue.Name] = queue.URL
+	}
+	strays, err := parking.Strays(ctx, db, named)
+	if err != nil {
+		return nil
+	}
+	for _, queue := range slices.Sorted(maps.Keys(strays)) {
+		findings = append(findings, finding{
+			"parked " + queue, warned, fmt.Sprintf("%d messages have been due for over an hour, and go back to no queue", strays[queue]),
+			"run a worker that names this queue; was it renamed, see Parked for a queue that is gone in docs/operate.md",
+		})
+	}
+	return findings
 }
 
 func (c doctorCommand) checkStop() finding {

@@ -6,10 +6,12 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/novaura/acs-operator/internal/sandbox/twilio"
+	"github.com/novaura/acs-operator/internal/store"
 )
 
 // diagnose runs the doctor and returns its verdicts by check.
@@ -76,5 +78,23 @@ func TestDoctorFindsWhatAWorkerLacks(t *testing.T) {
 				t.Errorf("got %+v, want %s and to %s", got, tc.want, tc.do)
 			}
 		})
+	}
+}
+
+// A queue that was renamed, or taken from the list, leaves what is parked for it with
+// nobody.
+func TestDoctorFindsWhatIsParkedForAQueueThatNoWorkerNames(t *testing.T) {
+	d := newDesk(t)
+	for id, queue := range map[string]string{"stray": "old-events", "ours": "events"} {
+		if _, err := d.db.Record(t.Context(), store.Event{ID: id, Channel: "sms", Type: "message_send", Status: store.Scheduled, Queue: queue, PayloadHash: "h"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.db.Park(t.Context(), id, "h", store.Parked{Body: "{}", After: -2 * time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, out, errOut := worker(t, d.env, "doctor")
+	if !strings.Contains(out, "parked old-events") || !strings.Contains(out, "1 messages have been due for over an hour") || strings.Contains(out, "parked events") {
+		t.Errorf("exit code %d, %s%s", code, out, errOut)
 	}
 }

@@ -58,7 +58,12 @@ func (c *Carrier) Run(ctx context.Context) {
 	if every <= 0 {
 		every = 5 * time.Second
 	}
+	var looked time.Time
 	for {
+		if time.Since(looked) > lookEvery {
+			looked = time.Now()
+			c.warn(ctx)
+		}
 		carried, err := c.Carry(context.WithoutCancel(ctx))
 		wait := every/2 + rand.N(every) //nolint:gosec // jitter
 		switch {
@@ -76,6 +81,33 @@ func (c *Carrier) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 	}
+}
+
+// lookEvery is the time between two looks for what nobody carries.
+const lookEvery = 10 * time.Minute
+
+// warn tells of messages that no worker carries back.
+func (c *Carrier) warn(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, callBound)
+	defer cancel()
+	strays, err := Strays(ctx, c.Store, c.Queues)
+	if err != nil {
+		return // Carry says so
+	}
+	for queue, n := range strays {
+		c.Logger.WarnContext(ctx, "messages have been due for over an hour, and no worker carries them back to their queue", "queue", queue, "messages", n)
+	}
+}
+
+// Strays counts, by queue, the messages that have been due for over an hour on other
+// queues than these: no worker names those any more, or none of theirs runs.
+func Strays(ctx context.Context, db store.Parking, queues map[string]string) (map[string]int, error) {
+	const overdue = time.Hour
+	strays, err := db.CountDue(ctx, -overdue)
+	for name := range queues {
+		delete(strays, name)
+	}
+	return strays, err
 }
 
 // Carry puts up to ten due messages back, and returns how many.

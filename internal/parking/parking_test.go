@@ -127,3 +127,24 @@ func TestLargeMessagesShareNoCall(t *testing.T) {
 	r := enter(t, 200<<10, 200<<10, 10, 300<<10)
 	r.carry(t, 4)
 }
+
+func TestMessagesThatNobodyCarriesBackAreTold(t *testing.T) {
+	t.Parallel()
+	r := enter(t, 1, 1)
+	var log strings.Builder
+	r.Logger, r.Queues = slog.New(slog.NewTextHandler(&log, nil)), map[string]string{"another": "http://sqs/another"}
+	r.warn(t.Context())
+	if log.Len() > 0 {
+		t.Errorf("within the hour: %s", log.String())
+	}
+	r.now = r.now.Add(time.Hour)
+	r.warn(t.Context())
+	if got := log.String(); !strings.Contains(got, "queue=sms messages=2") {
+		t.Errorf("got %s", got)
+	}
+	log.Reset()
+	r.Queues["sms"] = "http://sqs/sms"
+	if r.warn(t.Context()); log.Len() > 0 {
+		t.Errorf("of a queue that is ours: %s", log.String())
+	}
+}
