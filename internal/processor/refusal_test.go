@@ -74,6 +74,35 @@ func TestAKeyOfOnePlatformThatIsRefusedSpendsNoTryOfItsDevices(t *testing.T) {
 	}
 }
 
+// SES says AccessDenied of one message's own sender too, where the role is allowed
+// ours alone.
+func TestARefusalThatMayBeOneMessagesStopsNoOther(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	refusal := func(*fakeSender, *message.Message) error {
+		return &provider.Error{Provider: "fake", Class: provider.Transient, Away: true, Alone: true, Credentials: true, Code: "AccessDenied"}
+	}
+	for n := range 20 {
+		b.sender.next = append(b.sender.next, refusal)
+		got := b.handle(text(""))
+		if got.Pause != 0 || !got.Refused || b.event("a").Status != store.Scheduled || b.sender.sends != n+1 {
+			t.Fatalf("got %+v after %d sends", got, b.sender.sends)
+		}
+		b.clock.turn(time.Hour)
+	}
+	if told := b.Refusals(); len(told) != 0 {
+		t.Errorf("an hour later it is told: %q", told)
+	}
+	b.clock.turn(longestOutage)
+	for range 8 {
+		b.sender.next = append(b.sender.next, refusal)
+		b.handle(text(""))
+	}
+	if got := b.event("a"); got.Status != store.Failed {
+		t.Errorf("after a day and eight tries it is %s", got.Status)
+	}
+}
+
 func TestATextInDoubtWaitsForCredentialsThatAreRefusedToItsLookup(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -287,7 +287,7 @@ func (s *send) hand(ctx context.Context, err *provider.Error) consumer.Outcome {
 func (s *send) again(ctx context.Context, err *provider.Error) consumer.Outcome {
 	if !s.spends(err) {
 		return s.back(ctx, unspent(err), consumer.Outcome{
-			Action: consumer.Retry, After: max(min(s.backoff(s.attempt), longestAway), err.RetryAfter), Failed: true, Reason: reason(err.Code, "provider_away"),
+			Action: consumer.Retry, After: max(min(s.backoff(s.attempt), longestAway), err.RetryAfter), Failed: true, Reason: reason(err.Code, "provider_away"), Refused: err.Credentials,
 		})
 	}
 	tries := 1 + s.triesBefore(ctx)

@@ -71,7 +71,8 @@ type Error struct {
 	// Alone says that the refusal is about this recipient: others need not wait.
 	Alone bool
 	// Credentials says that our credentials were refused, and no other part of our
-	// set-up. With Config alone.
+	// set-up: Config, or where that may be about one message, Transient, Away and
+	// Alone.
 	Credentials bool
 	Err         error // the cause; may be nil
 }

@@ -134,6 +134,7 @@ func TestAnswersHaveClasses(t *testing.T) {
 		"a suspended account is our set-up's":             {handler: refused(403, "AccountSuspendedException", ""), want: provider.Config},
 		"an unknown configuration set is our set-up's":    {handler: refused(404, "NotFoundException", ""), want: provider.Config},
 		"a role that may not is our set-up's":             {handler: refused(403, "AccessDeniedException", "arn:aws:iam"), want: provider.Config},
+		"a role that may not for the message's own waits": {handler: refused(403, "AccessDeniedException", "arn:aws:iam"), from: "x@example.org", want: provider.Transient},
 		"a token that has expired is our set-up's":        {handler: refused(403, "ExpiredTokenException", ""), want: provider.Config},
 		"another 400 is permanent":                        {handler: refused(400, "WhateverException", person), want: provider.Permanent},
 		"SES's own error is in doubt":                     {handler: refused(500, "InternalFailure", ""), want: provider.InDoubt},

@@ -83,6 +83,11 @@ func classify(err error, own bool) *provider.Error {
 	switch {
 	case refused.Class == provider.Throttled && strings.Contains(words, "daily"):
 		refused.Message, refused.RetryAfter = "the quota of 24 hours is used up", quotaWait
+	case strings.HasPrefix(refused.Code, "AccessDenied") && !own:
+		// A role that is allowed our identities alone says so of any other: one
+		// message's sender must not stop all mails, nor the role's loss cost theirs.
+		refused.Class, refused.Away, refused.Alone = provider.Transient, true, true
+		refused.Message = "the role may not send from the message's own sender: check its from, or allow ses:SendEmail on that identity"
 	case refused.Code == "MessageRejected" && strings.Contains(words, "not verified"):
 		refused.Message = "the sender, or in SES's sandbox the recipient, is not verified in this region"
 		if own {
