@@ -56,6 +56,29 @@ func (i *item) feedback(ctx context.Context) error {
 	return nil
 }
 
+// leaveOut takes those off the copies of a mail who are on the suppression list.
+func (s *send) leaveOut(ctx context.Context) error {
+	if s.m.Channel != message.Email || len(s.m.Cc)+len(s.m.Bcc) == 0 {
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, s.StoreTimeout)
+	defer cancel()
+	var addresses []redact.Personal
+	for _, address := range slices.Concat(s.m.Cc, s.m.Bcc) {
+		addresses = append(addresses, message.Bare(address))
+	}
+	suppressed, err := s.Store.SuppressedAmong(bounded, string(message.Email), addresses)
+	if err != nil || len(suppressed) == 0 {
+		return err
+	}
+	out := func(address redact.Personal) bool { return suppressed[message.Bare(address)] != "" }
+	m := *s.m
+	m.Cc, m.Bcc = slices.DeleteFunc(slices.Clone(m.Cc), out), slices.DeleteFunc(slices.Clone(m.Bcc), out)
+	s.remark = fmt.Sprintf("copies left out, for their recipients are suppressed: %d", len(addresses)-len(m.Cc)-len(m.Bcc))
+	s.m = &m
+	return nil
+}
+
 // concerns says that a report on a mail is about the event's own recipient, and
 // not only about one who got a copy. Where that cannot be told, it is.
 func (i *item) concerns(ctx context.Context) (bool, error) {

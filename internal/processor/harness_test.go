@@ -238,6 +238,13 @@ func (s *shaky) Suppress(ctx context.Context, channel string, to redact.Personal
 	return s.Messages.Suppress(ctx, channel, to, reason)
 }
 
+func (s *shaky) SuppressedAmong(ctx context.Context, channel string, all []redact.Personal) (map[redact.Personal]string, error) {
+	if err := s.fails("SuppressedAmong"); err != nil {
+		return nil, err
+	}
+	return s.Messages.SuppressedAmong(ctx, channel, all)
+}
+
 func (s *shaky) SuppressionReason(ctx context.Context, channel string, of redact.Personal) (string, error) {
 	if err := s.fails("SuppressionReason"); err != nil {
 		return "", err

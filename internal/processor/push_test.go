@@ -2,6 +2,7 @@ package processor
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/novaura/acs-operator/internal/consumer"
 	"github.com/novaura/acs-operator/internal/message"
 	"github.com/novaura/acs-operator/internal/provider"
+	"github.com/novaura/acs-operator/internal/redact"
 	"github.com/novaura/acs-operator/internal/store"
 )
 
@@ -353,6 +355,37 @@ func TestWhatSESTellsBecomesOfTheMailAndItsAddress(t *testing.T) {
 				t.Errorf("got %s, suppressed %q, %v", got, reason, err)
 			}
 		})
+	}
+}
+
+// Who complained of a mail, or is forgotten, is written to no more: in no copy either.
+func TestACopyOfAMailGoesToNobodyWhoIsSuppressed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, mailing)
+	for _, address := range []redact.Personal{"bob@example.com", "carol@example.com"} {
+		if err := b.store.Suppress(t.Context(), "email", address, "complained"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	b.sender.accepting = func(m *message.Message) {
+		for _, one := range slices.Concat(m.Cc, m.Bcc) {
+			got = append(got, one.Reveal())
+		}
+	}
+	b.want(b.handle(mail(`{"id":"a","type":"message_send","to":"alice@example.com","subject":"S","body":"Hello",
+		"cc":["Bob <Bob@Example.com>","dan@example.com"],"bcc":["carol@example.com","eve@example.com"]}`)), consumer.Delete, store.Sent, 1)
+	if len(got) != 2 || got[0] != "dan@example.com" || got[1] != "eve@example.com" {
+		t.Errorf("copies to %v", got)
+	}
+	if why := b.event("a").SettledReason; why != "copies left out, for their recipients are suppressed: 2" {
+		t.Errorf("the history says %q", why)
+	}
+	b.sender.accepting = nil
+	b.store.set("SuppressedAmong", 1)
+	other := mail(`{"id":"b","type":"message_send","to":"alice@example.com","subject":"S","body":"Hello","cc":["dan@example.com"]}`)
+	if got := b.handle(other); got.Action != consumer.Retry || b.sender.sends != 1 {
+		t.Errorf("with the store away: got %+v after %d sends", got, b.sender.sends)
 	}
 }
 

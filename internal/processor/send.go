@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -21,6 +22,7 @@ type send struct {
 	sender   provider.Sender
 	result   store.ClaimResult
 	leaseEnd time.Time // by our clock, never later than the database's
+	remark   string    // for the history of what was sent
 }
 
 func (s *send) claim() store.Claim {
@@ -112,6 +114,9 @@ func (s *send) deliver(ctx context.Context) consumer.Outcome {
 		if held := s.heldMeanwhile(ctx); held != nil {
 			return *held
 		}
+	}
+	if err := s.leaveOut(ctx); err != nil { // nothing was sent
+		return s.release(ctx, "store", storePause)
 	}
 	if !s.Now().Before(s.latestCall()) {
 		return s.release(ctx, "lease_too_short", s.jitter(2*time.Second))
@@ -205,6 +210,7 @@ func (s *send) accepted(ctx context.Context, receipt provider.Receipt, attrs ...
 
 func (s *send) sent(ctx context.Context, settlement store.Settlement, attrs ...slog.Attr) consumer.Outcome {
 	settlement.Status, settlement.Provider = store.Sent, s.sender.Name()
+	settlement.Reason = cmp.Or(settlement.Reason, s.remark)
 	s.heard(settlement.Provider, nil)
 	outcome := s.end(ctx, settlement, consumer.Outcome{Action: consumer.Delete})
 	if outcome.Action == consumer.Delete {
