@@ -20,9 +20,11 @@ const (
 	// tryAgain is how long the proof holds before more tasks are tried again;
 	// doubled each time it proves right.
 	tryAgain    = 15 * time.Minute
-	tryAgainMax = 4 * time.Hour
+	tryAgainMax = time.Hour
 	// tryMore is how many times the tasks are tried then.
 	tryMore = 1.5
+	// roseTo is the part of the work that the limit was, above which it has risen.
+	roseTo = 1.08
 )
 
 // helped watches whether more tasks do more work: a provider's limit or a
@@ -34,6 +36,7 @@ type helped struct {
 	At    stamp   `json:"at,omitempty"`    // its end
 	Flat  int     `json:"flat,omitempty"`  // rises in a row that gained nothing
 	From  float64 `json:"from,omitempty"`  // tasks before the first of them
+	Each  float64 `json:"each,omitempty"`  // messages/s that one task did before it
 	Limit int     `json:"limit,omitempty"` // more tasks than these do not help; 0: they do
 	Most  float64 `json:"most,omitempty"`  // messages/s that were done when that was seen
 	Until stamp   `json:"until,omitempty"` // when more are tried
@@ -52,6 +55,8 @@ func (h *helped) compare(s served, perTask float64) {
 		*h = helped{At: s.end}
 	case s.busy && s.steady && h.disproved(s):
 		*h = helped{}
+	case s.busy && s.steady && h.Limit > 0 && s.rate > roseTo*h.Most && s.tasks < float64(h.Limit)+0.5: // so few do more than all did
+		h.Until, h.Waits = min(h.Until, s.end), 0
 	}
 	old := h.Tasks == 0 || !h.At.within(30*time.Minute, s.end)
 	switch {
@@ -80,7 +85,7 @@ func (h *helped) risen(s served, perTask float64) {
 	switch {
 	case gain < gainExpected:
 		if h.Flat == 0 {
-			h.From = h.Tasks
+			h.From, h.Each = h.Tasks, max(perTask, h.Rate/h.Tasks)
 		}
 		h.Flat++
 		if times >= steepRise {
@@ -90,15 +95,16 @@ func (h *helped) risen(s served, perTask float64) {
 		h.Flat, h.Limit, h.Waits = 0, 0, 0
 	}
 	if h.Flat >= flatRises && (h.Limit == 0 || s.end >= h.Until) {
-		if enough := headroom * s.rate / max(perTask, h.Rate/h.Tasks); h.Limit == 0 && enough > h.From {
-			h.From = enough
-		}
-		h.Limit = min(max(1, ceil(h.From)), ceil(s.tasks))
+		h.From = min(max(h.From, headroom*s.rate/max(h.Each, h.Rate/h.Tasks, 1e-9)), s.tasks)
+		h.Limit = max(1, ceil(h.From))
 		h.Most = s.rate
 		wait := min(tryAgain<<min(h.Waits, 6), tryAgainMax)
 		h.Until, h.Waits = s.end.add(wait), h.Waits+1
 	}
 }
+
+// slows says that the limit, and not the task, sets what one of so many does.
+func (h *helped) slows(perTask float64) bool { return h.Limit > 0 && perTask < h.Each }
 
 // disproved says that so few tasks do clearly less than more did: it was each task
 // that got fellTo, not a limit that was met.

@@ -44,6 +44,41 @@ func TestWhetherMoreTasksHelpIsSeenInTheMinutes(t *testing.T) {
 	}
 }
 
+func TestTasksThatDoMoreThanALimitShowThatItRose(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		rate float64 // messages/s that the tasks allowed do
+		want int     // tasks allowed after
+	}{
+		"they do more than all did":  {rate: 72, want: 14},
+		"they do about as much":      {rate: 62, want: 9},
+		"they do less, but not much": {rate: 50, want: 9},
+	} {
+		var r serviceRate
+		minute := func(n int, tasks, rate float64) {
+			r.learn(served{end: stampOf(monday.Add(time.Duration(n) * time.Minute)), tasks: tasks, rate: rate, busy: true, steady: true})
+		}
+		minute(1, 5, 40)
+		minute(2, 50, 60)
+		minute(5, 9, tc.rate)
+		r.Helped.turn(stampOf(monday.Add(6*time.Minute)), false)
+		if r.Helped.Limit != tc.want || r.PerTask != 8 {
+			t.Errorf("%s: %d tasks allowed, and %.1f/s of one, want %d and 8: the limit is not the task's", name, r.Helped.Limit, r.PerTask, tc.want)
+		}
+	}
+}
+
+func TestALimitMetStepByStepIsReckonedFromWhatATaskDidBefore(t *testing.T) {
+	t.Parallel()
+	var r serviceRate
+	for i, tasks := range []float64{5, 7, 9, 9, 9, 9, 9, 9, 12} { // 7.5 of them do the 60/s
+		r.learn(served{end: stampOf(monday.Add(time.Duration(i) * time.Minute)), tasks: tasks, rate: min(60, 8*tasks), busy: true, steady: true})
+	}
+	if r.Helped.Limit != 9 || r.PerTask != 8 {
+		t.Errorf("%d tasks allowed, want 9, and %.1f/s of one, which does 8", r.Helped.Limit, r.PerTask)
+	}
+}
+
 func TestALimitIsTriedAgainWithAFewTasksMore(t *testing.T) {
 	t.Parallel()
 	proven := func() helped {

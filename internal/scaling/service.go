@@ -56,11 +56,15 @@ func (r *serviceRate) learn(s served) {
 		r.noteIdle(perTask)
 	}
 	if r.Idle == 0 {
+		before := r.Helped.Limit
 		r.Helped.compare(s, r.PerTask)
+		if before == 0 && r.Helped.Limit > 0 && r.PerTask > 0 { // minutes at the limit told too little
+			r.PerTask = max(r.PerTask, r.Helped.Each)
+		}
 	}
 	switch {
 	case s.busy && r.Idle > 0:
-	case s.busy && r.Helped.Limit > 0 && s.tasks > float64(r.Helped.Limit):
+	case s.busy && (r.Helped.slows(perTask) || r.Helped.Limit > 0 && s.tasks > float64(r.Helped.Limit)):
 	case s.busy:
 		if s.net && !r.Net {
 			r.Net, r.Minutes = true, 0

@@ -36,6 +36,7 @@ type taskMemory struct {
 	Running []runningSince `json:"running,omitempty"` // oldest first
 	Starts  []runningSince `json:"starts,omitempty"`  // asked for at, and how many do not run yet
 	Lags    []float64      `json:"lags,omitempty"`    // seconds from asked for to running
+	Overdue stamp          `json:"overdue,omitempty"` // when the newest start ran that was noted as overdue
 	// FailedStarts is the newest count that was told, FailedAt when it rose.
 	FailedStarts int   `json:"failedStarts,omitempty"`
 	FailedAt     stamp `json:"failedAt,omitempty"`
@@ -54,6 +55,7 @@ func (m *taskMemory) forgetAfter(now stamp) {
 	m.Starts = slices.DeleteFunc(m.Starts, late)
 	m.Seen = min(m.Seen, now)
 	m.FailedAt = min(m.FailedAt, now)
+	m.Overdue = min(m.Overdue, now)
 }
 
 // observe takes in the service's counts as they are now.
@@ -118,21 +120,24 @@ func (m *taskMemory) land(now stamp, s Service) {
 }
 
 // noteLag notes how long a start took. One that was overdue waited for something
-// that is over, an image or capacity: it is noted as the latest that was not, and
-// not at all where tasks are known to have failed meanwhile.
+// that is over, an image or capacity: it is noted as the latest that was not, once
+// an outage, and not at all where tasks are known to have failed meanwhile.
 func (m *taskMemory) noteLag(now, asked stamp, overdue float64) {
 	took := math.Round(now.sub(asked)*10) / 10
-	if took > overdue && len(m.Lags) >= minLags {
-		if m.FailedAt > asked || m.Lags[len(m.Lags)-1] == overdue {
+	if took > overdue {
+		if m.FailedAt > asked || m.Overdue >= asked {
 			return
 		}
-		took = overdue
+		took, m.Overdue = overdue, now
 	}
 	m.Lags = append(m.Lags, took)
 }
 
-// overdue is after how long, in seconds, a task that was asked for should run.
-func (m *taskMemory) overdue() float64 { return max(failedStartsHold.Seconds(), 4*m.lag()) }
+// overdue is after how long, in seconds, a task that was asked for should run. It
+// rests on the median: a few starts that waited for an outage to end do not move it.
+func (m *taskMemory) overdue() float64 {
+	return max(failedStartsHold.Seconds(), 4*m.lagOf(5))
+}
 
 func (m *taskMemory) noticeFailures(now stamp, s Service) {
 	if s.FailedStarts == nil {
@@ -146,14 +151,17 @@ func (m *taskMemory) noticeFailures(now stamp, s Service) {
 
 // lag returns how long a task takes from asked for to running, in seconds:
 // the 90th percentile of the last starts.
-func (m *taskMemory) lag() float64 {
+func (m *taskMemory) lag() float64 { return m.lagOf(9) }
+
+// lagOf is the lag that so many tenths of the last starts stayed within, in seconds.
+func (m *taskMemory) lagOf(tenths int) float64 {
 	if len(m.Lags) < minLags {
 		return defaultStartLag.Seconds()
 	}
 	var room [maxLags]float64 // every decision sorts them
 	sorted := append(room[:0], m.Lags...)
 	slices.Sort(sorted)
-	return sorted[(len(sorted)*9-1)/10]
+	return sorted[(len(sorted)*tenths-1)/10]
 }
 
 // longest is the longest of the lags remembered, in seconds.

@@ -81,6 +81,19 @@ func TestALimitIsSeenInOneSteepRise(t *testing.T) {
 	}
 }
 
+func TestALimitThatRoseIsSeenWithinMinutes(t *testing.T) {
+	w := newWorld(8, func(s *config.ScalingSpec) { s.MaxTasks = 60 })
+	w.pass(40, 40)
+	w.ceiling = 60
+	w.pass(600, 90) // two and a half hours: few tries are left by then
+	w.ceiling = 0
+	before := w.waiting
+	w.pass(60, 90)
+	if w.waiting > before/2 || w.last.LimitedBy == "saturated" {
+		t.Errorf("a quarter of an hour after the limit is gone %.0f of %.0f wait, limited by %q: %s", w.waiting, before, w.last.LimitedBy, w.last.Reason)
+	}
+}
+
 func TestASlowerTaskIsNoLimit(t *testing.T) {
 	w := newWorld(8)
 	w.pass(40, 40)
