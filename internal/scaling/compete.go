@@ -1,6 +1,7 @@
 package scaling
 
 import (
+	"cmp"
 	"math"
 
 	"github.com/novaura/acs-operator/config"
@@ -141,6 +142,7 @@ func (d *deciding) competing() []fleet {
 	parts, cut := make([]fleet, len(work)), 0.0
 	for i := range parts {
 		parts[i] = f
+		parts[i].part = work[i] / sum
 		before := cut
 		cut = min(1, cut+work[i]/sum)
 		if i == len(parts)-1 {
@@ -151,47 +153,77 @@ func (d *deciding) competing() []fleet {
 	return parts
 }
 
-// summed asks the rule about all queues that compete as if they were one, in
-// messages of the first of them: whole tasks for each would be half a task too
-// many, a queue. What is not live, or not known, is summed in whole tasks.
+// summed asks the rule about all queues that compete as if they were one: whole
+// tasks for each would be half a task too many, a queue. Late numbers are asked
+// about once for each course. Where nobody knows what a task does for one of them,
+// whole tasks are summed.
 func (d *deciding) summed(rulings []ruling, whole int) int {
-	var all outlook
-	var waiting []outlook // of the queues that do
-	work := 0.0           // tasks that they all keep busy
-	beside := 0
+	var asking []ruling
+	beside, kept, late := 0, 0, false
+	unit := 0.0
 	for i, q := range d.out.Queues {
-		o := rulings[i].view
+		r := rulings[i]
+		unit = cmp.Or(unit, r.view.perTask)
 		if q.share() == 0 {
 			continue
 		}
-		if o.perTask == 0 || !d.queues[i].live(d.at) {
+		if r.view.perTask == 0 {
 			return whole
 		}
-		beside += max(0, q.Need-rulings[i].tasks)
+		if kept += r.kept; q.Need > r.kept {
+			beside += max(0, q.Need-max(1, r.tasks)) // the one that is kept awake serves all
+		}
+		asking, late = append(asking, r), late || r.courses != nil
+	}
+	var need int
+	if late {
+		needs := make([]verdict, scenarios)
+		for c := range needs {
+			needs[c].tasks = asOne(asking, c, unit, d.fleet)
+		}
+		need = worst(needs).tasks
+	} else {
+		need = asOne(asking, 0, unit, d.fleet)
+	}
+	return max(need+beside, min(kept, d.fleet.count()))
+}
+
+// asOne is the need of queues together, in one of the courses of those that have
+// some, reckoned in messages of which a task does unit/s.
+func asOne(rulings []ruling, course int, unit float64, f fleet) int {
+	all := outlook{perTask: unit, objective: math.Inf(1), live: true}
+	var waiting []outlook // of the queues that do
+	work := 0.0           // tasks that they all keep busy
+	for _, r := range rulings {
+		o := r.view
+		if r.courses != nil {
+			o = r.courses[course]
+		}
 		work += o.busyTasks()
 		if o.waiting > max(fewMessages, 2*o.rate) {
 			waiting = append(waiting, o)
 		}
-		if all.perTask == 0 {
-			all = o
-			continue
-		}
-		each := all.perTask / o.perTask
+		each := unit / o.perTask
 		all.waiting += each * o.waiting
+		all.inFlight += each * o.inFlight
 		all.rate += each * o.rate
 		all.usual += each * o.usual
+		all.unsure = math.Hypot(all.unsure, each*o.unsure)
 		all.more += each * o.more
 		all.objective, all.flight = min(all.objective, o.objective), max(all.flight, o.flight)
-		all.dumped = all.dumped || o.dumped
+		all.dumped, all.live = all.dumped || o.dumped, all.live && o.live
 	}
-	need := all.verdict(d.fleet).tasks
+	if len(rulings) == 0 {
+		return 0
+	}
+	need := all.verdict(f).tasks
 	for _, o := range waiting { // the others' messages are served beside its own
 		alone := all
 		alone.waiting = o.waiting * all.perTask / o.perTask
 		alone.part = o.busyTasks() / work
-		need = max(need, alone.verdict(d.fleet).tasks)
+		need = max(need, alone.verdict(f).tasks)
 	}
-	return need + beside
+	return need
 }
 
 // busyTasks is how many a queue keeps busy while its backlog is worked off, in about

@@ -32,3 +32,52 @@ func TestACompetingQueueOfWhichNothingIsKnownGetsAnEqualPart(t *testing.T) {
 		}
 	}
 }
+
+// In some of these one message more asked for a task fewer.
+func TestAMessageMoreInACompetingQueueTakesNoTaskAway(t *testing.T) {
+	t.Parallel()
+	type queue struct {
+		perTask, rate, waiting, inFlight float64
+	}
+	now := stampOf(monday)
+	need := func(running int, objective time.Duration, queues []queue, more float64) (int, []QueueNeed) {
+		d := &deciding{
+			now: monday, at: now, spec: &config.ScalingSpec{Fallback: config.Fallback{After: 5 * time.Minute}},
+			fleet: fleet{running: running, serving: running, lag: 90, longest: 90, interval: 15, share: 0.5},
+			state: State{Competition: competition{Part: 0.5, Minutes: enoughMinutes}},
+		}
+		for i, q := range queues {
+			if i == 0 {
+				q.waiting += more
+			}
+			d.queues = append(d.queues, watched{
+				spec: &config.QueueSpec{Name: "q", MaxAge: objective},
+				queueMemory: &queueMemory{
+					Depth: depth{At: now, Visible: q.waiting, InFlight: q.inFlight}, Service: serviceRate{PerTask: q.perTask, Minutes: 100},
+					Arrival: arrivalRate{level: level{At: now, Rate: q.rate}, Minute: now},
+				},
+				told: Queue{Visible: &Sample{Value: q.waiting, Time: monday}, InFlight: &Sample{Value: q.inFlight, Time: monday}, Delayed: &Sample{Time: monday}},
+			})
+		}
+		d.reckon()
+		return d.out.Need, d.out.Queues
+	}
+	for name, queues := range map[string][]queue{
+		"the first is woken by it":                {{perTask: 8, rate: 0.016}, {perTask: 0.5, rate: 0.5}},
+		"it is the unit that work is reckoned in": {{perTask: 0.5, rate: 0.008, inFlight: 1}, {perTask: 8, rate: 8, inFlight: 1}},
+		"a part moves from the other to it":       {{perTask: 0.5, rate: 0.06, inFlight: 1}, {perTask: 0.5, rate: 0.03, inFlight: 3}},
+		"the other has no task for itself":        {{perTask: 0.5, rate: 0.016, inFlight: 2}, {perTask: 0.5, rate: 0.008, inFlight: 2}},
+		"nothing else came":                       {{perTask: 0.5, waiting: 1}, {perTask: 0.5, rate: 0.5}},
+	} {
+		for running := 1; running <= 8; running++ {
+			for _, objective := range []time.Duration{30 * time.Second, time.Minute, 5 * time.Minute} {
+				for more := range 3 {
+					fewer, before := need(running, objective, queues, float64(more))
+					if got, after := need(running, objective, queues, float64(more+1)); got < fewer {
+						t.Errorf("%s: of %d tasks %d (%+v), and %d with one more (%+v)", name, running, fewer, before, got, after)
+					}
+				}
+			}
+		}
+	}
+}

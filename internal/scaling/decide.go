@@ -244,7 +244,7 @@ func (d *deciding) count() fleet {
 	start := tasks.lag()
 	lag := start + interval
 	return fleet{
-		running: running, starting: s.Desired - running, lag: lag, longest: tasks.longest(), interval: interval,
+		running: running, serving: running, starting: s.Desired - running, lag: lag, longest: tasks.longest(), interval: interval,
 		share: tasks.startingWork(d.at, start, lag),
 	}
 }

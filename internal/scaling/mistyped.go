@@ -77,8 +77,9 @@ func wantedFor(t reflect.Type) string {
 		return "a number"
 	case reflect.Bool:
 		return "true or false"
+	default:
+		return "a string"
 	}
-	return "a string"
 }
 
 // shown is a JSON text in few characters.

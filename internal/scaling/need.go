@@ -48,10 +48,12 @@ const (
 // fleet is the tasks a need is reckoned with.
 type fleet struct {
 	running, starting int
+	serving           int     // tasks that run and have slots for the queue: of those that compete, each has a part of their work
 	lag               float64 // seconds until a task asked for now runs
 	longest           float64 // seconds, the longest that one took
 	share             float64 // part of the lag that a starting task will work
 	interval          float64 // seconds
+	part              float64 // of the service's tasks, where queues compete; 0: it has them all
 }
 
 func (f fleet) count() int { return f.running + f.starting }
@@ -276,7 +278,7 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 		need.Need, need.Why = f.count(), "depth unknown"
 		held = "depth unknown"
 	case view.perTask > 0:
-		need.Need, need.Why = q.weigh(&view, e, tasks, f)
+		need.Need, need.Why, by.courses = q.weigh(&view, e, tasks, f)
 		if spec.ThroughputPerTask == 0 && !view.learned && need.Need > f.count() {
 			// The rate is only a lower bound: a task may do far more.
 			if guessed, why := view.guess(f, q.shrinking(drainWithin)); guessed < need.Need {
@@ -286,18 +288,18 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 	default:
 		need.Need, need.Why = view.guess(f, q.shrinking(drainWithin))
 	}
-	by = ruling{view, need.Need}
-	if f.running == 0 && q.Depth.InFlight >= 1 {
+	by.view, by.tasks = view, need.Need
+	if f.serving == 0 && q.Depth.InFlight >= 1 {
 		need.Why = number(q.Depth.InFlight) + " in flight come back, since no task runs; " + need.Why
 	}
 	if remembered {
 		q.foresee(&need, view, e, f)
 		q.probe(&need, spec, view, f)
 	}
-	q.keepWorking(&need, view.waiting, e.Rate, f)
+	by.kept = q.keepWorking(&need, view.waiting, e.Rate, f)
 	q.awake(&need, o, view, f)
 	q.push(&need, view, o, f)
-	need.Queue, need.Backlog, need.InFlight = spec.Name, view.waiting+view.inFlight-q.held(view.perTask, f.running), view.inFlight
+	need.Queue, need.Backlog, need.InFlight = spec.Name, view.waiting+view.inFlight-q.held(view.perTask, f.serving), view.inFlight
 	need.Age, need.Arrival, need.ArrivalKnown = view.age, e.Rate, q.Arrival.known()
 	need.PerTask, need.Learned = view.perTask, view.learned
 	need.Known = o.Visible.fresh(now, after) != nil
@@ -312,39 +314,53 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 type ruling struct {
 	view  outlook
 	tasks int
+	kept  int // tasks that hold more than they would finish
+	// courses are what view is along each of the scenarios, where numbers are late.
+	courses []outlook
 }
 
 // weigh asks the rule: once of live numbers, and of late ones once for each
 // course that arrivals may have taken since.
-func (q *queueMemory) weigh(view *outlook, e estimate, tasks *taskMemory, f fleet) (int, string) {
+func (q *queueMemory) weigh(view *outlook, e estimate, tasks *taskMemory, f fleet) (need int, why string, courses []outlook) {
 	if q.live(view.now) {
 		v := view.verdict(f)
-		return v.tasks, v.say(*view, f)
+		return v.tasks, v.say(*view, f), nil
 	}
 	p, beside := q.pastOf(tasks, view.now), view.waiting-q.Depth.Visible // parked, or held by busy tasks
-	v, waiting := q.weighLate(*view, e, p, f, beside, view.perTask)
+	if f.part > 0 {
+		for i := range p.ran {
+			p.ran[i] *= f.part
+		}
+	}
+	v, courses, waiting := q.weighLate(*view, e, p, f, beside, view.perTask)
 	if done, leftOver := q.lately(tasks); leftOver && v.tasks < f.count() && done < view.perTask {
 		// What tasks are supposed to do takes none away where they were seen to do less.
-		if slow, left := q.weighLate(*view, e, p, f, beside, done); slow.tasks > v.tasks {
+		if slow, _, left := q.weighLate(*view, e, p, f, beside, done); slow.tasks > v.tasks {
 			v, waiting = slow, left
 			v.tasks = min(v.tasks, f.count())
 		}
 	}
 	view.waiting = waiting
-	return v.tasks, v.say(*view, f)
+	return v.tasks, v.say(*view, f), courses
 }
 
 // weighLate is the verdict on late numbers, and what waits by now on average,
 // when a task did so much since, in messages/s.
-func (q *queueMemory) weighLate(view outlook, e estimate, p past, f fleet, beside, perTask float64) (v verdict, waiting float64) {
+func (q *queueMemory) weighLate(view outlook, e estimate, p past, f fleet, beside, perTask float64) (v verdict, courses []outlook, waiting float64) {
 	needs := make([]verdict, scenarios)
+	if f.part > 0 {
+		courses = make([]outlook, scenarios)
+	}
 	for i, c := range q.courses(e, p, view.now, perTask) {
 		o := view
 		o.waiting, o.rate, o.usual = c.waiting+beside, c.rate, view.usual*c.rate/max(view.rate, 1e-9)
 		needs[i] = o.verdict(f)
 		waiting += o.waiting / scenarios
+		if courses != nil {
+			courses[i] = o
+		}
 	}
-	return worst(needs), min(waiting, maxCount)
+	return worst(needs), courses, min(waiting, maxCount)
 }
 
 // lately is what a task did, in messages/s, in the newest minute that was
@@ -371,7 +387,7 @@ func (q *queueMemory) outlook(spec *config.QueueSpec, o Queue, e estimate, f fle
 		inFlight: q.Depth.InFlight, waiting: min(q.Depth.Visible+valueOf(o.Parked), maxCount),
 	}
 	_, learned := q.Service.rate()
-	view.waiting += q.held(view.perTask, f.running)
+	view.waiting += q.held(view.perTask, f.serving)
 	calm := q.Calm != 0 && q.live(now) && q.Depth.At.sub(q.Calm) >= calmProves
 	if told := spec.ThroughputPerTask > 0; calm && !told && view.perTask > 0 && view.usual > 2*view.perTask*float64(f.running) && f.running > 0 {
 		// A queue that stays empty has tasks enough, whatever was learned of one.
@@ -471,29 +487,31 @@ func (o outlook) lagsBehind(tasks int, seconds float64) bool {
 }
 
 // keepWorking keeps the tasks that hold more messages than they could finish
-// before they stop. No one tells which tasks hold them: each may hold one.
-func (q *queueMemory) keepWorking(need *QueueNeed, waiting, arriving float64, f fleet) {
+// before they stop, and returns them. No one tells which tasks hold them: each may
+// hold one.
+func (q *queueMemory) keepWorking(need *QueueNeed, waiting, arriving float64, f fleet) (keep int) {
 	messages, counted, stuck := q.unfinished(arriving)
-	if keep := min(f.count(), int(messages)); keep > need.Need || counted && keep == need.Need && keep == f.count() && waiting == 0 {
+	if keep = min(f.serving, int(messages)); keep > need.Need || counted && keep == need.Need && keep == f.count() && waiting == 0 {
 		need.Need, need.Why = keep, number(q.Depth.InFlight)+" in flight, more than a task that stops would finish"
 		if stuck {
 			need.Why = "none of " + number(q.Depth.InFlight) + " in flight gets done: the tasks that hold them may be stuck"
 		}
 	}
+	return keep
 }
 
 // awake keeps or wakes the first task: one message is enough to start a
 // service, and only zeros, seen several times, let it rest.
 func (q *queueMemory) awake(need *QueueNeed, o Queue, view outlook, f fleet) {
-	waits := view.waiting + valueOf(o.Delayed)
+	waits, there := view.waiting+valueOf(o.Delayed), max(f.serving, f.count())
 	switch {
 	case need.Need > 1 || need.Need == 1 && view.perTask == 0:
 	case waits >= 1:
 		if need.Need < 1 {
 			need.Need, need.Why = 1, "1 task for what waits"
 		}
-	case f.count() > 0 && q.Zeros < zerosToRest:
-		if need.Need < 1 || f.count() == 1 && q.Zeros > 0 {
+	case there > 0 && q.Zeros < zerosToRest:
+		if need.Need < 1 || there == 1 && q.Zeros > 0 {
 			need.Need, need.Why = 1, "not empty for long enough to stop the last task"
 		}
 	case view.rate*f.lag >= 1 && (q.Zeros < 2*zerosToRest || f.lag > view.allowed() && q.counted(view.now)):

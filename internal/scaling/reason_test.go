@@ -44,7 +44,7 @@ func TestNoTaskFewerIsTriedBeforeADumpThatIsExpected(t *testing.T) {
 	for foreseen, want := range map[float64]int{0: 15, 6000: 16} {
 		q := queueMemory{Depth: depth{At: now}, Calm: now.add(-time.Hour), Service: serviceRate{PerTask: 8, Minutes: 9}}
 		need := QueueNeed{Need: 16, Foreseen: foreseen, Why: "as it was"}
-		q.probe(&need, &config.QueueSpec{}, outlook{now: now, objective: 60, rate: 8, perTask: 8, learned: true}, fleet{running: 16, lag: 90, interval: 15})
+		q.probe(&need, &config.QueueSpec{}, outlook{now: now, objective: 60, rate: 8, perTask: 8, learned: true}, fleet{running: 16, serving: 16, lag: 90, interval: 15})
 		if need.Need != want {
 			t.Errorf("%v messages expected: %d tasks (%s), want %d", foreseen, need.Need, need.Why, want)
 		}
