@@ -107,7 +107,7 @@ func (h *helped) risen(s served, perTask float64) {
 func (h *helped) slows(perTask float64) bool { return h.Limit > 0 && perTask < h.Each }
 
 // disproved says that so few tasks do clearly less than more did: it was each task
-// that got fellTo, not a limit that was met.
+// that got slower, not a limit that was met.
 func (h *helped) disproved(s served) bool {
 	return h.Limit > 0 && s.tasks <= headroom*float64(h.Limit) && s.rate < fellTo*h.Most && s.tasks > fellTo*float64(h.Limit)
 }
