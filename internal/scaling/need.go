@@ -296,7 +296,7 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 		q.foresee(&need, view, e, f)
 		q.probe(&need, spec, view, f)
 	}
-	by.kept = q.keepWorking(&need, view.waiting, e.Rate, f)
+	by.kept = q.keepWorking(&need, view.waiting, min(e.Rate, view.usual), f)
 	q.awake(&need, o, view, f)
 	q.push(&need, view, o, f)
 	need.Queue, need.Backlog, need.InFlight = spec.Name, view.waiting+view.inFlight-q.held(view.perTask, f.serving), view.inFlight
