@@ -54,6 +54,7 @@ var variables = []Variable{
 	{"queue.parked", KindNumber, unitMessages, "waiting in the database, due within a start lag"},
 	{"queue.providerLimited", KindBool, "", "the workers wait for the provider's rate limit"},
 	{"queue.known", KindBool, "", "the queue's depth is known and fresh"},
+	{"queue.reported", KindBool, "", "its workers publish how they fare, and what they said is fresh"},
 	{"queue.need", KindNumber, unitTasks, "what this queue alone asks for"},
 	{"queue.perTask", KindNumber, unitPerSecond, "what one task finishes, learned or told"},
 	{"service.cluster", KindText, "", "the cluster, as the policy names it"},

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/novaura/acs-operator/config"
 	"github.com/novaura/acs-operator/internal/scaling"
 )
 
@@ -160,6 +161,33 @@ func TestAnEmptyQueueHasAnAgeOfZero(t *testing.T) {
 	}}})
 	if got := s.phases(); got != "a firing, b unknown" {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestShippedRulesNeedNoWorkersThatPublish(t *testing.T) {
+	for name, tc := range map[string]struct {
+		refused *scaling.Sample
+		want    Phase // of CredentialsRefused; empty: nothing is said of it
+	}{
+		"nothing is published":     {},
+		"none is refused":          {refused: &scaling.Sample{Time: start, Period: 60}},
+		"three are":                {refused: &scaling.Sample{Value: 3, Time: start, Period: 60}, want: Pending},
+		"what was said is too old": {refused: &scaling.Sample{Value: 3, Time: start.Add(-time.Hour), Period: 60}},
+	} {
+		s := play(t, "", `{alert: A, expr: queue.known, receivers: [ops]}`)
+		s.alerts = config.WithBuiltIn(nil)
+		known := &scaling.Sample{Time: start}
+		q := scaling.Queue{Visible: known, InFlight: known, CredentialsRefused: tc.refused}
+		s.step(Input{Policy: s.scaling, Observation: scaling.Observation{Time: start, Queues: map[string]scaling.Queue{"a": q}}})
+		var got Phase
+		for _, a := range s.last.Alerts {
+			if a.Alert == "CredentialsRefused" {
+				got = a.State
+			}
+		}
+		if got != tc.want {
+			t.Errorf("%s: CredentialsRefused is %q, want %q", name, got, tc.want)
+		}
 	}
 }
 

@@ -70,7 +70,7 @@ func (in *Input) queueValues(common config.Values, i int, now time.Time) config.
 	values["queue.failed"], values["queue.deadLettered"] = rate(q.Failed, fresh(q.Failed), 60), rate(q.DeadLettered, fresh(q.DeadLettered), 60)
 	values["queue.credentialsRefused"] = rate(q.CredentialsRefused, fresh(q.CredentialsRefused), 60)
 	values["queue.providerLimited"] = known(q.ProviderLimited)
-	values["queue.known"] = values["queue.visible"] != nil
+	values["queue.known"], values["queue.reported"] = values["queue.visible"] != nil, values["queue.credentialsRefused"] != nil
 	if values["queue.oldestAge"] == nil && values["queue.visible"] == 0.0 && values["queue.inFlight"] == 0.0 {
 		values["queue.oldestAge"] = 0.0 // an empty queue has no age
 	}

@@ -254,8 +254,9 @@ func (w *world) SaveNotice(_ context.Context, n store.Notice) error {
 	return w.memoryErr
 }
 
-// during runs a loop over the world for so long, and returns it.
-func during(t *testing.T, w *world, length time.Duration, then func(*Loop)) {
+// during runs a loop over the world for so long, with what happens meanwhile, and
+// returns it.
+func during(t *testing.T, w *world, length time.Duration, then func(*Loop), meanwhile ...func(*Loop)) {
 	t.Helper()
 	w.states = map[string][]byte{}
 	p := policy(t)
@@ -263,11 +264,14 @@ func during(t *testing.T, w *world, length time.Duration, then func(*Loop)) {
 		ctx, cancel := context.WithTimeout(t.Context(), length)
 		defer cancel()
 		leader := w.leader(ctx, "a")
-		var leading sync.WaitGroup
-		defer leading.Wait()
-		leading.Go(func() { leader.Run(ctx) })
+		var running sync.WaitGroup
+		defer running.Wait()
+		running.Go(func() { leader.Run(ctx) })
 		loop := w.loop(leader)
 		loop.Apply([]*config.ScalingPolicy{p})
+		for _, happen := range meanwhile {
+			running.Go(func() { happen(loop) })
+		}
 		loop.Run(ctx)
 		then(loop)
 	})
@@ -388,30 +392,19 @@ func TestAWriteThatFailsIsTriedAgainAtTheNextTick(t *testing.T) {
 }
 
 func TestAFailedWriteThatIsNotNeededAnyMoreIsNoStandingTrouble(t *testing.T) {
-	p := policy(t)
-	fewer := *p
+	w := &world{desired: 5, waiting: 5000, writeErr: errors.New("denied")}
+	fewer := *policy(t)
 	fewer.Spec.MaxTasks = 5
-	synctest.Test(t, func(t *testing.T) {
-		w := &world{desired: 5, waiting: 5000, writeErr: errors.New("denied"), states: map[string][]byte{}}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		leader := w.leader(ctx, "a")
-		var running sync.WaitGroup
-		defer running.Wait()
-		running.Go(func() { leader.Run(ctx) })
-		loop := w.loop(leader)
-		loop.Apply([]*config.ScalingPolicy{p})
-		running.Go(func() { loop.Run(ctx) })
+	during(t, w, time.Minute, func(loop *Loop) {
+		if got := condition(t, loop, TargetWritable); got.Status != Unknown || !strings.Contains(got.Message, "denied") {
+			t.Errorf("TargetWritable %+v, want Unknown with the reason of the last failure", got)
+		}
+	}, func(loop *Loop) {
 		time.Sleep(20 * time.Second)
 		if got := condition(t, loop, TargetWritable); got.Status != False {
 			t.Errorf("TargetWritable %+v after a write that failed", got)
 		}
 		loop.Apply([]*config.ScalingPolicy{&fewer})
-		<-ctx.Done()
-		synctest.Wait()
-		if got := condition(t, loop, TargetWritable); got.Status != Unknown || !strings.Contains(got.Message, "denied") {
-			t.Errorf("TargetWritable %+v, want Unknown with the reason of the last failure", got)
-		}
 	})
 }
 
@@ -440,23 +433,12 @@ func TestScalingGoesOnWithoutADatabase(t *testing.T) {
 }
 
 func TestARefusalStaysWhileTheRunningPolicyTicks(t *testing.T) {
-	w := &world{desired: 1, states: map[string][]byte{}}
-	p := policy(t)
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		leader := w.leader(ctx, "a")
-		var leading sync.WaitGroup
-		defer leading.Wait()
-		leading.Go(func() { leader.Run(ctx) })
-		loop := w.loop(leader)
-		loop.Apply([]*config.ScalingPolicy{p})
-		loop.Refuse(errors.New("nonsense"))
-		loop.Run(ctx)
+	w := &world{desired: 1}
+	during(t, w, time.Minute, func(loop *Loop) {
 		if got := condition(t, loop, PolicyAccepted); len(w.decisions) < 4 || got.Status != False {
 			t.Errorf("after %d ticks: %+v", len(w.decisions), got)
 		}
-	})
+	}, func(loop *Loop) { loop.Refuse(errors.New("nonsense")) })
 }
 
 func TestARefusedPolicyLeavesTheRunningOne(t *testing.T) {
