@@ -11,8 +11,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -411,7 +411,7 @@ func (r *Redriver) back(ctx context.Context, source Source, row store.Event, let
 	if row.ID == "" { // SQS itself put it there, before any worker
 		_, err := r.Store.Record(ctx, store.Event{
 			ID: letter.ID, Channel: string(r.Channel), Type: string(message.Send), Status: store.New,
-			Queue: source.Queue[strings.LastIndex(source.Queue, "/")+1:], PayloadHash: letter.hash,
+			Queue: path.Base(source.Queue), PayloadHash: letter.hash,
 		})
 		if err != nil {
 			return err
