@@ -45,17 +45,19 @@ type cloudwatchAPI interface {
 
 // queueMetrics is what is asked of each queue. SQS publishes one value a
 // minute for a gauge; Maximum would be the safe reading if it were several.
+// A count has a place among those of earlier minutes, too.
 var queueMetrics = []struct {
 	name, stat string
 	field      func(*scaling.Queue) **scaling.Sample
+	earlier    func(*scaling.Counts) **scaling.Sample
 }{
-	{"ApproximateNumberOfMessagesVisible", "Maximum", func(q *scaling.Queue) **scaling.Sample { return &q.Visible }},
-	{"ApproximateNumberOfMessagesNotVisible", "Maximum", func(q *scaling.Queue) **scaling.Sample { return &q.InFlight }},
-	{"ApproximateNumberOfMessagesDelayed", "Maximum", func(q *scaling.Queue) **scaling.Sample { return &q.Delayed }},
-	{"ApproximateAgeOfOldestMessage", "Maximum", func(q *scaling.Queue) **scaling.Sample { return &q.OldestAge }},
-	{"NumberOfMessagesSent", "Sum", func(q *scaling.Queue) **scaling.Sample { return &q.Sent }},
-	{"NumberOfMessagesReceived", "Sum", func(q *scaling.Queue) **scaling.Sample { return &q.Received }},
-	{"NumberOfMessagesDeleted", "Sum", func(q *scaling.Queue) **scaling.Sample { return &q.Deleted }},
+	{"ApproximateNumberOfMessagesVisible", "Maximum", func(q *scaling.Queue) **scaling.Sample { return &q.Visible }, nil},
+	{"ApproximateNumberOfMessagesNotVisible", "Maximum", func(q *scaling.Queue) **scaling.Sample { return &q.InFlight }, nil},
+	{"ApproximateNumberOfMessagesDelayed", "Maximum", func(q *scaling.Queue) **scaling.Sample { return &q.Delayed }, nil},
+	{"ApproximateAgeOfOldestMessage", "Maximum", func(q *scaling.Queue) **scaling.Sample { return &q.OldestAge }, nil},
+	{"NumberOfMessagesSent", "Sum", func(q *scaling.Queue) **scaling.Sample { return &q.Sent }, func(c *scaling.Counts) **scaling.Sample { return &c.Sent }},
+	{"NumberOfMessagesReceived", "Sum", func(q *scaling.Queue) **scaling.Sample { return &q.Received }, func(c *scaling.Counts) **scaling.Sample { return &c.Received }},
+	{"NumberOfMessagesDeleted", "Sum", func(q *scaling.Queue) **scaling.Sample { return &q.Deleted }, func(c *scaling.Counts) **scaling.Sample { return &c.Deleted }},
 }
 
 // Metrics observes queues through CloudWatch and SQS. It is safe for
@@ -94,6 +96,7 @@ type told struct {
 // worth asking again.
 type answer struct {
 	queues  map[string]scaling.Queue
+	counts  map[string][]scaling.Counts // all that were told, of each queue
 	names   []string
 	newest  time.Time // end of the newest period seen
 	points  int       // metrics that had a point then, ages aside
@@ -257,7 +260,15 @@ func copied(queues map[string]scaling.Queue) map[string]scaling.Queue {
 // arriving and is asked for again. An answer without any news for a while
 // (queues asleep) is asked for once a minute.
 func (a *answer) then(queues map[string]scaling.Queue, now time.Time, err error) *answer {
-	n := &answer{queues: queues, names: a.names, err: err, nextAsk: now.Add(askWhenDue)}
+	n := &answer{queues: queues, counts: maps.Clone(a.counts), names: a.names, err: err, nextAsk: now.Add(askWhenDue)}
+	if n.counts == nil {
+		n.counts = make(map[string][]scaling.Counts, len(queues))
+	}
+	for name, q := range queues {
+		n.counts[name] = q.Earlier
+		q.Earlier = untold(q, a.counts[name])
+		queues[name] = q
+	}
 	if err != nil { // what was known stays known, at its own time
 		for name, q := range a.queues {
 			n.queues[name] = newerOf(q, queues[name])
@@ -270,6 +281,29 @@ func (a *answer) then(queues map[string]scaling.Queue, now time.Time, err error)
 		n.nextAsk = now.Add(askAfterNews)
 	}
 	return n
+}
+
+// untold is the counts of the minutes before q's newest that the last answer did not
+// tell, or told otherwise. Until then q.Earlier has those of all minutes.
+func untold(q scaling.Queue, last []scaling.Counts) (news []scaling.Counts) {
+	for _, counts := range q.Earlier {
+		for _, metric := range queueMetrics {
+			if metric.earlier == nil {
+				continue
+			}
+			s := *metric.earlier(&counts)
+			if s == nil || s.Time.Equal((*metric.field(&q)).Time) {
+				continue
+			}
+			if !slices.ContainsFunc(last, func(c scaling.Counts) bool {
+				told := *metric.earlier(&c)
+				return told != nil && told.Time.Equal(s.Time) && told.Value == s.Value
+			}) {
+				news = append(news, counts)
+			}
+		}
+	}
+	return news
 }
 
 func newerOf(old, fresh scaling.Queue) scaling.Queue {
@@ -407,6 +441,9 @@ func take(r *types.MetricDataResult, of []minuteOf, into map[minuteOf]told) {
 	}
 	metric, known := queueMetrics[i], into[of[n]]
 	keepNewest(metric.field(&known.queue), r, metric.stat)
+	if metric.earlier != nil {
+		known.queue.Earlier = append(known.queue.Earlier, countsOf(r, metric.earlier)...)
+	}
 	if err := incomplete(r); err != nil {
 		known.unknown, known.err = append(known.unknown, metric.name), err
 	}
@@ -425,6 +462,15 @@ func keepNewest(field **scaling.Sample, r *types.MetricDataResult, stat string) 
 			*field = &s
 		}
 	}
+}
+
+// countsOf is all of a result's points.
+func countsOf(r *types.MetricDataResult, place func(*scaling.Counts) **scaling.Sample) []scaling.Counts {
+	counts := make([]scaling.Counts, min(len(r.Timestamps), len(r.Values)))
+	for n := range counts {
+		*place(&counts[n]) = &scaling.Sample{Value: r.Values[n], Time: r.Timestamps[n].Add(metricPeriod), Period: metricPeriod.Seconds()}
+	}
+	return counts
 }
 
 // incomplete says that CloudWatch could not give all of a metric. PartialData

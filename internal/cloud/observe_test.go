@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -92,6 +93,36 @@ func TestTheNewestPointCountsInWhateverOrderAndOnHoweverManyPagesTheyCome(t *tes
 			wantSample(t, "visible", got["sms"].Visible, scaling.Sample{Value: 9, Time: end})
 			wantSample(t, "the workers' oldest", got["sms"].OldestWaiting, scaling.Sample{Value: 9, Time: end})
 		})
+	}
+}
+
+func TestAnEarlierMinutesCountIsToldOnceAndAgainWhenCloudWatchCorrectsIt(t *testing.T) {
+	t.Parallel()
+	end := time.Now().Truncate(time.Minute)
+	cw := &cloudWatch{points: minutesBefore(end, 9, 8), order: func(a, b time.Time) int { return a.Compare(b) }}
+	m := NewMetrics(cw, &queues{}, "us-east-1")
+	for n, step := range []struct {
+		points map[time.Time]float64
+		sent   map[time.Time]float64 // of the minutes before the newest, by their end
+	}{
+		{cw.points, map[time.Time]float64{end.Add(-time.Minute): 8}},
+		{minutesBefore(end.Add(time.Minute), 7, 9, 8), nil},
+		{minutesBefore(end.Add(2*time.Minute), 6, 10, 9, 8), map[time.Time]float64{end.Add(time.Minute): 10}},
+	} {
+		cw.points = step.points
+		got, err := m.Observe(t.Context(), policy(config.SourceCloudWatch), end.Add(time.Duration(n)*time.Minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := map[time.Time]float64{}
+		for _, c := range got["sms"].Earlier {
+			if c.Sent != nil {
+				told[c.Sent.Time] = c.Sent.Value
+			}
+		}
+		if !maps.Equal(told, step.sent) {
+			t.Errorf("answer %d tells of earlier minutes %v, want %v", n+1, told, step.sent)
+		}
 	}
 }
 

@@ -57,7 +57,7 @@ func (d *depths) read(ctx context.Context, queues map[string]string, now time.Ti
 			q, err := d.readOne(ctx, name, address, now)
 			mu.Lock()
 			defer mu.Unlock()
-			if q != (scaling.Queue{}) {
+			if q.Visible != nil || q.InFlight != nil || q.Delayed != nil {
 				found[name] = q
 			}
 			if err == nil {

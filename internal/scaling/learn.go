@@ -18,6 +18,9 @@ const (
 	// inFlightError is how far what is in flight is off as a sign of what
 	// arrives, as a part.
 	inFlightError = 0.15
+	// clearlyLow is the part of what is expected below which a count may be one
+	// that CloudWatch still adds to.
+	clearlyLow = 0.95
 	// settled is when a minute's metrics are no longer waited for.
 	settled = 4 * time.Minute
 )
@@ -26,7 +29,7 @@ const (
 // depth.
 func (q *queueMemory) see(spec *config.QueueSpec, o Queue, running int, now stamp) (newer bool) {
 	newer = q.lookAt(o, running, q.perTask(spec))
-	q.join(o)
+	q.join(o, now)
 	if newer && q.live(now) {
 		q.noteFlight(q.Depth)
 	}
@@ -61,9 +64,9 @@ func (q *queueMemory) knownUntil(now stamp, live bool) stamp {
 // learnMinute learns from a minute once all that it needs is told.
 func (q *queueMemory) learnMinute(spec *config.QueueSpec, m *minuteCounts, tasks *taskMemory, now stamp, limited bool, others beside) {
 	if m.Sent >= 0 && m.End > q.Arrival.Minute {
-		q.learnArrivals(*m)
+		q.learnArrivals(*m, now)
 	}
-	work := m.Served
+	work := m.served()
 	if work < 0 && !m.End.within(settled, now) {
 		work = m.Received
 	}
@@ -71,8 +74,11 @@ func (q *queueMemory) learnMinute(spec *config.QueueSpec, m *minuteCounts, tasks
 	if m.Done || work < 0 || waitForDepth {
 		return
 	}
-	m.Done = true
 	ran, steady, known := tasks.seconds(m.begin(), m.End)
+	if known && q.fills(m, now) && float64(work) < clearlyLow*q.perTask(spec)*ran {
+		return
+	}
+	m.Done = true
 	q.learnFlight(*m, q.perTask(spec)*ran)
 	period := float64(m.Period)
 	if !known || ran < period/2 {
@@ -91,6 +97,7 @@ func (q *queueMemory) learnMinute(spec *config.QueueSpec, m *minuteCounts, tasks
 		}
 	}
 	if s.busy || work > 0 {
+		q.Worked = before[serviceRate]{m.End, q.Service}
 		q.Service.learn(s)
 	}
 }
@@ -111,10 +118,16 @@ func (q *queueMemory) grewWith(s served, tasks *taskMemory) bool {
 	return math.Abs(done-s.rate/s.tasks) < agree*s.rate/s.tasks
 }
 
-// learnArrivals takes a count of sent messages in, less the dumps in it.
-func (q *queueMemory) learnArrivals(m minuteCounts) {
+// learnArrivals takes a count of sent messages in, less the dumps in it, once it is
+// not to be added to.
+func (q *queueMemory) learnArrivals(m minuteCounts, now stamp) {
 	count := float64(m.Sent)
 	usual := q.Arrival.Rate * float64(m.Period)
+	if count < clearlyLow*usual && q.fills(&m, now) {
+		return
+	}
+	q.Arrived = before[arrivalRate]{m.End, q.Arrival}
+	q.Arrived.Was.Live = nil
 	inIt := func(d dump) bool { return d.At.add(time.Second) >= m.begin() && d.At < m.End }
 	if i := slices.IndexFunc(q.Calendar.Dumps, inIt); i >= 0 && q.Arrival.At != 0 {
 		if count > usual+q.Calendar.Dumps[i].Size/2 {
@@ -130,7 +143,7 @@ func (q *queueMemory) learnArrivals(m minuteCounts) {
 // learnFlight learns how long a message is in flight (Little's law) from a
 // minute in which none waited: what is in flight then tells what arrives.
 func (q *queueMemory) learnFlight(m minuteCounts, capacity float64) {
-	moved := max(m.Received, m.Served) / m.Period
+	moved := max(m.Received, m.served()) / m.Period
 	if m.Looks < 2 || moved <= 0 || m.Flight <= 0 || q.Calm == 0 || q.Calm > m.begin() {
 		return
 	}

@@ -6,22 +6,47 @@ import "slices"
 // minute come one to three minutes late, each on its own.
 const maxMinutes = 6
 
+const (
+	// filled is so many times a count that a later one of the same minute must be
+	// for the minute to have been told too early.
+	filled = 1.05
+	// fillingFades is how the time that minutes take to fill fades, a minute.
+	fillingFades = 0.97
+)
+
+// before is what was known before the newest minute was learned from, kept to
+// learn from it anew: CloudWatch shows a minute, and may add to it after, as the
+// readings in https://github.com/villasv/aws-airflow-stack/issues/75 do.
+type before[T any] struct {
+	End stamp `json:"end,omitempty"` // of that minute; 0: none
+	Was T     `json:"was,omitzero"`
+}
+
 // minuteCounts is what is known of one minute of a queue. A count below zero
 // is not known.
 type minuteCounts struct {
 	End      stamp   `json:"end"`
 	Period   float32 `json:"period"` // seconds
 	Sent     float32 `json:"sent"`
-	Served   float32 `json:"served"`   // deleted, what was dead-lettered left out
-	Received float32 `json:"received"` // messages
-	Failed   float32 `json:"failed"`
+	Deleted  float32 `json:"served"`
+	Dead     float32 `json:"dead,omitempty"` // dead-lettered: deleted too, but nothing was done for it
+	Received float32 `json:"received"`       // messages
 	Age      float32 `json:"age"`            // seconds, of the oldest message at its end
 	Flight   float32 `json:"flight"`         // sum of the looks at messages in flight
 	Looks    int     `json:"looks"`          // their number
+	Told     stamp   `json:"told,omitempty"` // when a count of it was told first
 	Done     bool    `json:"done,omitempty"` // learned from
 }
 
 func (m minuteCounts) begin() stamp { return m.End - stamp(m.Period*1000) }
+
+// served is the messages that were worked off; below zero when that is not known.
+func (m minuteCounts) served() float32 {
+	if m.Deleted < 0 {
+		return m.Deleted
+	}
+	return max(0, m.Deleted-m.Dead)
+}
 
 // minute finds or makes the minute that ends at end; nil when it is too old.
 func (q *queueMemory) minute(end stamp, period float64) *minuteCounts {
@@ -40,23 +65,32 @@ func (q *queueMemory) minute(end stamp, period float64) *minuteCounts {
 		}
 		q.Minutes = slices.Delete(q.Minutes, 0, 1)
 		at--
+		if q.Filling *= fillingFades; q.Filling < 5 {
+			q.Filling = 0
+		}
 	}
-	q.Minutes = slices.Insert(q.Minutes, at, minuteCounts{End: end, Period: float32(period), Sent: -1, Served: -1, Received: -1, Failed: -1, Age: -1})
+	q.Minutes = slices.Insert(q.Minutes, at, minuteCounts{End: end, Period: float32(period), Sent: -1, Deleted: -1, Received: -1, Age: -1})
 	return &q.Minutes[at]
 }
 
-// join puts an observation's counts to their minutes.
-func (q *queueMemory) join(o Queue) {
-	put := func(s *Sample, to func(*minuteCounts) *float32) {
-		if s == nil {
-			return
+// join puts an observation's counts to their minutes, at now. A minute that was
+// learned from and is told otherwise is to be learned from anew.
+func (q *queueMemory) join(o Queue, now stamp) {
+	for _, counts := range append(slices.Clip(o.Earlier), Counts{Sent: o.Sent, Received: o.Received, Deleted: o.Deleted}) {
+		if end, changed := q.put(counts.Sent, sentOf, now); changed {
+			q.takeBackSent(end)
 		}
-		if m := q.minute(stampOf(s.Time), s.Period); m != nil {
-			*to(m) = float32(s.Value)
+		q.put(counts.Received, receivedOf, now)
+		if end, changed := q.put(counts.Deleted, deletedOf, now); changed {
+			q.takeBackServed(end)
 		}
 	}
-	put(o.Sent, func(m *minuteCounts) *float32 { return &m.Sent })
-	put(o.Received, func(m *minuteCounts) *float32 { return &m.Received })
+	if dead := o.DeadLettered; dead != nil {
+		if m := q.minute(stampOf(dead.Time), dead.Period); m != nil && m.Dead != float32(dead.Value) {
+			m.Dead = float32(dead.Value)
+			q.takeBackServed(m.End)
+		}
+	}
 	if age := o.OldestAge; age != nil {
 		for i := range q.Minutes {
 			if m, at := &q.Minutes[i], stampOf(age.Time); at > m.begin() && at <= m.End {
@@ -64,16 +98,57 @@ func (q *queueMemory) join(o Queue) {
 			}
 		}
 	}
-	put(o.Failed, func(m *minuteCounts) *float32 { return &m.Failed })
-	served := o.Deleted
-	if served != nil && o.DeadLettered != nil && o.DeadLettered.Time.Equal(served.Time) {
-		// A dead letter is deleted too, but nothing was done for it.
-		less := *served
-		less.Value = max(0, less.Value-o.DeadLettered.Value)
-		served = &less
-	}
-	put(served, func(m *minuteCounts) *float32 { return &m.Served })
 }
+
+// put puts a count to its minute, and says which one that is and whether another
+// count of it was known.
+func (q *queueMemory) put(s *Sample, to func(*minuteCounts) *float32, now stamp) (end stamp, changed bool) {
+	if s == nil {
+		return 0, false
+	}
+	m := q.minute(stampOf(s.Time), s.Period)
+	if m == nil {
+		return 0, false
+	}
+	if m.Told == 0 {
+		m.Told = now
+	}
+	told, count := *to(m), float32(s.Value)
+	*to(m) = count
+	if told >= 0 && count > filled*told+2 {
+		q.Filling = max(q.Filling, min(now.sub(m.Told), settled.Seconds()))
+	}
+	return m.End, told >= 0 && count != told
+}
+
+func sentOf(m *minuteCounts) *float32     { return &m.Sent }
+func receivedOf(m *minuteCounts) *float32 { return &m.Received }
+func deletedOf(m *minuteCounts) *float32  { return &m.Deleted }
+
+// takeBackSent forgets what was learned from a minute's count of sent messages.
+func (q *queueMemory) takeBackSent(end stamp) {
+	if q.Arrived.End != end {
+		return
+	}
+	live := q.Arrival.Live
+	q.Arrival = q.Arrived.Was
+	q.Arrival.Live, q.Arrived = live, before[arrivalRate]{}
+}
+
+// takeBackServed forgets what was learned from a minute's count of served messages.
+func (q *queueMemory) takeBackServed(end stamp) {
+	if q.Worked.End != end {
+		return
+	}
+	q.Service, q.Worked = q.Worked.Was, before[serviceRate]{}
+	for i := range q.Minutes {
+		q.Minutes[i].Done = q.Minutes[i].Done && q.Minutes[i].End != end
+	}
+}
+
+// fills says that CloudWatch may still add to a minute: it did so of late for as long
+// as this one is told.
+func (q *queueMemory) fills(m *minuteCounts, now stamp) bool { return now.sub(m.Told) < q.Filling }
 
 // look notes a live number of messages in flight in the minute that runs.
 func (q *queueMemory) noteFlight(seen depth) {

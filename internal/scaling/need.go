@@ -368,14 +368,14 @@ func (q *queueMemory) weighLate(view outlook, e estimate, p past, f fleet, besid
 func (q *queueMemory) lately(tasks *taskMemory) (perTask float64, leftOver bool) {
 	served := 0.0
 	for _, m := range q.Minutes { // oldest first
-		if m.Served < 0 {
+		if m.served() < 0 {
 			continue
 		}
 		ran, _, known := tasks.seconds(m.begin(), m.End)
 		if !known {
 			ran = float64(tasks.runningNow()) * float64(m.Period)
 		}
-		served, perTask = float64(m.Served), float64(m.Served)/max(ran, 1)
+		served, perTask = float64(m.served()), float64(m.served())/max(ran, 1)
 	}
 	return perTask, q.Depth.Visible > max(fewMessages, served)
 }

@@ -41,7 +41,7 @@ func TestMessagesThatWaitInTasksAreNotLeftToTooFew(t *testing.T) {
 }
 
 func TestAFullTasksFlightIsNotTheNaturalOne(t *testing.T) {
-	minute := minuteCounts{End: stampOf(monday), Period: 60, Served: 60, Received: 60, Flight: 80, Looks: 4}
+	minute := minuteCounts{End: stampOf(monday), Period: 60, Deleted: 60, Received: 60, Flight: 80, Looks: 4}
 	for name, tc := range map[string]struct {
 		capacity float64 // messages a minute
 		longer   bool
@@ -168,7 +168,7 @@ func TestWhatATaskDoesAloneLeavesOutWhatTheOthersTake(t *testing.T) {
 		"they do not take from each other": {beside{busy: never, takes: 0}, 0, 4.8},
 	} {
 		q := queueMemory{Depth: depth{At: end}, Busy: []span{{From: end.add(-time.Hour), To: end}}, Service: serviceRate{PerTask: 4}}
-		m := minuteCounts{End: end, Period: 60, Sent: -1, Served: 48 * 60, Received: -1, Failed: -1, Age: -1}
+		m := minuteCounts{End: end, Period: 60, Sent: -1, Deleted: 48 * 60, Received: -1, Age: -1}
 		q.learnMinute(spec, &m, &running, end.add(tc.late), false, tc.others)
 		if got := q.Service.PerTask; got < tc.want-0.01 || got > tc.want+0.01 {
 			t.Errorf("%s: a task does %.2f/s, want %v", name, got, tc.want)

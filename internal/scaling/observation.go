@@ -3,6 +3,7 @@ package scaling
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -46,6 +47,10 @@ type Queue struct {
 	Received *Sample `json:"received,omitempty"` // messages in Period
 	Deleted  *Sample `json:"deleted,omitempty"`  // messages in Period
 
+	// Earlier are the counts of minutes before the newest, as they are told now:
+	// CloudWatch may add to a minute that it has shown, and shows some late.
+	Earlier []Counts `json:"earlier,omitempty"`
+
 	Failed       *Sample `json:"failed,omitempty"`       // messages in Period
 	DeadLettered *Sample `json:"deadLettered,omitempty"` // messages in Period
 	// CredentialsRefused is messages that wait, for the provider refuses our
@@ -56,6 +61,13 @@ type Queue struct {
 	Parked             *Sample `json:"parked,omitempty"`          // messages due within a start lag
 
 	DeadLetters *Sample `json:"deadLetters,omitempty"` // messages on the queue's dead-letter queue
+}
+
+// Counts are counts of messages in one Period each; nil is unknown, or told already.
+type Counts struct {
+	Sent     *Sample `json:"sent,omitempty"`
+	Received *Sample `json:"received,omitempty"`
+	Deleted  *Sample `json:"deleted,omitempty"`
 }
 
 // Service is the ECS service's task counts.
@@ -107,6 +119,12 @@ func (q Queue) possible(now time.Time) Queue {
 	}
 	for _, count := range []**Sample{&q.Sent, &q.Received, &q.Deleted, &q.Failed, &q.DeadLettered, &q.CredentialsRefused} {
 		*count = (*count).count(now)
+	}
+	q.Earlier = slices.Clone(q.Earlier)
+	for i := range q.Earlier {
+		for _, count := range []**Sample{&q.Earlier[i].Sent, &q.Earlier[i].Received, &q.Earlier[i].Deleted} {
+			*count = (*count).count(now)
+		}
 	}
 	return q
 }

@@ -43,11 +43,11 @@ type outcome struct {
 func (q *queueMemory) judge(objective float64, now stamp) {
 	for i := range q.Minutes {
 		m := &q.Minutes[i]
-		untold := m.Served < 0 || m.Age < 0
+		untold := m.served() < 0 || m.Age < 0 || q.fills(m, now)
 		if m.End <= q.Outcome.At || m.End > now || untold && m.End.within(settled, now) {
 			continue
 		}
-		moved, age := float64(max(m.Served, m.Received, 0)), float64(max(m.Age, 0))
+		moved, age := float64(max(m.served(), m.Received, 0)), float64(max(m.Age, 0))
 		before := age
 		if q.Outcome.At == m.begin() {
 			before = q.Outcome.Age

@@ -85,7 +85,7 @@ func TestWhatNobodyCouldHelpAsksForNoHeadRoom(t *testing.T) {
 }
 
 func TestADumpsLateMessagesAskForNoHeadRoom(t *testing.T) {
-	m := minuteCounts{End: stampOf(monday), Period: 60, Served: 600, Received: 600, Age: 100}
+	m := minuteCounts{End: stampOf(monday), Period: 60, Deleted: 600, Received: 600, Age: 100}
 	for name, tc := range map[string]struct {
 		dumped time.Duration // before
 		want   bool

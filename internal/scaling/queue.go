@@ -41,25 +41,28 @@ type span struct {
 
 // queueMemory is what is remembered of one queue.
 type queueMemory struct {
-	Depth    depth          `json:"depth"`          // the newest one told; its time 0: none yet
-	Before   depth          `json:"before"`         // the one before it
-	Anchor   depth          `json:"anchor"`         // the one that the next live sample counts from
-	Busy     []span         `json:"busy,omitempty"` // when every task had work waiting
-	Calm     stamp          `json:"calm,omitempty"` // since when none had; 0: they have
-	calm     stamp          // as Calm, before the newest depth
-	Empty    stamp          `json:"empty,omitempty"`  // when none waited last
-	Flying   stamp          `json:"flying,omitempty"` // since when, in every look, some are in flight; 0: none are
-	Zeros    int            `json:"zeros,omitempty"`  // depths in a row that were all zero
-	Flight   float64        `json:"flight,omitempty"` // seconds a message is in flight, with no other waiting; 0: not seen yet
-	Minutes  []minuteCounts `json:"minutes,omitempty"`
-	Arrival  arrivalRate    `json:"arrival"`
-	Service  serviceRate    `json:"service"`
-	Calendar calendar       `json:"calendar"`
-	Together together       `json:"together"`
-	Outcome  outcome        `json:"outcome"`
-	Came     stamp          `json:"came,omitempty"`   // when the newest dump began that was predicted
-	Pushed   stamp          `json:"pushed,omitempty"` // when the age last asked for more tasks
-	Probed   stamp          `json:"probed,omitempty"` // when one task fewer was last tried
+	Depth    depth               `json:"depth"`          // the newest one told; its time 0: none yet
+	Before   depth               `json:"before"`         // the one before it
+	Anchor   depth               `json:"anchor"`         // the one that the next live sample counts from
+	Busy     []span              `json:"busy,omitempty"` // when every task had work waiting
+	Calm     stamp               `json:"calm,omitempty"` // since when none had; 0: they have
+	calm     stamp               // as Calm, before the newest depth
+	Empty    stamp               `json:"empty,omitempty"`  // when none waited last
+	Flying   stamp               `json:"flying,omitempty"` // since when, in every look, some are in flight; 0: none are
+	Zeros    int                 `json:"zeros,omitempty"`  // depths in a row that were all zero
+	Flight   float64             `json:"flight,omitempty"` // seconds a message is in flight, with no other waiting; 0: not seen yet
+	Minutes  []minuteCounts      `json:"minutes,omitempty"`
+	Filling  float64             `json:"filling,omitempty"` // seconds for which minutes were added to of late
+	Arrival  arrivalRate         `json:"arrival"`
+	Service  serviceRate         `json:"service"`
+	Arrived  before[arrivalRate] `json:"arrived,omitzero"`
+	Worked   before[serviceRate] `json:"worked,omitzero"`
+	Calendar calendar            `json:"calendar"`
+	Together together            `json:"together"`
+	Outcome  outcome             `json:"outcome"`
+	Came     stamp               `json:"came,omitempty"`   // when the newest dump began that was predicted
+	Pushed   stamp               `json:"pushed,omitempty"` // when the age last asked for more tasks
+	Probed   stamp               `json:"probed,omitempty"` // when one task fewer was last tried
 }
 
 func (q queueMemory) clone() *queueMemory {
@@ -78,6 +81,12 @@ func (q *queueMemory) forgetAfter(now stamp) {
 	q.Calendar.Dumps = slices.DeleteFunc(q.Calendar.Dumps, func(d dump) bool { return d.At > now })
 	if q.Depth.At > now {
 		q.Depth, q.Before, q.Anchor, q.Zeros = depth{}, depth{}, depth{}, 0
+	}
+	if q.Arrived.End > now {
+		q.Arrived = before[arrivalRate]{}
+	}
+	if q.Worked.End > now {
+		q.Worked = before[serviceRate]{}
 	}
 	for _, at := range []*stamp{&q.Arrival.Minute, &q.Arrival.At, &q.Arrival.Surged, &q.Service.Helped.At, &q.Service.Helped.Until, &q.Pushed, &q.Calm, &q.Empty, &q.Flying, &q.Came, &q.Probed, &q.Together.At, &q.Outcome.At, &q.Outcome.Excused.From, &q.Outcome.Excused.To} {
 		*at = min(*at, now)
@@ -180,8 +189,8 @@ func (q *queueMemory) held(perTask float64, running int) float64 {
 func (q *queueMemory) unfinished(arriving float64) (messages float64, counted, stuck bool) {
 	doing, began := arriving, stamp(0)
 	for _, m := range q.Minutes { // oldest first
-		if m.Served >= 0 {
-			doing, counted, began = float64(m.Served/m.Period), true, m.begin()
+		if m.served() >= 0 {
+			doing, counted, began = float64(m.served()/m.Period), true, m.begin()
 		}
 	}
 	stuck = counted && doing == 0 && q.Flying != 0 && q.Flying <= began

@@ -23,7 +23,7 @@ func slower(grown float64) (*queueMemory, *taskMemory) {
 
 // counted is a minute of which all is told: so many messages/s were done.
 func counted(end stamp, done float64) minuteCounts {
-	return minuteCounts{End: end, Period: 60, Sent: -1, Served: float32(done * 60), Received: -1, Failed: -1, Age: -1}
+	return minuteCounts{End: end, Period: 60, Sent: -1, Deleted: float32(done * 60), Received: -1, Age: -1}
 }
 
 func TestASlowerTaskIsBelievedAtOnceWhenTheBacklogTellsOfItToo(t *testing.T) {

@@ -15,6 +15,7 @@ type elsewhere struct {
 	handling      float64
 	delay         [2]float64
 	gaps          [][2]int
+	filling       Filling
 	rate          func(t float64) float64 // messages/s, in tasks' worth
 }
 
@@ -34,6 +35,8 @@ func TestWhatTheDecisionReachesElsewhere(t *testing.T) {
 		"an objective of ten minutes":               {perTask: 20, lag: [2]float64{45, 90}, maxAge: "10m", every: "30s", rate: steps},
 		"metrics that are five minutes late":        {perTask: 8, lag: [2]float64{45, 90}, maxAge: "2m", every: "15s", delay: [2]float64{200, 300}, rate: wave},
 		"gaps of five minutes":                      {perTask: 8, lag: [2]float64{45, 90}, maxAge: "5m", every: "15s", gaps: [][2]int{{1800, 2100}, {5000, 5300}, {9000, 9300}}, rate: wave},
+		"minutes that fill while they are shown":    {perTask: 8, lag: [2]float64{45, 90}, maxAge: "2m", every: "15s", filling: Filling{Minutes: 0.3, First: [2]float64{0.3, 0.95}, Seconds: 60}, rate: wave},
+		"counts that are zero at first":             {perTask: 8, lag: [2]float64{45, 90}, maxAge: "2m", every: "15s", filling: Filling{Minutes: 1, Seconds: 20}, rate: wave},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -50,6 +53,7 @@ func reaches(t *testing.T, tc elsewhere, source string, most, latest float64) {
 	s.Policy = parsed(t, tc.maxAge, tc.every, source)
 	s.Service.PerTask, s.Service.StartLag = tc.perTask, tc.lag
 	s.Service.Handling = max(tc.handling, s.Service.Handling)
+	s.View.Filling = tc.filling
 	s.View.CountError, s.View.Gaps = max(tc.countError, s.View.CountError), tc.gaps
 	if tc.delay[1] > 0 {
 		s.View.Delay = tc.delay

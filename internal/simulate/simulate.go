@@ -65,6 +65,14 @@ type View struct {
 	Phantoms   float64    // part of looks in which an empty queue shows a message or two
 	Delay      [2]float64 // seconds after its minute in which CloudWatch shows a metric, each on its own
 	Gaps       [][2]int   // seconds from..to in which nothing is told
+	Filling    Filling
+}
+
+// Filling is how CloudWatch adds to the counts of a minute that it has shown.
+type Filling struct {
+	Minutes float64    // part of the minutes that it adds to
+	First   [2]float64 // part of the count that it shows at first, evenly between
+	Seconds int        // until it shows all
 }
 
 // DefaultService is a task that sends 8 messages/s and takes 45 to 90 s to

@@ -29,6 +29,15 @@ const (
 type reading struct {
 	end, seen int // second of the minute's end; from which it is shown
 	value     float64
+	first     float64 // what is shown of it at first, until whole
+	whole     int     // second
+}
+
+func (r reading) at(second int) float64 {
+	if second < r.whole {
+		return r.first
+	}
+	return r.value
 }
 
 // series is what CloudWatch knows of a queue.
@@ -63,7 +72,7 @@ func (w *world) count(second int) {
 func (w *world) close(q *queue, second int) (shown int) {
 	s := &q.series
 	s.sums[visible], s.sums[inFlight], s.sums[age] = q.backlog-q.held, q.inFlight, q.age(second)
-	low, high := w.View.Delay[0], w.View.Delay[1]
+	low, high, fill := w.View.Delay[0], w.View.Delay[1], w.View.Filling
 	for metric, value := range s.sums {
 		seen := second + 1 + int(low+q.noise.Float64()*(high-low))
 		if metric == visible {
@@ -72,7 +81,11 @@ func (w *world) close(q *queue, second int) (shown int) {
 		if metric == age && q.backlog < 0.5 {
 			continue // SQS tells no age of an empty queue
 		}
-		s.readings[metric] = append(s.readings[metric], reading{second + 1, seen, value})
+		r := reading{end: second + 1, seen: seen, value: value}
+		if metric >= sent && fill.Minutes > 0 && q.noise.Float64() < fill.Minutes {
+			r.first, r.whole = value*(fill.First[0]+q.noise.Float64()*(fill.First[1]-fill.First[0])), seen+fill.Seconds
+		}
+		s.readings[metric] = append(s.readings[metric], r)
 	}
 	s.sums = [metrics]float64{}
 	return shown
@@ -140,15 +153,45 @@ func (q *queue) cloudWatch(second int) scaling.Queue {
 		if !found || metric == age && r.end < second-300 {
 			continue
 		}
-		*to = &scaling.Sample{Value: math.Round(r.value), Time: Epoch.Add(time.Duration(r.end) * time.Second)}
+		period := 0.0
 		if metric >= sent {
-			(*to).Period = 60
+			period = 60
 		}
+		*to = r.sample(second, period)
 	}
+	told.Earlier = q.earlier(second)
 	if told.Visible != nil {
 		told.Delayed = &scaling.Sample{Time: told.Visible.Time}
 	}
 	return told
+}
+
+// earlier is the counts of the minutes before the newest of each metric that
+// CloudWatch shows.
+func (q *queue) earlier(second int) []scaling.Counts {
+	counts := make([]scaling.Counts, 4)
+	for metric, to := range [metrics]func(*scaling.Counts) **scaling.Sample{
+		sent:     func(c *scaling.Counts) **scaling.Sample { return &c.Sent },
+		received: func(c *scaling.Counts) **scaling.Sample { return &c.Received },
+		deleted:  func(c *scaling.Counts) **scaling.Sample { return &c.Deleted },
+	} {
+		newest, found := q.series.newest(metric, second)
+		if to == nil || !found {
+			continue
+		}
+		all := q.series.readings[metric]
+		for n := range counts {
+			if i := newest.end/60 - 2 - n; i >= 0 && all[i].seen <= second {
+				*to(&counts[n]) = all[i].sample(second, 60)
+			}
+		}
+	}
+	return counts
+}
+
+// sample is a reading as it is shown at a second.
+func (r reading) sample(second int, period float64) *scaling.Sample {
+	return &scaling.Sample{Value: math.Round(r.at(second)), Time: Epoch.Add(time.Duration(r.end) * time.Second), Period: period}
 }
 
 // live puts in the depths as SQS tells them, which is about so many.
