@@ -92,7 +92,9 @@ func (m *behaviorMemory) advise(b config.Behavior, now stamp, tasks int) {
 }
 
 // limit holds a change to what the rate policies of its direction allow, and
-// names the policy that did.
+// names the policy that did. A period's changes in the other direction do not make
+// up for those in this one: the HorizontalPodAutoscaler nets them, and so lets
+// more go at once than a policy grants, right after a rise.
 func (m *behaviorMemory) limit(b config.Behavior, now stamp, current, wanted int) (int, string) {
 	switch {
 	case wanted > current:

@@ -75,6 +75,8 @@ func (q *queueMemory) learnMinute(spec *config.QueueSpec, m *minuteCounts, tasks
 		return
 	}
 	ran, steady, known := tasks.seconds(m.begin(), m.End)
+	supposed := m.begin() < tasks.Supposed
+	known = known && !(supposed && q.live(now)) // live depths soon tell better
 	if known && q.fills(m, now) && float64(work) < clearlyLow*q.perTask(spec)*ran {
 		return
 	}
@@ -86,7 +88,7 @@ func (q *queueMemory) learnMinute(spec *config.QueueSpec, m *minuteCounts, tasks
 	}
 	rate := float64(work) / period
 	atLimit := limited || spec.MaxThroughput > 0 && rate > 0.9*spec.MaxThroughput
-	s := served{end: m.End, rate: rate, tasks: ran / period, busy: q.busyThrough(m.begin(), m.End) && !atLimit, steady: steady}
+	s := served{end: m.End, rate: rate, tasks: ran / period, busy: q.busyThrough(m.begin(), m.End) && !atLimit && !supposed, steady: steady}
 	s.twice = q.grewWith(s, tasks)
 	if s.busy && q.alone(spec) > 0 && others.busy(m.begin(), m.End) {
 		q.Together = together{At: m.End, PerTask: s.rate / s.tasks}

@@ -18,6 +18,10 @@ const (
 	// maxGap is the longest time between two observations that still says
 	// something of what was between.
 	maxGap = 2 * time.Minute
+	// supposed is how long before the first look as many tasks are supposed to have
+	// run as then, where none is starting: as long as the counts reach back that
+	// CloudWatch has by then.
+	supposed = 5 * time.Minute
 	// failedStartsHold is how long after a failed start no task is added.
 	failedStartsHold = 5 * time.Minute
 )
@@ -31,12 +35,13 @@ type runningSince struct {
 // taskMemory is what is remembered of the service: what runs, what starts,
 // and how long a start takes.
 type taskMemory struct {
-	Seen    stamp          `json:"seen,omitempty"`    // newest observation of the service
-	Desired int            `json:"desired,omitempty"` // count that the starts below lead to
-	Running []runningSince `json:"running,omitempty"` // oldest first
-	Starts  []runningSince `json:"starts,omitempty"`  // asked for at, and how many do not run yet
-	Lags    []float64      `json:"lags,omitempty"`    // seconds from asked for to running
-	Overdue stamp          `json:"overdue,omitempty"` // when the newest start ran that was noted as overdue
+	Seen     stamp          `json:"seen,omitempty"`     // newest observation of the service
+	Desired  int            `json:"desired,omitempty"`  // count that the starts below lead to
+	Running  []runningSince `json:"running,omitempty"`  // oldest first
+	Supposed stamp          `json:"supposed,omitempty"` // up to when Running is supposed, not seen
+	Starts   []runningSince `json:"starts,omitempty"`   // asked for at, and how many do not run yet
+	Lags     []float64      `json:"lags,omitempty"`     // seconds from asked for to running
+	Overdue  stamp          `json:"overdue,omitempty"`  // when the newest start ran that was noted as overdue
 	// FailedStarts is the newest count that was told, FailedAt when it rose.
 	FailedStarts int   `json:"failedStarts,omitempty"`
 	FailedAt     stamp `json:"failedAt,omitempty"`
@@ -56,13 +61,18 @@ func (m *taskMemory) forgetAfter(now stamp) {
 	m.Seen = min(m.Seen, now)
 	m.FailedAt = min(m.FailedAt, now)
 	m.Overdue = min(m.Overdue, now)
+	m.Supposed = min(m.Supposed, now)
 }
 
 // observe takes in the service's counts as they are now.
 func (m *taskMemory) observe(now stamp, s Service) {
 	first := m.Seen == 0
 	if now.sub(m.Seen) > maxGap.Seconds() {
+		same := first || m.runningNow() == s.Running && m.Desired == s.Desired
 		m.Running, m.Starts = nil, nil
+		if same && s.Running == s.Desired {
+			m.Running, m.Supposed = []runningSince{{At: now.add(-supposed), Tasks: s.Running}}, now
+		}
 	}
 	if !first {
 		m.ask(now, s.Desired)

@@ -64,3 +64,26 @@ func reaches(t *testing.T, tc elsewhere, source string, most, latest float64) {
 		t.Errorf("%s: ratio %.3f, late %.4f, want at most %.3f, %.4f", source, ratio, r.Late, most, latest)
 	}
 }
+
+// forgetful loses the state once an hour.
+type forgetful struct{ *Core }
+
+func (f forgetful) Desired(look Look) int {
+	if look.Second%3600 == 0 {
+		*f.Core = Core{policy: f.policy}
+	}
+	return f.Core.Desired(look)
+}
+
+// TestALostStateCostsLittle: late numbers tell of a time before the first look, and
+// most of what is to be known again is in them.
+func TestALostStateCostsLittle(t *testing.T) {
+	t.Parallel()
+	for source, most := range map[string]float64{"hybrid": 1.10, "cloudwatch": 1.15} {
+		m := setting(t, source).Model(named(t, "daily", 12))
+		r, least := Run(m, "forgetful", forgetful{NewCore(m.Policy)}), Clairvoyant(m)
+		if ratio := r.TaskHours / least.TaskHours; ratio > most || r.Late > 0.01 {
+			t.Errorf("%s: ratio %.3f, late %.4f, want at most %.2f, 0.01", source, ratio, r.Late, most)
+		}
+	}
+}
