@@ -20,6 +20,9 @@ const (
 	// what jumps farther is likelier a dump, the first samples of it at least.
 	usualStep = 10.0
 	oneSample = 15.0 // seconds
+	// seenAgain is how much of a farther jump, or of one from nothing, is believed
+	// at once; with each sample that tells it again the more, since a dump is over.
+	seenAgain = 0.1
 	// shortest is how soon a surge must end to be called a dump.
 	shortest = 3 * time.Minute
 	maxLive  = 24
@@ -198,7 +201,10 @@ func (e estimate) plan(seconds float64) float64 {
 		return e.Rate
 	}
 	lasted := max(0, e.At.sub(e.since))
-	return max(e.least, e.before+(e.Rate-e.before)*min(1, lasting*lasted/max(1, seconds)*min(1, usualStep*e.before/e.Rate*lasted/oneSample)))
+	samples := lasted / oneSample
+	believed := samples * max(usualStep*e.before/e.Rate, seenAgain*samples)
+	goesOn := lasting * lasted / max(1, seconds)
+	return max(e.least, e.before+(e.Rate-e.before)*min(1, goesOn*min(1, believed)))
 }
 
 // climb is by how much the rate will lie higher on average over the next so

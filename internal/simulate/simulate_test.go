@@ -104,6 +104,22 @@ func TestADumpIsAnsweredInOneIntervalAndLeavesWithoutFlapping(t *testing.T) {
 	}
 }
 
+func TestAFlowThatBeginsFromNothingIsFollowedAtOnce(t *testing.T) {
+	t.Parallel()
+	const at = 1800 // seconds
+	for _, low := range []float64{0, 0.02} {
+		s := setting(t, "hybrid")
+		s.Policy.Spec.Queues[0].ThroughputPerTask = 8
+		rates := flat(2700, 40)
+		copy(rates, flat(at, low))
+		r := RunCore(s.Model(Workload{Name: "wake", Rates: rates}))
+		look := at/15 + 2
+		if got := r.Points[look].Desired; got < 5 {
+			t.Errorf("from %v/s: 30 s after 40/s began %d tasks of 8/s: %s", low, got, r.Decisions[look].Reason)
+		}
+	}
+}
+
 func TestQueuesThatCompeteDoNotFlap(t *testing.T) {
 	t.Parallel()
 	r := RunCore(setting(t, "hybrid").Model(named(t, "competing", 24)))
