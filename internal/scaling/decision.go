@@ -39,6 +39,7 @@ type QueueNeed struct {
 	Age          float64 `json:"age"`                // seconds the oldest message waits; 0: unknown or none
 	Arrival      float64 `json:"arrival"`            // messages/s, estimated
 	ArrivalKnown bool    `json:"arrivalKnown"`       // Arrival rests on at least one sample
+	Surge        bool    `json:"surge,omitempty"`    // Arrival is of a surge, which may be over
 	PerTask      float64 `json:"perTask"`            // messages/s a task, estimated or told
 	Learned      bool    `json:"learned"`            // PerTask comes from observations
 	Foreseen     float64 `json:"foreseen,omitempty"` // messages of the dump that the calendar expects

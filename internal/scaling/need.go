@@ -251,7 +251,7 @@ func (o outlook) guess(f fleet, shrinking bool) (int, string) {
 		wanted = max(wanted, 2*count)
 	}
 	wanted = max(wanted, count, 1)
-	return wanted, "growing, " + taskCount(wanted) + " until the rate of one is known"
+	return wanted, "not drained in time, " + taskCount(wanted) + " until the rate of one is known"
 }
 
 // ceil rounds up to a count of tasks, a hair's breadth forgiven.
@@ -296,11 +296,11 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 		q.foresee(&need, view, e, f)
 		q.probe(&need, spec, view, f)
 	}
-	by.kept = q.keepWorking(&need, view.waiting, min(e.Rate, view.usual), f)
+	by.kept = q.keepWorking(&need, at, view.waiting, min(e.Rate, view.usual), f)
 	q.awake(&need, o, view, f)
 	q.push(&need, view, o, f)
 	need.Queue, need.Backlog, need.InFlight = spec.Name, view.waiting+view.inFlight-q.held(view.perTask, f.serving), view.inFlight
-	need.Age, need.Arrival, need.ArrivalKnown = view.age, e.Rate, q.Arrival.known()
+	need.Age, need.Arrival, need.ArrivalKnown, need.Surge = view.age, e.Rate, q.Arrival.known(), e.plan(f.lag) < e.Rate
 	need.PerTask, need.Learned = view.perTask, view.learned
 	need.Known = o.Visible.fresh(now, after) != nil
 	if held == "" {
@@ -489,8 +489,8 @@ func (o outlook) lagsBehind(tasks int, seconds float64) bool {
 // keepWorking keeps the tasks that hold more messages than they could finish
 // before they stop, and returns them. No one tells which tasks hold them: each may
 // hold one.
-func (q *queueMemory) keepWorking(need *QueueNeed, waiting, arriving float64, f fleet) (keep int) {
-	messages, counted, stuck := q.unfinished(arriving)
+func (q *queueMemory) keepWorking(need *QueueNeed, now stamp, waiting, arriving float64, f fleet) (keep int) {
+	messages, counted, stuck := q.unfinished(arriving, now)
 	if keep = min(f.serving, int(messages)); keep > need.Need || counted && keep == need.Need && keep == f.count() && waiting == 0 {
 		need.Need, need.Why = keep, number(q.Depth.InFlight)+" in flight, more than a task that stops would finish"
 		if stuck {

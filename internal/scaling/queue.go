@@ -183,13 +183,13 @@ func (q *queueMemory) held(perTask float64, running int) float64 {
 
 // unfinished is how many of the messages in flight tasks that are told to stop
 // may leave unfinished, to be received again: those beyond what is done in the
-// time that they get for it. What is done is the newest count of deleted ones, and
-// where there is none, as counted says, what arrives; stuck: none were, in a minute
-// through which some were in flight.
-func (q *queueMemory) unfinished(arriving float64) (messages float64, counted, stuck bool) {
+// time that they get for it. What is done is the newest count of deleted ones that is
+// not still added to, and where there is none, as counted says, what arrives; stuck:
+// none were, in a minute through which some were in flight.
+func (q *queueMemory) unfinished(arriving float64, now stamp) (messages float64, counted, stuck bool) {
 	doing, began := arriving, stamp(0)
 	for _, m := range q.Minutes { // oldest first
-		if m.served() >= 0 {
+		if m.served() >= 0 && !(q.fills(&m, now) && float64(m.served()/m.Period) < clearlyLow*arriving) {
 			doing, counted, began = float64(m.served()/m.Period), true, m.begin()
 		}
 	}

@@ -58,7 +58,10 @@ func (q *QueueNeed) sentence(current int) string {
 		return q.Queue + ": depth unknown"
 	}
 	arriving := "arrivals not known yet"
-	if q.ArrivalKnown {
+	switch {
+	case q.Surge:
+		arriving = "a surge of " + perSecond(q.Arrival)
+	case q.ArrivalKnown:
 		arriving = perSecond(q.Arrival) + " arriving"
 	}
 	doing := ""
@@ -84,8 +87,13 @@ func (s Step) sentence() string {
 		return s.Reason
 	case "paused", "emergencyStop":
 		return "held at " + count + ": " + s.Reason
-	case "unknown", "rollout", "failedStarts", "failing", "providerLimited", "protected", "stabilization":
+	case "unknown", "rollout", "failedStarts", "failing", "providerLimited", "protected":
 		return "held at " + count + " (" + s.Reason + ")"
+	case "stabilization":
+		if s.To > s.From {
+			return "not below " + count + " (" + s.Reason + ")"
+		}
+		return "not above " + count + " (" + s.Reason + ")"
 	case "tolerance":
 		return "left at " + count + " (within tolerance)"
 	case "behavior":

@@ -15,6 +15,7 @@ func TestTheSentenceFitsWhatIsDecided(t *testing.T) {
 	slowly := func(s *config.ScalingSpec) {
 		s.Behavior.ScaleUp.Policies = []config.RatePolicy{{Type: config.PercentPolicy, Value: 900, Period: 15 * time.Second}}
 	}
+	window := func(s *config.ScalingSpec) { s.Behavior.ScaleDown.StabilizationWindow = 10 * time.Minute }
 	inFlight := func(_ *Observation, q *Queue) { q.InFlight = &Sample{Value: 8} }
 	for name, tc := range map[string]struct {
 		policy  *config.ScalingPolicy
@@ -29,11 +30,27 @@ func TestTheSentenceFitsWhatIsDecided(t *testing.T) {
 		"the last task that is not needed any more":           {policy(), seen(1, 0, 0), 1, "not empty for long enough to stop the last task", ""},
 		"a rate that is looser than the maximum":              {policy(slowly), seen(30, 90_000, 60), 40, "held to maxTasks 40", "scaleUp"},
 		"a rate that is tighter than the maximum":             {policy(slowly), seen(2, 90_000, 60), 20, "limited to 20 by scaleUp (900% per 15s)", "maxTasks"},
+		"a window in which the count was higher":              {policy(window), seen(12, 0, 60), 12, "not below 12 (highest advice of the last 10m)", "held"},
 	} {
 		state := State{}
 		got, _ := Decide(tc.policy, tc.obs, state, monday)
 		if got.Desired != tc.desired || !strings.Contains(got.Reason, tc.says) || tc.never != "" && strings.Contains(got.Reason, tc.never) {
 			t.Errorf("%s: %d, %q; want %d, %q and not %q", name, got.Desired, got.Reason, tc.desired, tc.says, tc.never)
+		}
+	}
+}
+
+func TestARateThatMayBeOverIsCalledASurge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(8)
+	for _, tick := range []struct {
+		ticks int
+		rate  float64
+		says  string
+	}{{20, 10, "10/s arriving"}, {1, 1300, "a surge of 1,"}, {12, 10, "10/s arriving"}} {
+		w.pass(tick.ticks, tick.rate)
+		if !strings.Contains(w.last.Reason, tick.says) {
+			t.Errorf("after %d ticks of %v/s want %q: %s", tick.ticks, tick.rate, tick.says, w.last.Reason)
 		}
 	}
 }
