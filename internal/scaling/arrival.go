@@ -113,7 +113,11 @@ func (a *arrivalRate) usual(newest stamp) float64 {
 	if n := len(live); n > 0 && live[n-1].To == newest {
 		live = live[:n-1]
 	}
-	return a.lain(live, nil).Rate
+	e := a.lain(live, nil)
+	if e.since != 0 {
+		return min(e.before, e.Rate) // nothing yet says that the tasks keep up with a surge
+	}
+	return e.Rate
 }
 
 func (a *arrivalRate) lain(live []rateSample, told func(dump)) estimate {

@@ -297,3 +297,15 @@ func TestAQueueThatStaysEmptyHasTasksEnough(t *testing.T) {
 		t.Errorf("%d tasks for an empty queue, of which 40 run: %s", need.Need, need.Why)
 	}
 }
+
+func TestADumpIsAnsweredAgainWhenTheCountWasNotSet(t *testing.T) {
+	w := newWorld(8, func(s *config.ScalingSpec) { s.MaxTasks, s.Queues[0].ThroughputPerTask = 200, 8 })
+	w.pass(20, 4)
+	for _, rate := range []float64{1333, 4, 4} {
+		w.tasks = 1 // UpdateService failed, or someone set it back
+		w.pass(1, rate)
+		if w.tasks < 30 {
+			t.Errorf("%d tasks: %s", w.tasks, w.last.Reason)
+		}
+	}
+}
