@@ -10,11 +10,14 @@ func (d *deciding) constrain() {
 	case d.spec.Paused:
 		d.halt("paused", "the policy is paused")
 	case d.state.Stopped:
-		d.halt("emergencyStop", "someone set 0 although minTasks is "+number(float64(d.bounds.Min))+
-			": left alone until the count is raised by hand")
+		was := "was above"
+		if d.bounds.Min > 0 {
+			was = "is " + number(float64(d.bounds.Min))
+		}
+		d.halt("emergencyStop", "someone set 0 although minTasks "+was+": left alone until the count is raised by hand")
 	case d.bounds.clamp(d.current) != d.current:
 		to := d.bounds.clamp(d.current)
-		rule, reason := d.bounds.limiter(to)
+		rule, reason := d.bounds.limiter(d.tasks, to)
 		d.step(rule, to, reason)
 	default:
 		d.fallBack()
@@ -52,7 +55,7 @@ func (d *deciding) fallBack() {
 }
 
 // refuse keeps the count where a change would rest on what is not known, or
-// would do harm or nothing.
+// would do harm or nothing. Tasks that fail it names even when none is asked for.
 func (d *deciding) refuse() {
 	if d.tasks < d.current {
 		switch {
@@ -62,28 +65,27 @@ func (d *deciding) refuse() {
 			d.step("rollout", d.current, "a deployment is in progress")
 		}
 	}
-	if d.tasks <= d.current {
+	if d.tasks < d.current {
 		return
 	}
 	if how, failing := d.state.Tasks.failing(d.at, *d.obs.Service); failing {
-		d.step("failedStarts", d.current, how)
+		d.halt("failedStarts", how)
 	} else if name := d.workless(); name != "" {
-		d.step("failing", d.current, name+": its tasks get next to nothing done, more would not either")
-	} else if d.providerLimited() {
+		d.halt("failing", name+": its tasks get next to nothing done, more would not either")
+	} else if d.tasks > d.current && d.providerLimited() {
 		d.step("providerLimited", d.current, "the workers wait for the provider: more tasks do not help")
 	}
 }
 
 // workless names a queue for which its tasks did next to nothing for some
 // minutes, although work waits: the database is down, or every message fails.
-// Empty, unless every queue that asks for more tasks is one.
+// Empty, unless every queue that asks for as many tasks as there are is one.
 func (d *deciding) workless() (name string) {
-	const minutes = 2
 	for i := range d.queues {
-		if d.out.Queues[i].Need <= d.current {
+		if d.out.Queues[i].Need < d.current {
 			continue
 		}
-		if d.queues[i].Service.Idle < minutes {
+		if d.queues[i].Service.Idle < idleMinutes {
 			return ""
 		}
 		name = d.queues[i].spec.Name
@@ -143,7 +145,7 @@ func (d *deciding) protect() {
 func (d *deciding) bound() {
 	to := d.bounds.clamp(d.tasks)
 	if to != d.tasks {
-		rule, reason := d.bounds.limiter(to)
+		rule, reason := d.bounds.limiter(d.tasks, to)
 		d.step(rule, to, reason)
 	}
 }

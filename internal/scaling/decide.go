@@ -115,7 +115,11 @@ func (d *deciding) watch() {
 			memory = new(queueMemory)
 			d.state.Queues[spec.Name] = memory
 		}
-		d.queues[i] = watched{queueMemory: memory, spec: spec, told: d.obs.Queues[spec.Name].possible(d.obs.Time), probed: memory.Probed}
+		told := d.obs.Queues[spec.Name].possible(d.obs.Time)
+		for _, gauge := range []**Sample{&told.Delayed, &told.Parked, &told.OldestWaiting} {
+			*gauge = (*gauge).fresh(d.now, d.spec.Fallback.After)
+		}
+		d.queues[i] = watched{queueMemory: memory, spec: spec, told: told, probed: memory.Probed}
 	}
 }
 
@@ -214,24 +218,32 @@ func (d *deciding) reckon() {
 }
 
 // capUseless leaves out the tasks that would find nothing to do: a provider's
-// limit, told or seen.
+// limit, told or seen. Where queues compete, the limits add up as their needs do.
 func (d *deciding) capUseless() {
-	capped, why, rule := 0, "", ""
+	capped, neediest := 0, 0
+	why, rule := "", ""
 	for i := range d.queues {
 		q, need := &d.queues[i], d.out.Queues[i].Need
 		most := min(need, useful(q.spec, d.out.Queues[i].PerTask))
-		limit := q.Service.Helped.Limit
-		switch {
+		by, reason := "", ""
+		switch limit := q.Service.Helped.Limit; {
 		case limit > 0 && limit < most:
-			most, rule = limit, "saturated"
-			why = q.spec.Name + " got no faster with more than " + taskCount(limit) + ": more do not help"
+			most, by = limit, "saturated"
+			reason = q.spec.Name + " got no faster with more than " + taskCount(limit) + ": more do not help"
 		case most < need:
-			rule = "maxThroughput"
-			why = q.spec.Name + " takes " + perSecond(q.spec.MaxThroughput) + ": more tasks do not help"
+			by = "maxThroughput"
+			reason = q.spec.Name + " takes " + perSecond(q.spec.MaxThroughput) + ": more tasks do not help"
 		}
-		capped = max(capped, most)
+		if by != "" && need > neediest {
+			neediest, rule, why = need, by, reason
+		}
+		if d.competes {
+			capped += most
+		} else {
+			capped = max(capped, most)
+		}
 	}
-	if capped < d.tasks && why != "" && !d.competes {
+	if capped < d.tasks && rule != "" {
 		d.step(rule, capped, why)
 	}
 }

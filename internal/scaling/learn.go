@@ -12,6 +12,8 @@ const (
 	// zerosOfSilence is how many depths in a row, in flight counted, must be
 	// zero to say that nothing arrives while nobody counts what is sent.
 	zerosOfSilence = 4
+	// zeroNoise is the variance of what arrived between two depths of zero, in messages².
+	zeroNoise = 25.0
 	// sampleEvery is the shortest time that a live sample counts over: in less,
 	// the counts' error is larger than what arrives.
 	sampleEvery = 12.0 // seconds
@@ -199,7 +201,7 @@ func (q *queueMemory) counted(now stamp) bool { return q.Arrival.Minute >= now.a
 
 func (q *queueMemory) sample(spec *config.QueueSpec, tasks *taskMemory, from depth, passed float64, others beside) (s rateSample, found bool) {
 	if q.Zeros >= zerosOfSilence && !q.counted(q.Depth.At) {
-		return rateSample{Variance: 25}, true
+		return rateSample{Variance: zeroNoise / (passed * passed)}, true
 	}
 	rate := q.Arrival.now(nil).Rate
 	grown := q.Depth.Visible + q.Depth.InFlight - from.Visible - from.InFlight

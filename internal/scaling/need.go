@@ -191,6 +191,8 @@ func (v verdict) say(o outlook, f fleet) string {
 	}
 	tasks := taskCount(v.tasks)
 	switch {
+	case v.rule == ruleCalm && o.perTask*float64(v.tasks) < o.rate:
+		return tasks + verb(v.tasks, " nearly keeps up", " nearly keep up") + ", and the objective allows for the rest"
 	case v.rule == ruleCalm:
 		return tasks + verb(v.tasks, " keeps up", " keep up")
 	case v.rule != ruleShort && o.stays(v.tasks):
@@ -203,14 +205,22 @@ func (v verdict) say(o outlook, f fleet) string {
 		return tasks + clears + seconds(f.lag+o.ahead(f)/max(spare, 1e-3))
 	case ruleStarting:
 		if o.lateWith(v.tasks) {
-			return tasks + clears + seconds(o.clearing(v.tasks)) + ", late, and more would start too late to help"
+			late := ", late"
+			if o.clearing(v.tasks) <= f.lag {
+				late += ", and more would start too late to help"
+			}
+			return tasks + clears + seconds(o.clearing(v.tasks)) + late
 		}
 		return tasks + verb(v.tasks, " is enough to drain it", " are enough to drain it")
 	default:
-		if o.lateWith(v.tasks) {
-			return tasks + clears + seconds(o.clearing(v.tasks)) + ", sooner than another would start"
+		switch clearing := o.clearing(v.tasks); {
+		case !o.lateWith(v.tasks):
+			return tasks + verb(v.tasks, " drains it in time", " drain it in time")
+		case clearing <= f.lag:
+			return tasks + clears + seconds(clearing) + ", sooner than another would start"
+		default:
+			return tasks + clears + seconds(clearing) + ", with " + o.work(v.tasks)
 		}
-		return tasks + verb(v.tasks, " drains it in time", " drain it in time")
 	}
 }
 
@@ -287,6 +297,9 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 		}
 	default:
 		need.Need, need.Why = view.guess(f, q.shrinking(drainWithin))
+	}
+	if remembered && q.Service.Idle >= idleMinutes && f.serving > 0 {
+		need.Why = taskCount(f.serving) + verb(f.serving, " gets", " get") + " next to nothing done"
 	}
 	by.view, by.tasks = view, need.Need
 	if f.serving == 0 && q.Depth.InFlight >= 1 {
@@ -509,6 +522,9 @@ func (q *queueMemory) awake(need *QueueNeed, o Queue, view outlook, f fleet) {
 	case waits >= 1:
 		if need.Need < 1 {
 			need.Need, need.Why = 1, "1 task for what waits"
+			if view.waiting < 1 {
+				need.Why = "1 task for what is delayed"
+			}
 		}
 	case there > 0 && q.Zeros < zerosToRest:
 		if need.Need < 1 || there == 1 && q.Zeros > 0 {

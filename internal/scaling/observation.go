@@ -80,11 +80,11 @@ type Service struct {
 	Protected    *int  `json:"protected,omitempty"`    // tasks under scale-in protection
 }
 
-// UnmarshalJSON reads an object. A desired count that is absent or null is unknown:
-// 0 would say that somebody stopped the service.
+// UnmarshalJSON reads an object. A count of tasks that is absent or null is unknown:
+// 0 desired would say that somebody stopped the service, 0 running that none works.
 func (s *Service) UnmarshalJSON(data []byte) error {
 	type plain Service
-	read := plain{Desired: unknown}
+	read := plain{Desired: unknown, Running: unknown}
 	err := json.Unmarshal(data, &read)
 	*s = Service(read)
 	return err

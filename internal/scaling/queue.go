@@ -121,7 +121,9 @@ func (q *queueMemory) lookAt(o Queue, running int, perTask float64) (newer bool)
 // countZeros counts the depths in a row that show nothing at all. A phantom
 // message, or an unknown part, starts the count anew.
 func (q *queueMemory) countZeros(o Queue) {
-	zero := func(s *Sample) bool { return s != nil && s.Value == 0 }
+	zero := func(s *Sample) bool {
+		return s != nil && s.Value == 0 && q.Depth.At.sub(stampOf(s.Time)) <= settled.Seconds()
+	}
 	q.Zeros++
 	if !zero(o.Visible) || !zero(o.InFlight) || !zero(o.Delayed) || valueOf(o.Parked) > 0 {
 		q.Zeros = 0
@@ -189,8 +191,8 @@ func (q *queueMemory) held(perTask float64, running int) float64 {
 func (q *queueMemory) unfinished(arriving float64, now stamp) (messages float64, counted, stuck bool) {
 	doing, began := arriving, stamp(0)
 	for _, m := range q.Minutes { // oldest first
-		if m.served() >= 0 && !(q.fills(&m, now) && float64(m.served()/m.Period) < clearlyLow*arriving) {
-			doing, counted, began = float64(m.served()/m.Period), true, m.begin()
+		if done := float64(m.Deleted / m.Period); done >= 0 && !(q.fills(&m, now) && done < clearlyLow*arriving) {
+			doing, counted, began = done, true, m.begin()
 		}
 	}
 	stuck = counted && doing == 0 && q.Flying != 0 && q.Flying <= began

@@ -11,7 +11,7 @@ func (d *deciding) limitedBy() string {
 	for _, step := range slices.Backward(d.out.Steps) {
 		switch rule := step.Rule; rule {
 		case "externalChange":
-		case "paused", "emergencyStop", "fallback":
+		case "paused", "emergencyStop", "fallback", "failedStarts", "failing":
 			return rule
 		default:
 			if d.tasks != d.out.Need {
@@ -49,11 +49,11 @@ func (d *deciding) neediest() string {
 			most = q
 		}
 	}
-	return most.sentence(d.current)
+	return most.sentence(d.current, d.fleet.running)
 }
 
 // sentence tells one queue's need, with what it was reckoned from.
-func (q *QueueNeed) sentence(current int) string {
+func (q *QueueNeed) sentence(current, running int) string {
 	if !q.Known && q.Why == "depth unknown" {
 		return q.Queue + ": depth unknown"
 	}
@@ -67,6 +67,9 @@ func (q *QueueNeed) sentence(current int) string {
 	doing := ""
 	if q.PerTask > 0 {
 		doing = ", " + taskCount(current) + verb(current, " does ", " do ") + perSecond(q.PerTask*float64(current))
+		if running < current {
+			doing = fmt.Sprintf(", %d of %s run%s and %s ", running, taskCount(current), verb(running, "s", ""), verb(running, "does", "do")) + perSecond(q.PerTask*float64(running))
+		}
 	}
 	return q.Queue + ": " + number(max(0, q.Backlog-q.InFlight)) + " waiting, " + arriving + doing + ": " + q.Why
 }

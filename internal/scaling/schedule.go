@@ -44,20 +44,30 @@ func boundsAhead(spec *config.ScalingSpec, now time.Time, lead float64) bounds {
 	if len(spec.Schedules) == 0 {
 		return b
 	}
-	soon := boundsAt(spec, now.Add(time.Duration(lead*float64(time.Second))))
-	if low := min(soon.Min, b.Max); low > b.Min {
-		b.Min, b.MinBy, b.MinSet = low, soon.MinBy, soon.MinSet
+	until, most := now.Add(time.Duration(lead*float64(time.Second))), b.Max
+	raise := func(soon bounds) {
+		if low := min(soon.Min, most); low > b.Min {
+			b.Min, b.MinBy, b.MinSet = low, soon.MinBy, soon.MinSet
+		}
+	}
+	raise(boundsAt(spec, until))
+	for i := range spec.Schedules { // one that is over again by then
+		if s := &spec.Schedules[i]; s.MinTasks != nil && s.Duration < until.Sub(now) {
+			if start, found := startWithin(s, now, until); found {
+				raise(boundsAt(spec, start))
+			}
+		}
 	}
 	return b
 }
 
 func (b bounds) clamp(tasks int) int { return min(max(tasks, b.Min), b.Max) }
 
-// limiter names what holds a count at a bound: the schedule that set it, or
-// the policy's own field.
-func (b bounds) limiter(to int) (rule, reason string) {
+// limiter names what holds a wish at a bound: the schedule that set it, or the
+// policy's own field.
+func (b bounds) limiter(wish, to int) (rule, reason string) {
 	rule, by, field := "maxTasks", b.MaxBy, "maxTasks"
-	if to == b.Min {
+	if to == b.Min && (to < b.Max || wish < to) {
 		rule, by, field = "minTasks", b.MinBy, "minTasks"
 	}
 	if by != "" {
@@ -72,22 +82,27 @@ func (b bounds) limiter(to int) (rule, reason string) {
 // in the hour that daylight saving skips comes at the jump, one in the hour
 // that comes twice the first time only.
 func active(s *config.Schedule, now time.Time) bool {
+	_, found := startWithin(s, now.Add(-s.Duration), now)
+	return found
+}
+
+// startWithin returns the first start after one time, and no later than another.
+func startWithin(s *config.Schedule, after, until time.Time) (start time.Time, found bool) {
 	fields, err := cron.ParseStandard(s.Cron)
 	zone, known := location(s.TimeZone)
 	if err != nil || !known {
-		return false // refused when the policy was loaded
+		return start, false // refused when the policy was loaded
 	}
-	after := now.Add(-s.Duration)
 	for wall := fields.Next(wallClock(after, zone)); !wall.IsZero(); wall = fields.Next(wall) {
-		start := instant(wall, zone)
-		if start.After(now) {
-			return false
+		start = instant(wall, zone)
+		if start.After(until) {
+			return start, false
 		}
 		if start.After(after) {
-			return true
+			return start, true
 		}
 	}
-	return false
+	return start, false
 }
 
 // wallClock returns what a clock in the zone shows, as if it were UTC, where

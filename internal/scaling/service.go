@@ -7,6 +7,9 @@ const (
 	newestWeight = 0.3
 	// agree is how far two readings of a rate may lie apart to agree, as a part.
 	agree = 0.15
+	// idleMinutes is for how many busy minutes next to nothing must have been done
+	// for the tasks to be failing.
+	idleMinutes = 2
 	// guessedPerTask is what a task may do at best, in messages/s, while
 	// nothing is known: an optimist's guess starts too few tasks, and the
 	// growing backlog doubles them.
