@@ -126,7 +126,7 @@ func (d *deciding) watch() {
 // learn takes the observation into the state.
 func (d *deciding) learn() {
 	tasks := &d.state.Tasks
-	tasks.observe(d.at, d.capacity())
+	tasks.observe(d.at, *d.obs.Service, d.rollout())
 	for i := range d.queues {
 		q := &d.queues[i]
 		q.newer = q.see(q.spec, q.told, tasks.runningNow(), d.at)
@@ -162,9 +162,10 @@ func (d *deciding) noticeOthers() {
 	foreign := wanted == nil || *wanted != d.current
 	if d.current > 0 {
 		d.state.Stopped = false
-	} else if foreign && d.bounds.Min > 0 {
-		d.state.Stopped = true
+	} else if refused := wanted != nil && d.state.Found == 0; foreign && d.bounds.Min > 0 && !refused {
+		d.state.Stopped = true // a 0 that was there before is a count that was not set
 	}
+	d.state.Found = d.current
 	if !foreign || wanted == nil {
 		return
 	}

@@ -209,7 +209,7 @@ func (q *queueMemory) sample(spec *config.QueueSpec, tasks *taskMemory, from dep
 	unsure := tasks.unsure(from.At, q.Depth.At)
 	noise := depthNoise(from, q.Depth)
 	if known {
-		q.Service.observeDrop(-grown, math.Sqrt(noise), ran)
+		q.Service.observeDrop(-grown, math.Sqrt(noise), ran+math.Sqrt(3*unsure))
 	}
 	perTask := q.perTask(spec)
 	busy := q.busyThrough(from.At, q.Depth.At)

@@ -246,7 +246,9 @@ func (o outlook) lateWith(tasks int) bool { return o.clearing(tasks) > o.objecti
 
 // guess returns a count while the rate a task is not known: enough for an
 // optimist at once, and double whenever those that run do not make it.
-func (o outlook) guess(f fleet, shrinking bool) (int, string) {
+//
+// A depth of before the newest task ran tells nothing of those that do.
+func (o outlook) guess(f fleet, shrinking, seen bool) (int, string) {
 	count := f.count()
 	// What came since the look before waits: it is not taken for a rate as well.
 	wanted := ceil((min(o.rate, o.usual) + o.waiting/drainWithin) / guessedPerTask)
@@ -257,7 +259,7 @@ func (o outlook) guess(f fleet, shrinking bool) (int, string) {
 		}
 		return wanted, taskCount(wanted) + " until the rate of one is known"
 	}
-	if f.starting <= count/4 {
+	if f.starting <= count/4 && seen {
 		wanted = max(wanted, 2*count)
 	}
 	wanted = max(wanted, count, 1)
@@ -291,12 +293,12 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 		need.Need, need.Why, by.courses = q.weigh(&view, e, tasks, f)
 		if spec.ThroughputPerTask == 0 && !view.learned && need.Need > f.count() {
 			// The rate is only a lower bound: a task may do far more.
-			if guessed, why := view.guess(f, q.shrinking(drainWithin)); guessed < need.Need {
+			if guessed, why := view.guess(f, q.shrinking(drainWithin), q.Depth.At >= tasks.grown()); guessed < need.Need {
 				need.Need, need.Why = guessed, why
 			}
 		}
 	default:
-		need.Need, need.Why = view.guess(f, q.shrinking(drainWithin))
+		need.Need, need.Why = view.guess(f, q.shrinking(drainWithin), q.Depth.At >= tasks.grown())
 	}
 	if remembered && q.Service.Idle >= idleMinutes && f.serving > 0 {
 		need.Why = taskCount(f.serving) + verb(f.serving, " gets", " get") + " next to nothing done"

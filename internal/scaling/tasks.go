@@ -65,7 +65,7 @@ func (m *taskMemory) forgetAfter(now stamp) {
 }
 
 // observe takes in the service's counts as they are now.
-func (m *taskMemory) observe(now stamp, s Service) {
+func (m *taskMemory) observe(now stamp, s Service, rollout bool) {
 	first := m.Seen == 0
 	if now.sub(m.Seen) > maxGap.Seconds() {
 		same := first || m.runningNow() == s.Running && m.Desired == s.Desired
@@ -78,7 +78,7 @@ func (m *taskMemory) observe(now stamp, s Service) {
 		m.ask(now, s.Desired)
 	}
 	m.Desired = s.Desired
-	m.land(now, s)
+	m.land(now, s, rollout)
 	m.noticeFailures(now, s)
 	m.Seen = now
 }
@@ -100,8 +100,9 @@ func (m *taskMemory) ask(now stamp, desired int) {
 	m.Desired = desired
 }
 
-// land notes the tasks that run now: a rise ends the oldest starts.
-func (m *taskMemory) land(now stamp, s Service) {
+// land notes the tasks that run now: a rise ends the oldest starts. The extra tasks
+// of a rollout work as any, but tell nothing of a start.
+func (m *taskMemory) land(now stamp, s Service, rollout bool) {
 	if len(m.Running) == 0 {
 		m.Running = append(m.Running, runningSince{At: now, Tasks: s.Running})
 		return
@@ -114,7 +115,9 @@ func (m *taskMemory) land(now stamp, s Service) {
 	for risen := s.Running - before; risen > 0 && len(m.Starts) > 0; {
 		oldest := &m.Starts[0]
 		taken := min(risen, oldest.Tasks)
-		m.noteLag(now, oldest.At, overdue)
+		if !rollout {
+			m.noteLag(now, oldest.At, overdue)
+		}
 		oldest.Tasks -= taken
 		risen -= taken
 		if oldest.Tasks == 0 {
@@ -188,6 +191,16 @@ func (m *taskMemory) runningNow() int {
 		return 0
 	}
 	return m.Running[len(m.Running)-1].Tasks
+}
+
+// grown is when the newest task came up that runs; 0: it is not remembered.
+func (m *taskMemory) grown() stamp {
+	for i := len(m.Running) - 1; i > 0; i-- {
+		if m.Running[i].Tasks > m.Running[i-1].Tasks {
+			return m.Running[i].At
+		}
+	}
+	return 0
 }
 
 // startingWork is the part of the next so many seconds that a task which is
