@@ -32,6 +32,7 @@ func TestMessagesInFlightAreWork(t *testing.T) {
 		"of which three are stuck, keep three tasks":                               {obs: again(40, flying(8, 3, 0, 0)), want: 3, says: "may be stuck"},
 		"of which nobody has counted what gets done, are not said to be stuck":     {policy: policy(auto), obs: again(4, flying(1, 4, 0, 0, uncounted)), want: 1, says: "until the rate of one is known"},
 		"which get done more slowly than a task stops, keep their tasks":           {obs: again(2, flying(8, 4000, 0, 3840)), want: 8, says: "more than a task that stops would finish"},
+		"that failed and are out of sight until they are tried again, keep none":   {obs: again(40, flying(8, 4000, 960, 960, func(_ *Observation, q *Queue) { q.Received = &Sample{Value: 1400} })), want: 2},
 		"which are done soon after, keep none":                                     {obs: again(40, flying(8, 80, 960, 960)), want: 2},
 		"where nobody counts what is deleted, are told from what arrives":          {obs: again(40, flying(8, 80, 960, 0, func(_ *Observation, q *Queue) { q.Deleted = nil })), want: 2},
 		"where no task runs, come back: they are a backlog":                        {obs: []Observation{flying(8, 4000, 0, 0, noneRuns)}, want: 8, says: "4,000 in flight come back"},

@@ -32,7 +32,8 @@ const (
 func (q *queueMemory) see(spec *config.QueueSpec, o Queue, running int, now stamp) (newer bool) {
 	newer = q.lookAt(o, running, q.perTask(spec))
 	q.join(o, now)
-	if newer && q.live(now) {
+	q.Returned.learn(q, now)
+	if newer {
 		q.noteFlight(q.Depth)
 	}
 	return newer
@@ -48,7 +49,7 @@ func (q *queueMemory) learn(spec *config.QueueSpec, tasks *taskMemory, now stamp
 		q.learnMinute(spec, &q.Minutes[i], tasks, now, limited, others)
 	}
 	if newer {
-		q.learnLive(spec, tasks, others)
+		q.learnLive(spec, tasks, others, q.live(now))
 	}
 	q.judge(spec.MaxAge.Seconds(), now)
 	q.Service.Helped.turn(now, q.Calm != 0)
@@ -83,7 +84,7 @@ func (q *queueMemory) learnMinute(spec *config.QueueSpec, m *minuteCounts, tasks
 		return
 	}
 	m.Done = true
-	q.learnFlight(*m, q.perTask(spec)*ran)
+	q.learnFlight(*m, q.perTask(spec)*ran, q.live(now))
 	period := float64(m.Period)
 	if !known || ran < period/2 {
 		return
@@ -146,23 +147,27 @@ func (q *queueMemory) learnArrivals(m minuteCounts, now stamp) {
 
 // learnFlight learns how long a message is in flight (Little's law) from a
 // minute in which none waited: what is in flight then tells what arrives.
-func (q *queueMemory) learnFlight(m minuteCounts, capacity float64) {
+func (q *queueMemory) learnFlight(m minuteCounts, capacity float64, live bool) {
 	moved := max(m.Received, m.served()) / m.Period
-	if m.Looks < 2 || moved <= 0 || m.Flight <= 0 || q.Calm == 0 || q.Calm > m.begin() {
+	if m.Looks < 2 || moved <= 0 || m.Flight <= 0 || q.Calm == 0 || q.Calm > m.begin() || q.resting() > 0 {
 		return
 	}
 	long := float64(m.Flight/float32(m.Looks)) / float64(moved)
-	if q.Flight == 0 {
-		q.Flight = long
+	flight := &q.Flight
+	if !live { // two looks at the ends of a minute tell too little for more
+		flight = &q.Stay
+	}
+	if *flight == 0 {
+		*flight = long
 	}
 	weight := 0.05 // longer ones may have waited in a busy task
 	if capacity > 0 && float64(moved*m.Period) > 0.8*capacity {
 		weight = 0
 	}
-	if long < q.Flight {
+	if long < *flight {
 		weight = 0.5
 	}
-	q.Flight += weight * (long - q.Flight)
+	*flight += weight * (long - *flight)
 }
 
 // noteDump remembers a dump, unless it is of no size that matters.
@@ -175,7 +180,7 @@ func (q *queueMemory) noteDump(d dump) {
 // learnLive reads the arrivals since the last sample from two live depths: what
 // the backlog grew by, and what the tasks took away meanwhile; or, of a queue
 // that stays empty, from what is in flight.
-func (q *queueMemory) learnLive(spec *config.QueueSpec, tasks *taskMemory, others beside) {
+func (q *queueMemory) learnLive(spec *config.QueueSpec, tasks *taskMemory, others beside, live bool) {
 	from := q.Anchor
 	passed := q.Depth.At.sub(from.At)
 	if from.At == 0 || passed > maxGap.Seconds() {
@@ -186,7 +191,7 @@ func (q *queueMemory) learnLive(spec *config.QueueSpec, tasks *taskMemory, other
 		return
 	}
 	q.Anchor = q.Depth
-	s, found := q.sample(spec, tasks, from, passed, others)
+	s, found := q.sample(spec, tasks, from, passed, others, live)
 	if !found {
 		return
 	}
@@ -199,7 +204,7 @@ func (q *queueMemory) learnLive(spec *config.QueueSpec, tasks *taskMemory, other
 // that was idle for hours.
 func (q *queueMemory) counted(now stamp) bool { return q.Arrival.Minute >= now.add(-2*settled) }
 
-func (q *queueMemory) sample(spec *config.QueueSpec, tasks *taskMemory, from depth, passed float64, others beside) (s rateSample, found bool) {
+func (q *queueMemory) sample(spec *config.QueueSpec, tasks *taskMemory, from depth, passed float64, others beside, live bool) (s rateSample, found bool) {
 	if q.Zeros >= zerosOfSilence && !q.counted(q.Depth.At) {
 		return rateSample{Variance: zeroNoise / (passed * passed)}, true
 	}
@@ -225,6 +230,7 @@ func (q *queueMemory) sample(spec *config.QueueSpec, tasks *taskMemory, from dep
 	}
 	jumped := grown > max(5*math.Sqrt(noise), fewMessages)
 	flight, flying := q.sampleFlight(from, perTask, tasks.runningNow())
+	flying = flying && live
 	switch {
 	case known && perTask > 0 && busy:
 	case known && jumped && (perTask > 0 || ran == 0): // what was done meanwhile is not known otherwise
@@ -253,7 +259,7 @@ func (q *queueMemory) sample(spec *config.QueueSpec, tasks *taskMemory, from dep
 // sampleFlight reads the arrivals from what is in flight, of a queue that was
 // calm up to this look.
 func (q *queueMemory) sampleFlight(from depth, perTask float64, running int) (s rateSample, found bool) {
-	if q.calm == 0 || q.calm > from.At || q.Flight <= 0 || q.Depth.InFlight <= 0 || q.held(perTask, running) > 0 {
+	if q.calm == 0 || q.calm > from.At || q.Flight <= 0 || q.Depth.InFlight <= 0 || q.held(perTask, running) > 0 || q.resting() > inFlightError*q.Depth.InFlight {
 		return s, false
 	}
 	inFlight := (q.Depth.InFlight + from.InFlight) / 2

@@ -150,12 +150,57 @@ func (q *queueMemory) takeBackServed(end stamp) {
 // as this one is told.
 func (q *queueMemory) fills(m *minuteCounts, now stamp) bool { return now.sub(m.Told) < q.Filling }
 
-// look notes a live number of messages in flight in the minute that runs.
+// noteFlight notes a number of messages in flight in its minute; one between two,
+// as CloudWatch's are, in both.
 func (q *queueMemory) noteFlight(seen depth) {
 	const minute = stamp(60000)
-	end := (seen.At + minute - 1) / minute * minute
-	if m := q.minute(end, 60); m != nil {
-		m.Flight += float32(seen.InFlight)
-		m.Looks++
+	for end := (seen.At + minute - 1) / minute * minute; end <= seen.At+minute; end += minute {
+		if m := q.minute(end, 60); m != nil {
+			m.Flight += float32(seen.InFlight)
+			m.Looks++
+		}
 	}
 }
+
+const (
+	// restsAtMost is how long, in seconds, a message that failed is out of sight before
+	// it is received again: a visibility timeout, or a worker's back-off.
+	restsAtMost = 1200.0
+	// comesBack is the part of what is received that must come back for messages to be
+	// resting: less may be chance.
+	comesBack = 0.01
+	// newestReturned is the say of the newest minute in what comes back.
+	newestReturned = 0.1
+)
+
+// returned is what is received, and what of it is not deleted and comes back.
+type returned struct {
+	At       stamp   `json:"at,omitempty"`       // end of the newest minute
+	Received float64 `json:"received,omitempty"` // messages/s, smoothed
+	Back     float64 `json:"back,omitempty"`     // messages/s, smoothed; below zero where what was in flight gets done
+}
+
+// learn takes in the minutes of which both counts are known.
+func (r *returned) learn(q *queueMemory, now stamp) {
+	for i := range q.Minutes {
+		m := &q.Minutes[i]
+		if m.End <= r.At || m.Received < 0 || m.Deleted < 0 || q.fills(m, now) {
+			continue
+		}
+		r.At = m.End
+		r.Received += newestReturned * (float64(m.Received/m.Period) - r.Received)
+		r.Back += newestReturned * (float64((m.Received-m.Deleted)/m.Period) - r.Back)
+	}
+}
+
+// resting is how many of the messages in flight no task has: they failed, and are out
+// of sight until they are tried again. Nobody counts them.
+func (q *queueMemory) resting() float64 {
+	if q.Returned.Back <= comesBack*q.Returned.Received {
+		return 0
+	}
+	return min(q.Depth.InFlight, q.Returned.Back*restsAtMost)
+}
+
+// flying is the messages in flight that tasks have.
+func (q *queueMemory) flying() float64 { return q.Depth.InFlight - q.resting() }

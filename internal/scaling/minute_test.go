@@ -67,8 +67,7 @@ func TestAMinuteThatIsToldLateIsLearnedFromBesideTheNewest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(8)
 	w.pass(40, 30)
-	newest := w.state.Queues[queueName].Minutes
-	at := newest[len(newest)-1].End
+	at := w.state.Queues[queueName].Arrival.Minute
 	w.change = func(o *Observation, q *Queue) {
 		minute := func(back time.Duration, count float64) *Sample {
 			return &Sample{Value: count, Time: time.UnixMilli(int64(at.add(back))).UTC(), Period: 60}

@@ -398,8 +398,8 @@ func (q *queueMemory) lately(tasks *taskMemory) (perTask float64, leftOver bool)
 // outlook gathers the estimates of the queue at now.
 func (q *queueMemory) outlook(spec *config.QueueSpec, o Queue, e estimate, f fleet, now stamp) outlook {
 	view := outlook{
-		now: now, objective: spec.MaxAge.Seconds(), flight: q.Flight, perTask: q.perTask(spec), rate: e.plan(f.lag), usual: q.Arrival.usual(q.Depth.At),
-		inFlight: q.Depth.InFlight, waiting: min(q.Depth.Visible+valueOf(o.Parked), maxCount),
+		now: now, objective: spec.MaxAge.Seconds(), flight: max(q.Flight, q.Stay), perTask: q.perTask(spec), rate: e.plan(f.lag), usual: q.Arrival.usual(q.Depth.At),
+		inFlight: q.flying(), waiting: min(q.Depth.Visible+valueOf(o.Parked), maxCount),
 	}
 	_, learned := q.Service.rate()
 	view.waiting += q.held(view.perTask, f.serving)

@@ -51,7 +51,7 @@ func TestAFullTasksFlightIsNotTheNaturalOne(t *testing.T) {
 		"rate unknown": {0, true},
 	} {
 		q := queueMemory{Calm: stampOf(monday.Add(-time.Hour)), Flight: 1}
-		if q.learnFlight(minute, tc.capacity); q.Flight > 1 != tc.longer {
+		if q.learnFlight(minute, tc.capacity, true); q.Flight > 1 != tc.longer {
 			t.Errorf("%s: %v s in flight, 1 before", name, q.Flight)
 		}
 	}

@@ -51,8 +51,10 @@ type queueMemory struct {
 	Flying   stamp               `json:"flying,omitempty"` // since when, in every look, some are in flight; 0: none are
 	Zeros    int                 `json:"zeros,omitempty"`  // depths in a row that were all zero
 	Flight   float64             `json:"flight,omitempty"` // seconds a message is in flight, with no other waiting; 0: not seen yet
+	Stay     float64             `json:"stay,omitempty"`   // as Flight, by CloudWatch's depths
 	Minutes  []minuteCounts      `json:"minutes,omitempty"`
 	Filling  float64             `json:"filling,omitempty"` // seconds for which minutes were added to of late
+	Returned returned            `json:"returned"`
 	Arrival  arrivalRate         `json:"arrival"`
 	Service  serviceRate         `json:"service"`
 	Arrived  before[arrivalRate] `json:"arrived,omitzero"`
@@ -88,7 +90,7 @@ func (q *queueMemory) forgetAfter(now stamp) {
 	if q.Worked.End > now {
 		q.Worked = before[serviceRate]{}
 	}
-	for _, at := range []*stamp{&q.Arrival.Minute, &q.Arrival.At, &q.Arrival.Surged, &q.Service.Helped.At, &q.Service.Helped.Until, &q.Pushed, &q.Calm, &q.Empty, &q.Flying, &q.Came, &q.Probed, &q.Together.At, &q.Outcome.At, &q.Outcome.Excused.From, &q.Outcome.Excused.To} {
+	for _, at := range []*stamp{&q.Returned.At, &q.Arrival.Minute, &q.Arrival.At, &q.Arrival.Surged, &q.Service.Helped.At, &q.Service.Helped.Until, &q.Pushed, &q.Calm, &q.Empty, &q.Flying, &q.Came, &q.Probed, &q.Together.At, &q.Outcome.At, &q.Outcome.Excused.From, &q.Outcome.Excused.To} {
 		*at = min(*at, now)
 	}
 }
@@ -180,7 +182,7 @@ func (q *queueMemory) held(perTask float64, running int) float64 {
 		return 0
 	}
 	const spread = 1.2 // of what is worked on, by chance
-	return max(0, q.Depth.InFlight-spread*perTask*q.Flight*float64(running))
+	return max(0, q.flying()-spread*perTask*q.Flight*float64(running))
 }
 
 // unfinished is how many of the messages in flight tasks that are told to stop
@@ -196,7 +198,7 @@ func (q *queueMemory) unfinished(arriving float64, now stamp) (messages float64,
 		}
 	}
 	stuck = counted && doing == 0 && q.Flying != 0 && q.Flying <= began
-	return max(0, q.Depth.InFlight-doing*max(stopTime, 1.5*q.Flight)), counted, stuck
+	return max(0, q.flying()-doing*max(stopTime, 1.5*max(q.Flight, q.Stay))), counted, stuck
 }
 
 // perTask is the rate a task: told, learned, or the best lower bound.

@@ -30,6 +30,7 @@ func TestWhatTheDecisionReachesElsewhere(t *testing.T) {
 		"starts as long as the objective":           {perTask: 8, lag: [2]float64{60, 66}, maxAge: "1m", every: "15s", rate: wave},
 		"starts of three minutes":                   {perTask: 8, lag: [2]float64{150, 180}, maxAge: "5m", every: "15s", rate: steps},
 		"a task that works eight seconds a message": {perTask: 8, lag: [2]float64{45, 90}, maxAge: "1m", every: "15s", handling: 8, rate: wave},
+		"messages that take a minute each":          {perTask: 0.33, lag: [2]float64{45, 90}, maxAge: "5m", every: "15s", handling: 60, rate: wave},
 		"counts that are a twentieth off":           {perTask: 8, lag: [2]float64{45, 90}, maxAge: "2m", every: "15s", countError: 0.05, rate: wave},
 		"a look every half a minute":                {perTask: 8, lag: [2]float64{30, 45}, maxAge: "2m", every: "30s", rate: steps},
 		"an objective of ten minutes":               {perTask: 20, lag: [2]float64{45, 90}, maxAge: "10m", every: "30s", rate: steps},
