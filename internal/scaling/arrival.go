@@ -155,7 +155,7 @@ func (a *arrivalRate) lay(e *estimate, s rateSample, next *rateSample, told func
 	}
 	if e.since != 0 && a.isOver(e, s) {
 		if told != nil && s.From < e.since.add(shortest) && e.extra > 0 {
-			told(dump{e.since, e.extra})
+			told(dump{At: e.since, Size: e.extra})
 		}
 		e.Rate, e.since, e.extra = e.before, 0, 0
 	}
@@ -270,7 +270,7 @@ func (a *arrivalRate) observeMinute(end stamp, period, count float64) (found dum
 	switch {
 	case math.Abs(off) <= far:
 		if a.Surge > a.Rate && a.Surged.within(shortest, end) {
-			found, isDump = dump{a.Surged.add(-time.Minute), (a.Surge - a.Rate) * 60}, true
+			found, isDump = dump{At: a.Surged.add(-time.Minute), Size: (a.Surge - a.Rate) * 60, Counted: true}, true
 		}
 		gain := prior / (prior + variance)
 		a.level = level{end, max(0, a.Rate+gain*off), (1 - gain) * prior}

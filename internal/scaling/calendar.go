@@ -34,6 +34,8 @@ var periods = []time.Duration{
 type dump struct {
 	At   stamp   `json:"at"`   // the earliest it can have come
 	Size float64 `json:"size"` // messages
+	// Counted: a count of sent messages shows it.
+	Counted bool `json:"counted,omitempty"`
 }
 
 // pattern is dumps that come a regular distance apart.
@@ -195,11 +197,48 @@ func (c *calendar) due(from, to stamp, give float64) (best pattern, found bool) 
 func (c *calendar) correct(i int, size float64) {
 	d := &c.Dumps[i]
 	for j := range c.Patterns {
-		if p := &c.Patterns[j]; (p.Next-p.Period).within(punctual, d.At) && d.At.within(punctual, p.Next-p.Period) {
+		if p := &c.Patterns[j]; p.followed(*d) {
 			p.Size = max(0, p.Size+0.5*(size-d.Size))
 		}
 	}
 	d.Size = size
+}
+
+// verify holds the dumps of a minute and of the one before against what was counted
+// beyond the usual. Depths alone show one too where the tasks did less than they are
+// known to do: what neither minute counts a quarter of never came.
+func (c *calendar) verify(begin, end stamp, beyond float64) {
+	before := begin - (end - begin)
+	for i := len(c.Dumps) - 1; i >= 0; i-- {
+		d := &c.Dumps[i]
+		if d.At < before || d.At >= end || d.Counted {
+			continue
+		}
+		d.Counted = beyond >= d.Size/4
+		if !d.Counted && d.At < begin {
+			c.refute(*d)
+			c.Dumps = slices.Delete(c.Dumps, i, i+1)
+		}
+	}
+}
+
+// refute takes back what a dump that never came was taken to prove.
+func (c *calendar) refute(d dump) {
+	c.Patterns = slices.DeleteFunc(c.Patterns, func(p pattern) bool {
+		return p.Hits <= 1 && p.followed(d)
+	})
+	for i := range c.Patterns {
+		if p := &c.Patterns[i]; p.followed(d) {
+			p.Hits--
+			p.Misses++
+		}
+	}
+}
+
+// followed says that the dump was the newest of the series.
+func (p pattern) followed(d dump) bool {
+	last := p.Next - p.Period
+	return last.within(punctual, d.At) && d.At.within(punctual, last)
 }
 
 // explains says that a surge which began at a time, and brought so many

@@ -62,3 +62,40 @@ func TestAGuessThatFailsIsForgottenAndOneThatComesTrueIsASeries(t *testing.T) {
 		t.Errorf("the third: %v %q", found, p.sentence())
 	}
 }
+
+func TestADumpThatNoCountShowsNeverCame(t *testing.T) {
+	t.Parallel()
+	first := stampOf(monday.Truncate(time.Hour))
+	minute := func(after int, c *calendar, beyond float64) {
+		begin := first.add(time.Duration(after) * time.Minute)
+		c.verify(begin, begin.add(time.Minute), beyond)
+	}
+	for name, tc := range map[string]struct {
+		beyond [2]float64 // messages counted beyond the usual, in its minute and the next
+		stays  bool
+	}{
+		"its own minute shows it":               {[2]float64{18000, 0}, true},
+		"the next one does: it came at its end": {[2]float64{0, 19000}, true},
+		"a part of it is in each":               {[2]float64{12000, 8000}, true},
+		"neither shows it":                      {[2]float64{0, 0}, false},
+		"a tenth of it is chance":               {[2]float64{1500, -800}, false},
+	} {
+		var c calendar
+		for i := range 4 { // every half an hour, and as every one before it
+			at := first.add(time.Duration(i-3) * 30 * time.Minute)
+			c.note(dump{At: at, Size: 20000, Counted: i < 3})
+		}
+		hits := c.Patterns[0].Hits
+		minute(0, &c, tc.beyond[0])
+		minute(1, &c, tc.beyond[1])
+		if stays := len(c.Dumps) == 4 && c.Patterns[0].Hits == hits; stays != tc.stays {
+			t.Errorf("%s: stays %v, want %v: %+v", name, stays, tc.stays, c)
+		}
+	}
+	var guess calendar
+	guess.note(dump{At: first, Size: 20000})
+	minute(0, &guess, 0)
+	if minute(1, &guess, 0); len(guess.Dumps)+len(guess.Patterns) > 0 {
+		t.Errorf("what was guessed from it stays: %+v", guess)
+	}
+}

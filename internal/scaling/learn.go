@@ -133,6 +133,7 @@ func (q *queueMemory) learnArrivals(m minuteCounts, now stamp) {
 	}
 	q.Arrived = before[arrivalRate]{m.End, q.Arrival}
 	q.Arrived.Was.Live = nil
+	q.Calendar.verify(m.begin(), m.End, count-usual)
 	inIt := func(d dump) bool { return d.At.add(time.Second) >= m.begin() && d.At < m.End }
 	if i := slices.IndexFunc(q.Calendar.Dumps, inIt); i >= 0 && q.Arrival.At != 0 {
 		if count > usual+q.Calendar.Dumps[i].Size/2 {

@@ -284,7 +284,7 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 		e.Rate, e.since, q.Came = e.before, 0, max(q.Came, e.since)
 	}
 	view := q.outlook(spec, o, e, f, at)
-	remembered := q.Depth.At.within(after, at)
+	remembered, told := q.Depth.At.within(after, at), view.waiting
 	switch {
 	case !remembered:
 		need.Need, need.Why = f.count(), "depth unknown"
@@ -312,7 +312,7 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 		q.probe(&need, spec, view, f)
 	}
 	by.kept = q.keepWorking(&need, at, view.waiting, min(e.Rate, view.usual), f)
-	q.awake(&need, o, view, f)
+	q.awake(&need, o, view, told, f)
 	q.push(&need, view, o, f)
 	need.Queue, need.Backlog, need.InFlight = spec.Name, view.waiting+view.inFlight-q.held(view.perTask, f.serving), view.inFlight
 	need.Age, need.Arrival, need.ArrivalKnown, need.Surge = view.age, e.Rate, q.Arrival.known(), e.plan(f.lag) < e.Rate
@@ -473,7 +473,10 @@ func (q *queueMemory) probe(need *QueueNeed, spec *config.QueueSpec, o outlook, 
 		every   = 600 // seconds, once a rate was learned
 	)
 	if spec.ThroughputPerTask != 0 || need.Foreseen > 0 || f.starting != 0 || f.count() < 2 || need.Need < f.count() ||
-		q.Depth.Visible > fewMessages || q.Calm == 0 || o.now.sub(q.Calm) < calmFor {
+		max(q.Depth.Visible, o.waiting) > fewMessages || q.Calm == 0 || o.now.sub(q.Calm) < calmFor {
+		return
+	}
+	if _, due := q.Calendar.due(o.now, o.now+stamp((f.longest+f.interval)*1000), 1); due {
 		return
 	}
 	harmless := q.Probed != 0 && q.Calm <= q.Probed
@@ -516,15 +519,16 @@ func (q *queueMemory) keepWorking(need *QueueNeed, now stamp, waiting, arriving 
 }
 
 // awake keeps or wakes the first task: one message is enough to start a
-// service, and only zeros, seen several times, let it rest.
-func (q *queueMemory) awake(need *QueueNeed, o Queue, view outlook, f fleet) {
-	waits, there := view.waiting+valueOf(o.Delayed), max(f.serving, f.count())
+// service, and only zeros, seen several times, let it rest. It counts what is told
+// to wait: what may wait since, on average of the courses, is a part of a message.
+func (q *queueMemory) awake(need *QueueNeed, o Queue, view outlook, told float64, f fleet) {
+	waits, there := told+valueOf(o.Delayed), max(f.serving, f.count())
 	switch {
 	case need.Need > 1 || need.Need == 1 && view.perTask == 0:
 	case waits >= 1:
 		if need.Need < 1 {
 			need.Need, need.Why = 1, "1 task for what waits"
-			if view.waiting < 1 {
+			if told < 1 {
 				need.Why = "1 task for what is delayed"
 			}
 		}

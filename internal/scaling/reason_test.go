@@ -55,15 +55,39 @@ func TestARateThatMayBeOverIsCalledASurge(t *testing.T) {
 	}
 }
 
-func TestNoTaskFewerIsTriedBeforeADumpThatIsExpected(t *testing.T) {
+func TestNoTaskFewerIsTriedWhereWorkIsExpected(t *testing.T) {
 	t.Parallel()
 	now := stampOf(monday)
-	for foreseen, want := range map[float64]int{0: 15, 6000: 16} {
+	for name, tc := range map[string]struct {
+		foreseen, waiting float64
+		due               time.Duration // until a dump that needs no more tasks than there are
+		want              int
+	}{
+		"of a calm queue":                          {want: 15},
+		"of one that a dump is expected on":        {foreseen: 6000, want: 16},
+		"of one whose tasks wait for a dump":       {due: time.Minute, want: 16},
+		"of one on which a dump is due in an hour": {due: time.Hour, want: 15},
+		"of one on which late numbers expect work": {waiting: 900, want: 16},
+	} {
 		q := queueMemory{Depth: depth{At: now}, Calm: now.add(-time.Hour), Service: serviceRate{PerTask: 8, Minutes: 9}}
-		need := QueueNeed{Need: 16, Foreseen: foreseen, Why: "as it was"}
-		q.probe(&need, &config.QueueSpec{}, outlook{now: now, objective: 60, rate: 8, perTask: 8, learned: true}, fleet{running: 16, serving: 16, lag: 90, interval: 15})
+		if tc.due > 0 {
+			q.Calendar.Patterns = []pattern{{Period: 3_600_000, Next: now.add(tc.due), Size: 6000, Hits: 3}}
+		}
+		need := QueueNeed{Need: 16, Foreseen: tc.foreseen, Why: "as it was"}
+		q.probe(&need, &config.QueueSpec{}, outlook{now: now, objective: 60, rate: 8, perTask: 8, learned: true, waiting: tc.waiting}, fleet{running: 16, serving: 16, lag: 90, longest: 75, interval: 15})
+		if need.Need != tc.want {
+			t.Errorf("%s: %d tasks (%s), want %d", name, need.Need, need.Why, tc.want)
+		}
+	}
+}
+
+func TestNoTaskWakesForAPartOfAMessage(t *testing.T) {
+	t.Parallel()
+	for told, want := range map[float64]int{0: 0, 1: 1} {
+		q, need := queueMemory{Zeros: 9}, QueueNeed{}
+		q.awake(&need, Queue{}, outlook{waiting: told + 1.4, objective: 60}, told, fleet{lag: 90})
 		if need.Need != want {
-			t.Errorf("%v messages expected: %d tasks (%s), want %d", foreseen, need.Need, need.Why, want)
+			t.Errorf("%v told: %d tasks (%s), want %d", told, need.Need, need.Why, want)
 		}
 	}
 }
