@@ -103,6 +103,11 @@ func (h *helped) risen(s served, perTask float64) {
 	}
 }
 
+// asMuch says that at least half of the work of the minute compared with is done.
+func (h *helped) asMuch(s served) bool {
+	return h.Tasks > 0 && h.At.within(30*time.Minute, s.end) && s.rate >= h.Rate/2 && h.Rate > 0
+}
+
 // slows says that the limit, and not the task, sets what one of so many does.
 func (h *helped) slows(perTask float64) bool { return h.Limit > 0 && perTask < h.Each }
 

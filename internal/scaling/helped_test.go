@@ -116,3 +116,28 @@ func TestALimitIsTriedAgainWithAFewTasksMore(t *testing.T) {
 		}
 	}
 }
+
+func TestManyTasksThatDoNoMoreThanFewMetALimitAndDoNotFail(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		rate       float64 // messages/s of 60 tasks, where 3 did 12
+		idle, ends bool
+	}{
+		"as much as the few":  {12, false, true},
+		"half of it":          {6, false, false},
+		"next to nothing":     {1, true, false},
+		"twenty times of it":  {240, false, false},
+		"nothing at all":      {0, true, false},
+		"four times the work": {48, false, true},
+	} {
+		r := serviceRate{PerTask: 4, Minutes: 9}
+		minute := stampOf(monday)
+		for i, s := range []served{{rate: 12, tasks: 3}, {rate: tc.rate, tasks: 60}, {rate: tc.rate, tasks: 60}} {
+			s.end, s.busy, s.steady = minute.add(time.Duration(i)*time.Minute), true, true
+			r.learn(s)
+		}
+		if idle, ends := r.Idle > 0, r.Helped.Limit > 0; idle != tc.idle || ends != tc.ends {
+			t.Errorf("%s: idle %v and limited %v, want %v and %v: %+v", name, idle, ends, tc.idle, tc.ends, r)
+		}
+	}
+}

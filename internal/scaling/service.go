@@ -56,7 +56,7 @@ type served struct {
 func (r *serviceRate) learn(s served) {
 	perTask := s.rate / s.tasks
 	if s.busy {
-		r.noteIdle(perTask)
+		r.noteIdle(perTask, s)
 	}
 	if r.Idle == 0 {
 		before := r.Helped.Limit
@@ -99,9 +99,10 @@ func (r *serviceRate) learnBusy(perTask float64, s served) {
 }
 
 // noteIdle counts the busy minutes in which next to nothing was done: the
-// database is down, or every message fails.
-func (r *serviceRate) noteIdle(perTask float64) {
-	if perTask > 0.1*r.PerTask {
+// database is down, or every message fails. Where as much is done as fewer tasks did,
+// a limit is met.
+func (r *serviceRate) noteIdle(perTask float64, s served) {
+	if perTask > 0.1*r.PerTask || r.Helped.asMuch(s) {
 		r.Idle = 0
 		return
 	}
