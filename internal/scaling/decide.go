@@ -115,6 +115,7 @@ func (d *deciding) watch() {
 			memory = new(queueMemory)
 			d.state.Queues[spec.Name] = memory
 		}
+		memory.every = d.spec.Interval
 		told := d.obs.Queues[spec.Name].possible(d.obs.Time)
 		for _, gauge := range []**Sample{&told.Delayed, &told.Parked, &told.OldestWaiting} {
 			*gauge = (*gauge).fresh(d.now, d.spec.Fallback.After)
@@ -126,6 +127,7 @@ func (d *deciding) watch() {
 // learn takes the observation into the state.
 func (d *deciding) learn() {
 	tasks := &d.state.Tasks
+	tasks.every = d.spec.Interval
 	tasks.observe(d.at, *d.obs.Service, d.rollout())
 	for i := range d.queues {
 		q := &d.queues[i]

@@ -47,6 +47,7 @@ type queueMemory struct {
 	Busy     []span              `json:"busy,omitempty"` // when every task had work waiting
 	Calm     stamp               `json:"calm,omitempty"` // since when none had; 0: they have
 	calm     stamp               // as Calm, before the newest depth
+	every    time.Duration       // the policy's interval
 	Empty    stamp               `json:"empty,omitempty"`  // when none waited last
 	Flying   stamp               `json:"flying,omitempty"` // since when, in every look, some are in flight; 0: none are
 	Zeros    int                 `json:"zeros,omitempty"`  // depths in a row that were all zero
@@ -111,7 +112,7 @@ func (q *queueMemory) lookAt(o Queue, running int, perTask float64) (newer bool)
 	switch {
 	case seen.InFlight == 0:
 		q.Flying = 0
-	case q.Flying == 0 || seen.At.sub(q.Before.At) > maxGap.Seconds():
+	case q.Flying == 0 || seen.At.sub(q.Before.At) > q.longest():
 		q.Flying = seen.At
 	}
 	q.countZeros(o)
@@ -133,6 +134,10 @@ func (q *queueMemory) countZeros(o Queue) {
 	q.Zeros = min(q.Zeros, 1000)
 }
 
+// longest is the longest time, in seconds, between two looks that still says something
+// of what was between.
+func (q *queueMemory) longest() float64 { return longestGap(q.every) }
+
 // noticeBusy remembers when the tasks had work waiting: more messages waited
 // than are on their way to tasks that ask for them.
 func (q *queueMemory) noticeBusy(running int, held float64) {
@@ -152,7 +157,7 @@ func (q *queueMemory) noticeBusy(running int, held float64) {
 		return
 	}
 	q.Calm = 0
-	if last := len(q.Busy) - 1; last >= 0 && q.Busy[last].To == q.Before.At && seen.At.sub(q.Before.At) <= maxGap.Seconds() {
+	if last := len(q.Busy) - 1; last >= 0 && q.Busy[last].To == q.Before.At && seen.At.sub(q.Before.At) <= q.longest() {
 		q.Busy[last].To = seen.At
 		return
 	}

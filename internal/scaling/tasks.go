@@ -15,8 +15,8 @@ const (
 	// taskHistory is how far back running tasks are remembered: longer than
 	// CloudWatch's latest minute is late.
 	taskHistory = 10 * time.Minute
-	// maxGap is the longest time between two observations that still says
-	// something of what was between.
+	// maxGap is the longest time between two observations that still says something of
+	// what was between, unless the policy's interval is longer.
 	maxGap = 2 * time.Minute
 	// supposed is how long before the first look as many tasks are supposed to have
 	// run as then, where none is starting: as long as the counts reach back that
@@ -35,6 +35,7 @@ type runningSince struct {
 // taskMemory is what is remembered of the service: what runs, what starts,
 // and how long a start takes.
 type taskMemory struct {
+	every    time.Duration  // the policy's interval
 	Seen     stamp          `json:"seen,omitempty"`     // newest observation of the service
 	Desired  int            `json:"desired,omitempty"`  // count that the starts below lead to
 	Running  []runningSince `json:"running,omitempty"`  // oldest first
@@ -46,6 +47,9 @@ type taskMemory struct {
 	FailedStarts int   `json:"failedStarts,omitempty"`
 	FailedAt     stamp `json:"failedAt,omitempty"`
 }
+
+// longestGap is maxGap where looks are so far apart, in seconds: one of them may be late.
+func longestGap(every time.Duration) float64 { return max(maxGap, every*3/2).Seconds() }
 
 func (m taskMemory) clone() taskMemory {
 	m.Running = copied(m.Running)
@@ -67,7 +71,7 @@ func (m *taskMemory) forgetAfter(now stamp) {
 // observe takes in the service's counts as they are now.
 func (m *taskMemory) observe(now stamp, s Service, rollout bool) {
 	first := m.Seen == 0
-	if now.sub(m.Seen) > maxGap.Seconds() {
+	if now.sub(m.Seen) > longestGap(m.every) {
 		same := first || m.runningNow() == s.Running && m.Desired == s.Desired
 		m.Running, m.Starts = nil, nil
 		if same && s.Running == s.Desired {
@@ -245,7 +249,7 @@ func (m *taskMemory) unsure(from, to stamp) (variance float64) {
 	for i := 1; i < len(m.Running); i++ {
 		if r := m.Running[i]; r.At > from && r.At < to {
 			change := float64(r.Tasks - m.Running[i-1].Tasks)
-			apart := min(to.sub(from), 2*maxGap.Seconds())
+			apart := min(to.sub(from), 2*longestGap(m.every))
 			variance += change * change * apart * apart / 12
 		}
 	}

@@ -33,6 +33,7 @@ func TestWhatTheDecisionReachesElsewhere(t *testing.T) {
 		"messages that take a minute each":          {perTask: 0.33, lag: [2]float64{45, 90}, maxAge: "5m", every: "15s", handling: 60, rate: wave},
 		"counts that are a twentieth off":           {perTask: 8, lag: [2]float64{45, 90}, maxAge: "2m", every: "15s", countError: 0.05, rate: wave},
 		"a look every half a minute":                {perTask: 8, lag: [2]float64{30, 45}, maxAge: "2m", every: "30s", rate: steps},
+		"a look every three minutes":                {perTask: 8, lag: [2]float64{45, 90}, maxAge: "15m", every: "3m", rate: wave},
 		"an objective of ten minutes":               {perTask: 20, lag: [2]float64{45, 90}, maxAge: "10m", every: "30s", rate: steps},
 		"metrics that are five minutes late":        {perTask: 8, lag: [2]float64{45, 90}, maxAge: "2m", every: "15s", delay: [2]float64{200, 300}, rate: wave},
 		"gaps of five minutes":                      {perTask: 8, lag: [2]float64{45, 90}, maxAge: "5m", every: "15s", gaps: [][2]int{{1800, 2100}, {5000, 5300}, {9000, 9300}}, rate: wave},
