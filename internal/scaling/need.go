@@ -22,6 +22,9 @@ const (
 	// shorter takes its place. Longer ones leave the
 	// messages behind it late, shorter ones start tasks that pay no more.
 	drainWithin = 100.0
+	// drainSoonest is the shortest time, in seconds, in which a backlog is to be gone
+	// that can still be in time: the shorter, the more tasks for a moment's work.
+	drainSoonest = 30.0
 	// leave is the part of the backlog allowed that is not counted as one.
 	leave = 0.3
 	// drainSlowly is what is added to it for a backlog that only just would:
@@ -165,7 +168,11 @@ func (o outlook) ahead(f fleet) float64 {
 func (o outlook) drain(f fleet, ahead float64) float64 {
 	allowed := o.allowed()
 	near := min(1, allowed*o.rate/max(ahead, 1))
-	return max(min(drainWithin, o.objective), allowed-f.lag) + drainSlowly*near*near
+	within := max(min(drainWithin, o.objective), allowed-f.lag)
+	if left := o.objective - o.flight - f.lag; left >= drainSoonest { // it can still be in time
+		within = min(within, max(drainSoonest, allowed-f.lag))
+	}
+	return within + drainSlowly*near*near
 }
 
 // kept is the tasks that a calm queue needs. A twentieth too few is made up

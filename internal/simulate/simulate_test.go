@@ -104,6 +104,17 @@ func TestADumpIsAnsweredInOneIntervalAndLeavesWithoutFlapping(t *testing.T) {
 	}
 }
 
+func TestADumpThatCanStillBeInTimeIs(t *testing.T) {
+	t.Parallel()
+	rates := flat(3600, 40)
+	rates[1801] = 30000
+	s := setting(t, "hybrid")
+	s.Policy = parsed(t, "150s", "15s", "hybrid")
+	if r := RunCore(s.Model(Workload{Name: "dump", Rates: rates})); r.Late > 0 {
+		t.Errorf("%.3f of the messages are late, the oldest is %.0f s old; %d tasks at most", r.Late, r.Ages[2], r.Peak)
+	}
+}
+
 func TestAFlowThatBeginsFromNothingIsFollowedAtOnce(t *testing.T) {
 	t.Parallel()
 	const at = 1800 // seconds
