@@ -172,8 +172,11 @@ func (q *queueMemory) busyThrough(from, to stamp) bool {
 
 // depthNoise is the variance of the difference of two depths, in messages².
 func depthNoise(before, after depth) float64 {
-	a, b := countError*before.Visible, countError*after.Visible
-	return a*a + b*b + 4
+	noise := 4.0
+	for _, count := range []float64{before.Visible, after.Visible, before.InFlight, after.InFlight} {
+		noise += countError * countError * count * count
+	}
+	return noise
 }
 
 // held is how many of the messages in flight wait: in a task that is busy with
