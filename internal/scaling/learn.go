@@ -79,7 +79,7 @@ func (q *queueMemory) learnMinute(spec *config.QueueSpec, m *minuteCounts, tasks
 	}
 	ran, steady, known := tasks.seconds(m.begin(), m.End)
 	supposed := m.begin() < tasks.Supposed
-	known = known && !(supposed && q.live(now)) // live depths soon tell better
+	known = known && (!supposed || !q.live(now)) // live depths soon tell better
 	if known && q.fills(m, now) && float64(work) < clearlyLow*q.perTask(spec)*ran {
 		return
 	}
@@ -93,18 +93,31 @@ func (q *queueMemory) learnMinute(spec *config.QueueSpec, m *minuteCounts, tasks
 	atLimit := limited || spec.MaxThroughput > 0 && rate > 0.9*spec.MaxThroughput
 	s := served{end: m.End, rate: rate, tasks: ran / period, busy: q.busyThrough(m.begin(), m.End) && !atLimit && !supposed, steady: steady}
 	s.twice = q.grewWith(s, tasks)
-	if s.busy && q.alone(spec) > 0 && others.busy(m.begin(), m.End) {
-		q.Together = together{At: m.End, PerTask: s.rate / s.tasks}
-		s.busy = false // what a task does alone is not to be seen now
-	} else if left, tells := others.leftOf(s.tasks); s.busy && others.competing && q.live(now) {
-		if s.busy = tells; tells { // of late numbers nobody knows what the others did
-			s.tasks, s.net = left, true
-		}
+	if s.busy {
+		s = q.lessOthers(spec, s, m.begin(), others, q.live(now))
 	}
 	if s.busy || work > 0 {
 		q.Worked = before[serviceRate]{m.End, q.Service}
 		q.Service.learn(s)
 	}
+}
+
+// lessOthers leaves out of a busy minute's tasks what the neighbours took of them; it is
+// none that tells of a task where nobody knows what that was.
+func (q *queueMemory) lessOthers(spec *config.QueueSpec, s served, begin stamp, others beside, live bool) served {
+	if q.alone(spec) > 0 && others.busy(begin, s.end) {
+		q.Together = together{At: s.end, PerTask: s.rate / s.tasks}
+		s.busy = false // what a task does alone is not to be seen now
+		return s
+	}
+	left, tells := others.leftOf(s.tasks)
+	if !others.competing || !live { // of late numbers nobody knows what the others did
+		return s
+	}
+	if s.busy = tells; tells {
+		s.tasks, s.net = left, true
+	}
+	return s
 }
 
 // grewWith says that the backlog tells of the same work as a count of it: it grew by
