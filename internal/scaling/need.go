@@ -73,6 +73,7 @@ type outlook struct {
 	unsure    float64 // standard deviation of the mean rate over the next lag, messages/s
 	perTask   float64 // messages/s; 0: nothing known
 	learned   bool
+	atLeast   bool    // a task does perTask or more
 	age       float64 // seconds, 0: unknown or none
 	dumped    bool    // a dump is being worked off
 	live      bool    // inFlight is of now
@@ -198,7 +199,7 @@ func (v verdict) say(o outlook, f fleet) string {
 	}
 	tasks := taskCount(v.tasks)
 	switch {
-	case v.rule == ruleCalm && o.perTask*float64(v.tasks) < o.rate:
+	case v.rule == ruleCalm && !o.atLeast && o.perTask*float64(v.tasks) < o.rate:
 		return tasks + verb(v.tasks, " nearly keeps up", " nearly keep up") + ", and the objective allows for the rest"
 	case v.rule == ruleCalm:
 		return tasks + verb(v.tasks, " keeps up", " keep up")
@@ -423,7 +424,7 @@ func (q *queueMemory) outlook(spec *config.QueueSpec, o Queue, e estimate, f fle
 	view.live = q.live(now)
 	view.dumped = came > q.Empty && came.within(shortest, now)
 	view.more, view.lately = q.Outcome.More, q.Outcome.part()
-	view.learned = spec.ThroughputPerTask == 0 && learned
+	view.learned, view.atLeast = spec.ThroughputPerTask == 0 && learned, spec.ThroughputPerTask == 0 && !learned
 	for _, age := range []*Sample{o.OldestAge, o.OldestWaiting} {
 		view.age = max(view.age, valueOf(age))
 	}

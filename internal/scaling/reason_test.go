@@ -30,6 +30,7 @@ func TestTheSentenceFitsWhatIsDecided(t *testing.T) {
 		"the last task that is not needed any more":           {policy(), seen(1, 0, 0), 1, "not empty for long enough to stop the last task", ""},
 		"a rate that is looser than the maximum":              {policy(slowly), seen(30, 90_000, 60), 40, "held to maxTasks 40", "scaleUp"},
 		"a rate that is tighter than the maximum":             {policy(slowly), seen(2, 90_000, 60), 20, "limited to 20 by scaleUp (900% per 15s)", "maxTasks"},
+		"tasks that fall a little short of what arrives":      {policy(), seen(9, 0, 66*60), 8, "8 tasks nearly keep up, and the objective allows for the rest", ""},
 		"a window in which the count was higher":              {policy(window), seen(12, 0, 60), 12, "not below 12 (highest advice of the last 10m)", "held"},
 	} {
 		state := State{}
