@@ -480,8 +480,12 @@ func (q *queueMemory) probe(need *QueueNeed, spec *config.QueueSpec, o outlook, 
 		calmFor = 120 // seconds, before the first and after one that did no harm
 		every   = 600 // seconds, once a rate was learned
 	)
+	waiting := q.Depth.Visible
+	if !o.atLeast { // what tasks leave over that do more than is known is none
+		waiting = max(waiting, o.waiting)
+	}
 	if spec.ThroughputPerTask != 0 || need.Foreseen > 0 || f.starting != 0 || f.count() < 2 || need.Need < f.count() ||
-		max(q.Depth.Visible, o.waiting) > fewMessages || q.Calm == 0 || o.now.sub(q.Calm) < calmFor {
+		waiting > fewMessages || q.Calm == 0 || o.now.sub(q.Calm) < calmFor {
 		return
 	}
 	if _, due := q.Calendar.due(o.now, o.now+stamp((f.longest+f.interval)*1000), 1); due {
