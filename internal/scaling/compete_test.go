@@ -1,6 +1,7 @@
 package scaling
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -78,6 +79,45 @@ func TestAMessageMoreInACompetingQueueTakesNoTaskAway(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+func TestLimitsAddUpWhereQueuesCompeteAndAreNamedByTheirCause(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		needs    [2]int     // tasks
+		limits   [2]float64 // messages/s that the provider takes; a task does 8
+		competes bool
+		want     int
+		named    string
+	}{
+		"neither is limited":                   {needs: [2]int{20, 10}, want: 20},
+		"the neediest is":                      {needs: [2]int{40, 18}, limits: [2]float64{100, 0}, want: 18, named: "a takes 100/s"},
+		"both are":                             {needs: [2]int{41, 6}, limits: [2]float64{100, 10}, want: 13, named: "a takes 100/s"},
+		"the other is, and sets nothing":       {needs: [2]int{20, 10}, limits: [2]float64{0, 16}, want: 20},
+		"neither is, and they compete":         {needs: [2]int{20, 10}, competes: true, want: 30},
+		"the neediest is, and they compete":    {needs: [2]int{180, 20}, limits: [2]float64{60, 0}, competes: true, want: 28, named: "a takes 60/s"},
+		"the other is, and takes of the first": {needs: [2]int{20, 10}, limits: [2]float64{0, 16}, competes: true, want: 22, named: "b takes 16/s"},
+	} {
+		d := &deciding{competes: tc.competes}
+		for i, need := range tc.needs {
+			spec := &config.QueueSpec{Name: string(rune('a' + i)), MaxThroughput: tc.limits[i]}
+			d.queues = append(d.queues, watched{queueMemory: &queueMemory{}, spec: spec})
+			d.out.Queues = append(d.out.Queues, QueueNeed{Need: need, PerTask: 8})
+			if tc.competes {
+				d.tasks += need
+			} else {
+				d.tasks = max(d.tasks, need)
+			}
+		}
+		d.capUseless()
+		said := ""
+		if len(d.out.Steps) > 0 {
+			said = d.out.Steps[0].Reason
+		}
+		if d.tasks != tc.want || !strings.HasPrefix(said, tc.named) || tc.named == "" && said != "" {
+			t.Errorf("%s: %d tasks (%s), want %d (%s)", name, d.tasks, said, tc.want, tc.named)
 		}
 	}
 }

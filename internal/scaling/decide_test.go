@@ -3,6 +3,7 @@ package scaling
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,11 @@ func TestDecide(t *testing.T) {
 		}
 	}
 	blind := func(_ *Observation, q *Queue) { *q = Queue{} }
+	wakes := policy(minZero, func(s *config.ScalingSpec) { // from 08:01 on, a start lag ahead
+		s.Schedules = []config.Schedule{{Name: "campaign", Cron: "2 8 * * *", TimeZone: "UTC", Duration: time.Hour, MinTasks: new(3)}}
+	})
+	asleep := again(5, seen(0, 0, 0))
+	noneStarts := func(o *Observation, _ *Queue) { o.Service = &Service{Desired: 4, Running: 2, FailedStarts: new(3)} }
 	for name, tc := range map[string]struct {
 		policy *config.ScalingPolicy
 		obs    []Observation
@@ -37,6 +43,9 @@ func TestDecide(t *testing.T) {
 		"a count below minTasks is corrected first":                {policy: policy(func(s *config.ScalingSpec) { s.MinTasks = 3 }), obs: []Observation{seen(1, 9000, 0)}, want: 3, by: "minTasks"},
 		"zero with minTasks above is the emergency stop":           {obs: []Observation{seen(2, 0, 0), seen(0, 9000, 0), seen(0, 9000, 0)}, want: 0, by: "emergencyStop"},
 		"a stop ends when someone raises the count":                {obs: []Observation{seen(2, 0, 0), seen(0, 9000, 0), seen(1, 9000, 0)}, want: 18},
+		"a stop is one that follows tasks":                         {policy: wakes, obs: append(slices.Clone(asleep), seen(3, 0, 0), seen(0, 0, 0)), want: 0, by: "emergencyStop"},
+		"a zero that stays zero is a count that was not set":       {policy: wakes, obs: append(slices.Clone(asleep), seen(0, 0, 0)), want: 3, by: "schedule"},
+		"a number of running tasks left out changes nothing":       {obs: append(again(4, seen(5, 0, 2400)), seen(5, 0, 2400, func(o *Observation, _ *Queue) { o.Service.Running = unknown })), want: 5, by: "unknown"},
 		"a service that cannot be read is left alone":              {obs: []Observation{seen(4, 0, 0), seen(0, 9000, 0, func(o *Observation, _ *Queue) { o.Service = nil })}, want: 1, by: "unknown"},
 		"paused holds, whatever waits":                             {policy: policy(func(s *config.ScalingSpec) { s.Paused = true }), obs: []Observation{seen(2, 20000, 600)}, want: 2, by: "paused"},
 		"a missing depth never scales in":                          {policy: policy(func(s *config.ScalingSpec) { s.Fallback.Tasks = 1 }), obs: again(6, seen(8, 0, 0, func(_ *Observation, q *Queue) { q.Visible = nil })), want: 8, by: "unknown"},
@@ -65,11 +74,16 @@ func TestDecide(t *testing.T) {
 		"a few empty looks stop the last task":                    {policy: policy(minZero), obs: again(4, seen(1, 0, 0)), want: 0},
 		"a phantom message starts the count of empty looks anew":  {policy: policy(minZero), obs: []Observation{seen(1, 0, 0), seen(1, 0, 0), seen(1, 1, 0), seen(1, 0, 0), seen(1, 0, 0)}, want: 1},
 		"a message in flight keeps the last task":                 {policy: policy(minZero), obs: again(9, seen(1, 0, 0, func(_ *Observation, q *Queue) { q.InFlight = &Sample{Value: 1} })), want: 1},
+		"a number delayed of long ago never scales to zero":       {policy: policy(minZero), obs: again(9, seen(1, 0, 0, func(_ *Observation, q *Queue) { q.Delayed = &Sample{Time: monday.Add(-time.Hour)} })), want: 1},
+		"messages parked long ago start nothing":                  {policy: policy(minZero), obs: again(9, seen(0, 0, 0, func(_ *Observation, q *Queue) { q.Parked = &Sample{Value: 5000, Time: monday.Add(-time.Hour)} })), want: 0},
 		"an unknown number delayed never scales to zero":          {policy: policy(minZero), obs: again(9, seen(1, 0, 0, func(_ *Observation, q *Queue) { q.Delayed = nil })), want: 1},
 		"a rollout blocks scale-in":                               {obs: again(6, seen(8, 0, 0, func(o *Observation, _ *Queue) { o.Service.Rollout = new(true) })), want: 8, by: "rollout"},
 		"a rollout does not block scale-out":                      {obs: again(2, seen(1, 40000, 0, func(o *Observation, _ *Queue) { o.Service.Rollout = new(true) })), want: 40, by: "maxTasks"},
 		"a rollout's extra tasks are not capacity":                {obs: again(4, seen(8, 300, 3600, func(o *Observation, _ *Queue) { o.Service = &Service{Desired: 8, Running: 16, Rollout: new(true)} })), want: 8},
 		"protected tasks are never cut":                           {obs: again(6, seen(8, 0, 0, func(o *Observation, _ *Queue) { o.Service.Protected = new(5) })), want: 5, by: "protected"},
+		"tasks that fail to start are named, ask for more or not": {obs: []Observation{seen(4, 0, 1800), seen(4, 700, 1800, noneStarts)}, want: 4, by: "failedStarts"},
+		"a fixed count with too much to do is at its maximum":     {policy: policy(func(s *config.ScalingSpec) { s.MinTasks, s.MaxTasks = 5, 5 }), obs: again(2, seen(5, 20000, 0)), want: 5, by: "maxTasks"},
+		"a fixed count with too little to do is at its minimum":   {policy: policy(func(s *config.ScalingSpec) { s.MinTasks, s.MaxTasks = 5, 5 }), obs: again(2, seen(5, 0, 0)), want: 5, by: "minTasks"},
 		"tasks that fail to start are not added to":               {obs: []Observation{seen(2, 9000, 0, func(o *Observation, _ *Queue) { o.Service = &Service{Desired: 4, Running: 2, FailedStarts: new(3)} })}, want: 4, by: "failedStarts"},
 		"more tasks than the provider feeds are not started":      {policy: policy(func(s *config.ScalingSpec) { s.Queues[0].MaxThroughput = 100 }), obs: []Observation{seen(1, 20000, 0)}, want: 13, by: "maxThroughput"},
 		"workers that wait for their provider get no help":        {obs: []Observation{seen(3, 20000, 0, func(_ *Observation, q *Queue) { q.ProviderLimited = new(true) })}, want: 3, by: "providerLimited"},

@@ -59,3 +59,20 @@ func TestAScheduleIsNamedAsTheLimit(t *testing.T) {
 		t.Errorf("reason %q", d.Reason)
 	}
 }
+
+func TestAScheduleShorterThanAStartHoldsFromOneStartBeforeItToItsEnd(t *testing.T) {
+	t.Parallel()
+	spec := policy(func(s *config.ScalingSpec) {
+		s.Schedules = []config.Schedule{{Name: "burst", Cron: "10 8 * * *", TimeZone: "UTC", Duration: time.Minute, MinTasks: new(10)}}
+	}).Spec
+	start := monday.Add(10 * time.Minute)
+	for after := -3 * time.Minute; after < 3*time.Minute; after += 15 * time.Second {
+		want := 1
+		if after >= -75*time.Second && after < time.Minute {
+			want = 10
+		}
+		if b := boundsAhead(&spec, start.Add(after), 75); b.Min != want {
+			t.Errorf("%s after its start: at least %d, want %d", after, b.Min, want)
+		}
+	}
+}

@@ -309,3 +309,29 @@ func TestADumpIsAnsweredAgainWhenTheCountWasNotSet(t *testing.T) {
 		}
 	}
 }
+
+func TestTheExtraTasksOfARolloutWorkToo(t *testing.T) {
+	w := newWorld(8)
+	w.tasks = 8
+	w.pass(30, 64)
+	w.waiting += 20000
+	w.policy.Spec.MaxTasks = 8
+	w.pass(20, 64)
+	before := w.last.Queues[0].PerTask
+	w.perTask = 16 // of twice as many tasks
+	w.change = func(o *Observation, _ *Queue) { o.Service.Running, o.Service.Rollout = 2*o.Service.Desired, new(true) }
+	w.pass(20, 64)
+	if got := w.last.Queues[0].PerTask; before < 7 || got > 9 {
+		t.Errorf("a task does %.1f/s, %.1f/s before the rollout: %s", got, before, w.last.Reason)
+	}
+}
+
+func TestAnOutageIsNamedThoughAllTheTasksThereMayBeRun(t *testing.T) {
+	w := newWorld(8, func(s *config.ScalingSpec) { s.MaxTasks = 8 })
+	w.pass(40, 40)
+	w.perTask = 0.01
+	w.pass(40, 40)
+	if w.last.LimitedBy != "failing" || !strings.Contains(w.last.Reason, "get next to nothing done") {
+		t.Errorf("limited by %q: %s", w.last.LimitedBy, w.last.Reason)
+	}
+}
