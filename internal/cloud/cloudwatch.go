@@ -433,7 +433,7 @@ func asked(r *types.MetricDataResult, queues, metrics int) (n, i int, ok bool) {
 	return n, i, err == nil && n >= 0 && n < queues && i >= 0 && i < metrics
 }
 
-// take keeps a result's newest point. What was not asked for is left alone.
+// take keeps a result's newest point, and all of those of a count. What was not asked for is left alone.
 func take(r *types.MetricDataResult, of []minuteOf, into map[minuteOf]told) {
 	n, i, ok := asked(r, len(of), len(queueMetrics))
 	if !ok {
@@ -454,9 +454,9 @@ func take(r *types.MetricDataResult, of []minuteOf, into map[minuteOf]told) {
 // come, stamped with its period's end, if none is newer already.
 func keepNewest(field **scaling.Sample, r *types.MetricDataResult, stat string) {
 	for n := range min(len(r.Timestamps), len(r.Values)) {
-		s := scaling.Sample{Value: r.Values[n], Time: r.Timestamps[n].Add(metricPeriod)}
-		if stat == "Sum" {
-			s.Period = metricPeriod.Seconds()
+		s := pointOf(r, n)
+		if stat != "Sum" {
+			s.Period = 0
 		}
 		if *field == nil || s.Time.After((*field).Time) {
 			*field = &s
@@ -464,11 +464,17 @@ func keepNewest(field **scaling.Sample, r *types.MetricDataResult, stat string) 
 	}
 }
 
+// pointOf is a result's nth point, as a count.
+func pointOf(r *types.MetricDataResult, n int) scaling.Sample {
+	return scaling.Sample{Value: r.Values[n], Time: r.Timestamps[n].Add(metricPeriod), Period: metricPeriod.Seconds()}
+}
+
 // countsOf is all of a result's points.
 func countsOf(r *types.MetricDataResult, place func(*scaling.Counts) **scaling.Sample) []scaling.Counts {
 	counts := make([]scaling.Counts, min(len(r.Timestamps), len(r.Values)))
 	for n := range counts {
-		*place(&counts[n]) = &scaling.Sample{Value: r.Values[n], Time: r.Timestamps[n].Add(metricPeriod), Period: metricPeriod.Seconds()}
+		s := pointOf(r, n)
+		*place(&counts[n]) = &s
 	}
 	return counts
 }

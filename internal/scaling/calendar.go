@@ -206,8 +206,9 @@ func (c *calendar) correct(i int, size float64) {
 
 // verify holds the dumps of a minute and of the one before against what was counted
 // beyond the usual. Depths alone show one too where the tasks did less than they are
-// known to do: what neither minute counts a quarter of never came.
-func (c *calendar) verify(begin, end stamp, beyond float64) {
+// known to do: what neither minute counts a quarter of never came, where both were
+// counted.
+func (c *calendar) verify(begin, end stamp, beyond float64, both bool) {
 	before := begin - (end - begin)
 	for i := len(c.Dumps) - 1; i >= 0; i-- {
 		d := &c.Dumps[i]
@@ -215,7 +216,7 @@ func (c *calendar) verify(begin, end stamp, beyond float64) {
 			continue
 		}
 		d.Counted = beyond >= d.Size/4
-		if !d.Counted && d.At < begin {
+		if both && !d.Counted && d.At < begin {
 			c.refute(*d)
 			c.Dumps = slices.Delete(c.Dumps, i, i+1)
 		}

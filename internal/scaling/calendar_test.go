@@ -66,9 +66,10 @@ func TestAGuessThatFailsIsForgottenAndOneThatComesTrueIsASeries(t *testing.T) {
 func TestADumpThatNoCountShowsNeverCame(t *testing.T) {
 	t.Parallel()
 	first := stampOf(monday.Truncate(time.Hour))
+	both := true
 	minute := func(after int, c *calendar, beyond float64) {
 		begin := first.add(time.Duration(after) * time.Minute)
-		c.verify(begin, begin.add(time.Minute), beyond)
+		c.verify(begin, begin.add(time.Minute), beyond, both)
 	}
 	for name, tc := range map[string]struct {
 		beyond [2]float64 // messages counted beyond the usual, in its minute and the next
@@ -92,6 +93,13 @@ func TestADumpThatNoCountShowsNeverCame(t *testing.T) {
 			t.Errorf("%s: stays %v, want %v: %+v", name, stays, tc.stays, c)
 		}
 	}
+	both = false
+	var uncounted calendar
+	uncounted.note(dump{At: first, Size: 20000})
+	if minute(1, &uncounted, 0); len(uncounted.Dumps) != 1 {
+		t.Errorf("its own minute was not counted: %+v", uncounted)
+	}
+	both = true
 	var guess calendar
 	guess.note(dump{At: first, Size: 20000})
 	minute(0, &guess, 0)

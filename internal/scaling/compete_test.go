@@ -89,6 +89,7 @@ func TestLimitsAddUpWhereQueuesCompeteAndAreNamedByTheirCause(t *testing.T) {
 		needs    [2]int     // tasks
 		limits   [2]float64 // messages/s that the provider takes; a task does 8
 		competes bool
+		beside   int // tasks that are needed beyond the sum
 		want     int
 		named    string
 	}{
@@ -98,9 +99,10 @@ func TestLimitsAddUpWhereQueuesCompeteAndAreNamedByTheirCause(t *testing.T) {
 		"the other is, and sets nothing":       {needs: [2]int{20, 10}, limits: [2]float64{0, 16}, want: 20},
 		"neither is, and they compete":         {needs: [2]int{20, 10}, competes: true, want: 30},
 		"the neediest is, and they compete":    {needs: [2]int{180, 20}, limits: [2]float64{60, 0}, competes: true, want: 28, named: "a takes 60/s"},
+		"one is, and more is needed":           {needs: [2]int{7, 36}, limits: [2]float64{8, 0}, competes: true, beside: 5, want: 42, named: "a takes 8/s"},
 		"the other is, and takes of the first": {needs: [2]int{20, 10}, limits: [2]float64{0, 16}, competes: true, want: 22, named: "b takes 16/s"},
 	} {
-		d := &deciding{competes: tc.competes}
+		d := &deciding{competes: tc.competes, tasks: tc.beside}
 		for i, need := range tc.needs {
 			spec := &config.QueueSpec{Name: string(rune('a' + i)), MaxThroughput: tc.limits[i]}
 			d.queues = append(d.queues, watched{queueMemory: &queueMemory{}, spec: spec})

@@ -81,6 +81,9 @@ func (d *deciding) refuse() {
 // minutes, although work waits: the database is down, or every message fails.
 // Empty, unless every queue that asks for as many tasks as there are is one.
 func (d *deciding) workless() (name string) {
+	if d.current == 0 {
+		return ""
+	}
 	for i := range d.queues {
 		if d.out.Queues[i].Need < d.current {
 			continue

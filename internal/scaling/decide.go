@@ -164,10 +164,11 @@ func (d *deciding) noticeOthers() {
 	foreign := wanted == nil || *wanted != d.current
 	if d.current > 0 {
 		d.state.Stopped = false
-	} else if refused := wanted != nil && d.state.Found == 0; foreign && d.bounds.Min > 0 && !refused {
+	} else if refused := wanted != nil && d.state.Found != nil && *d.state.Found == 0; foreign && d.bounds.Min > 0 && !refused {
 		d.state.Stopped = true // a 0 that was there before is a count that was not set
 	}
-	d.state.Found = d.current
+	found := d.current // of its own: the state outlives the decision
+	d.state.Found = &found
 	if !foreign || wanted == nil {
 		return
 	}
@@ -223,7 +224,7 @@ func (d *deciding) reckon() {
 // capUseless leaves out the tasks that would find nothing to do: a provider's
 // limit, told or seen. Where queues compete, the limits add up as their needs do.
 func (d *deciding) capUseless() {
-	capped, neediest := 0, 0
+	capped, useless, neediest := 0, 0, 0
 	why, rule := "", ""
 	for i := range d.queues {
 		q, need := &d.queues[i], d.out.Queues[i].Need
@@ -240,11 +241,10 @@ func (d *deciding) capUseless() {
 		if by != "" && need > neediest {
 			neediest, rule, why = need, by, reason
 		}
-		if d.competes {
-			capped += most
-		} else {
-			capped = max(capped, most)
-		}
+		capped, useless = max(capped, most), useless+need-most
+	}
+	if d.competes {
+		capped = max(capped, d.tasks-useless)
 	}
 	if capped < d.tasks && rule != "" {
 		d.step(rule, capped, why)

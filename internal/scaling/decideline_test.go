@@ -43,7 +43,7 @@ func TestDecideLines(t *testing.T) {
 		"a hold of the wrong type":                {`{"time":"2026-01-05T08:00:15Z","holds":[{"rule":"paused"},{"rule":7}]}`, []string{`holds[1].rule is 7, where a string is wanted`}},
 		"half a line":                             {`{"time":"2026-01-05T08:00:15Z"`, []string{`it is no JSON`}},
 		"a line of two MiB is read":               {strings.Repeat(" ", 2<<20) + oneLine(goodLine) + "\n", []string{`"desired":11`}},
-		"running tasks left out are unknown":      {`{"time":"2026-01-05T08:00:15Z","service":{"desired":2}}`, []string{`"limitedBy":"unknown"`, "the service's task counts are unknown"}},
+		"running tasks left out are unknown":      {`{"time":"2026-01-05T08:00:15Z","service":{"desired":2}}`, []string{`"limitedBy":"unknown"`}},
 		"running tasks that are null are unknown": {`{"time":"2026-01-05T08:00:15Z","service":{"desired":2,"running":null}}`, []string{`"limitedBy":"unknown"`}},
 		"a metric that is null is unknown":        {`{"time":"2026-01-05T08:00:15Z","service":{"desired":2,"running":2},"queues":{"sms-events":{"visible":null}}}`, []string{`"limitedBy":"fallback"`}},
 		"a metric whose value is null is unknown": {`{"time":"2026-01-05T08:00:15Z","service":{"desired":2,"running":2},"queues":{"sms-events":{"visible":{"value":null,"time":"2026-01-05T08:00:10Z"},"inFlight":{"value":null}}}}`, []string{`"limitedBy":"fallback"`}},

@@ -51,6 +51,9 @@ func (q *queueMemory) learn(spec *config.QueueSpec, tasks *taskMemory, now stamp
 	if newer {
 		q.learnLive(spec, tasks, others, q.live(now))
 	}
+	if q.Calm != 0 || tasks.runningNow() == 0 {
+		q.Service.Idle = 0 // only a busy minute would end it, and there is none to come
+	}
 	q.judge(spec.MaxAge.Seconds(), now)
 	q.Service.Helped.turn(now, q.Calm != 0)
 	q.Calendar.turn(q.knownUntil(now, q.live(now)), now)
@@ -78,9 +81,9 @@ func (q *queueMemory) learnMinute(spec *config.QueueSpec, m *minuteCounts, tasks
 		return
 	}
 	ran, steady, known := tasks.seconds(m.begin(), m.End)
-	supposed := m.begin() < tasks.Supposed
-	known = known && (!supposed || !q.live(now)) // live depths soon tell better
-	if known && q.fills(m, now) && float64(work) < clearlyLow*q.perTask(spec)*ran {
+	unseen := m.begin() < tasks.Supposed
+	known = known && (!unseen || !q.live(now)) // live depths soon tell better
+	if known && q.fills(m, now) && (float64(work) < clearlyLow*q.perTask(spec)*ran || q.lastsLong(m)) {
 		return
 	}
 	m.Done = true
@@ -91,13 +94,13 @@ func (q *queueMemory) learnMinute(spec *config.QueueSpec, m *minuteCounts, tasks
 	}
 	rate := float64(work) / period
 	atLimit := limited || spec.MaxThroughput > 0 && rate > 0.9*spec.MaxThroughput
-	s := served{end: m.End, rate: rate, tasks: ran / period, busy: q.busyThrough(m.begin(), m.End) && !atLimit && !supposed, steady: steady}
+	s := served{end: m.End, rate: rate, tasks: ran / period, busy: q.busyThrough(m.begin(), m.End) && !atLimit && !unseen, steady: steady}
 	s.twice = q.grewWith(s, tasks)
 	if s.busy {
 		s = q.lessOthers(spec, s, m.begin(), others, q.live(now))
 	}
 	if s.busy || work > 0 {
-		q.Worked = before[serviceRate]{m.End, q.Service}
+		q.Worked = undo[serviceRate]{m.End, q.Service}
 		q.Service.learn(s)
 	}
 }
@@ -141,12 +144,12 @@ func (q *queueMemory) grewWith(s served, tasks *taskMemory) bool {
 func (q *queueMemory) learnArrivals(m minuteCounts, now stamp) {
 	count := float64(m.Sent)
 	usual := q.Arrival.Rate * float64(m.Period)
-	if count < clearlyLow*usual && q.fills(&m, now) {
+	if q.fills(&m, now) && (count < clearlyLow*usual || q.lastsLong(&m)) {
 		return
 	}
-	q.Arrived = before[arrivalRate]{m.End, q.Arrival}
+	q.Arrived = undo[arrivalRate]{m.End, q.Arrival}
 	q.Arrived.Was.Live = nil
-	q.Calendar.verify(m.begin(), m.End, count-usual)
+	q.Calendar.verify(m.begin(), m.End, count-usual, q.Arrival.Minute == m.begin())
 	inIt := func(d dump) bool { return d.At.add(time.Second) >= m.begin() && d.At < m.End }
 	if i := slices.IndexFunc(q.Calendar.Dumps, inIt); i >= 0 && q.Arrival.At != 0 {
 		if count > usual+q.Calendar.Dumps[i].Size/2 {

@@ -14,10 +14,10 @@ const (
 	fillingFades = 0.97
 )
 
-// before is what was known before the newest minute was learned from, kept to
+// undo is what was known before the newest minute was learned from, kept to
 // learn from it anew: CloudWatch shows a minute, and may add to it after, as the
 // readings in https://github.com/villasv/aws-airflow-stack/issues/75 do.
-type before[T any] struct {
+type undo[T any] struct {
 	End stamp `json:"end,omitempty"` // of that minute; 0: none
 	Was T     `json:"was,omitzero"`
 }
@@ -86,9 +86,11 @@ func (q *queueMemory) join(o Queue, now stamp) {
 		}
 	}
 	if dead := o.DeadLettered; dead != nil {
-		if m := q.minute(stampOf(dead.Time), dead.Period); m != nil && m.Dead != float32(dead.Value) {
-			m.Dead = float32(dead.Value)
-			q.takeBackServed(m.End)
+		for i := range q.Minutes { // of a minute that is known otherwise
+			if m := &q.Minutes[i]; m.End == stampOf(dead.Time) && m.Dead != float32(dead.Value) {
+				m.Dead = float32(dead.Value)
+				q.takeBackServed(m.End)
+			}
 		}
 	}
 	if age := o.OldestAge; age != nil {
@@ -132,7 +134,7 @@ func (q *queueMemory) takeBackSent(end stamp) {
 	}
 	live := q.Arrival.Live
 	q.Arrival = q.Arrived.Was
-	q.Arrival.Live, q.Arrived = live, before[arrivalRate]{}
+	q.Arrival.Live, q.Arrived = live, undo[arrivalRate]{}
 }
 
 // takeBackServed forgets what was learned from a minute's count of served messages.
@@ -140,7 +142,7 @@ func (q *queueMemory) takeBackServed(end stamp) {
 	if q.Worked.End != end {
 		return
 	}
-	q.Service, q.Worked = q.Worked.Was, before[serviceRate]{}
+	q.Service, q.Worked = q.Worked.Was, undo[serviceRate]{}
 	for i := range q.Minutes {
 		q.Minutes[i].Done = q.Minutes[i].Done && q.Minutes[i].End != end
 	}
@@ -149,6 +151,10 @@ func (q *queueMemory) takeBackServed(end stamp) {
 // fills says that CloudWatch may still add to a minute: it did so of late for as long
 // as this one is told.
 func (q *queueMemory) fills(m *minuteCounts, now stamp) bool { return now.sub(m.Told) < q.Filling }
+
+// lastsLong says that it does so for longer than a minute: what is learned from this
+// one could not be taken back any more, for the next was learned from.
+func (q *queueMemory) lastsLong(m *minuteCounts) bool { return q.Filling > float64(m.Period) }
 
 // noteFlight notes a number of messages in flight in its minute; one between two,
 // as CloudWatch's are, in both.

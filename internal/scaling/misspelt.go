@@ -1,6 +1,7 @@
 package scaling
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -22,6 +23,7 @@ var (
 	observationKeys = keysOf(reflect.TypeFor[Observation]())
 	serviceKeys     = keysOf(reflect.TypeFor[Service]())
 	queueKeys       = keysOf(reflect.TypeFor[Queue]())
+	countsKeys      = keysOf(reflect.TypeFor[Counts]())
 	sampleKeys      = keysOf(reflect.TypeFor[Sample]())
 )
 
@@ -66,10 +68,28 @@ func misspelt(line []byte, p *config.ScalingPolicy) string {
 		if problem := queue.wrong(queueKeys, path); problem != "" {
 			return problem
 		}
-		for _, metric := range slices.Sorted(maps.Keys(queue)) {
-			if problem := objectOf(queue[metric]).wrong(sampleKeys, path+metric+"."); problem != "" {
+		if problem := queue.samples(path); problem != "" {
+			return problem
+		}
+		var earlier []object
+		if json.Unmarshal(queue["earlier"], &earlier) != nil {
+			continue // it is refused for what it is
+		}
+		for i, counts := range earlier {
+			path := fmt.Sprintf("%searlier[%d].", path, i)
+			if problem := cmp.Or(counts.wrong(countsKeys, path), counts.samples(path)); problem != "" {
 				return problem
 			}
+		}
+	}
+	return ""
+}
+
+// samples names the first wrong key of an object's samples.
+func (o object) samples(path string) string {
+	for _, metric := range slices.Sorted(maps.Keys(o)) {
+		if problem := objectOf(o[metric]).wrong(sampleKeys, path+metric+"."); problem != "" {
+			return problem
 		}
 	}
 	return ""

@@ -293,6 +293,7 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 	}
 	view := q.outlook(spec, o, e, f, at)
 	remembered, told := q.Depth.At.within(after, at), view.waiting
+	guess := func() (int, string) { return view.guess(f, q.shrinking(drainWithin), q.Depth.At >= tasks.grown()) }
 	switch {
 	case !remembered:
 		need.Need, need.Why = f.count(), "depth unknown"
@@ -301,12 +302,12 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 		need.Need, need.Why, by.courses = q.weigh(&view, e, tasks, f)
 		if spec.ThroughputPerTask == 0 && !view.learned && need.Need > f.count() {
 			// The rate is only a lower bound: a task may do far more.
-			if guessed, why := view.guess(f, q.shrinking(drainWithin), q.Depth.At >= tasks.grown()); guessed < need.Need {
+			if guessed, why := guess(); guessed < need.Need {
 				need.Need, need.Why = guessed, why
 			}
 		}
 	default:
-		need.Need, need.Why = view.guess(f, q.shrinking(drainWithin), q.Depth.At >= tasks.grown())
+		need.Need, need.Why = guess()
 	}
 	if remembered && q.Service.Idle >= idleMinutes && f.serving > 0 {
 		need.Why = taskCount(f.serving) + verb(f.serving, " gets", " get") + " next to nothing done"

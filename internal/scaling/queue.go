@@ -41,31 +41,31 @@ type span struct {
 
 // queueMemory is what is remembered of one queue.
 type queueMemory struct {
-	Depth    depth               `json:"depth"`          // the newest one told; its time 0: none yet
-	Before   depth               `json:"before"`         // the one before it
-	Anchor   depth               `json:"anchor"`         // the one that the next live sample counts from
-	Busy     []span              `json:"busy,omitempty"` // when every task had work waiting
-	Calm     stamp               `json:"calm,omitempty"` // since when none had; 0: they have
-	calm     stamp               // as Calm, before the newest depth
-	every    time.Duration       // the policy's interval
-	Empty    stamp               `json:"empty,omitempty"`  // when none waited last
-	Flying   stamp               `json:"flying,omitempty"` // since when, in every look, some are in flight; 0: none are
-	Zeros    int                 `json:"zeros,omitempty"`  // depths in a row that were all zero
-	Flight   float64             `json:"flight,omitempty"` // seconds a message is in flight, with no other waiting; 0: not seen yet
-	Stay     float64             `json:"stay,omitempty"`   // as Flight, by CloudWatch's depths
-	Minutes  []minuteCounts      `json:"minutes,omitempty"`
-	Filling  float64             `json:"filling,omitempty"` // seconds for which minutes were added to of late
-	Returned returned            `json:"returned"`
-	Arrival  arrivalRate         `json:"arrival"`
-	Service  serviceRate         `json:"service"`
-	Arrived  before[arrivalRate] `json:"arrived,omitzero"`
-	Worked   before[serviceRate] `json:"worked,omitzero"`
-	Calendar calendar            `json:"calendar"`
-	Together together            `json:"together"`
-	Outcome  outcome             `json:"outcome"`
-	Came     stamp               `json:"came,omitempty"`   // when the newest dump began that was predicted
-	Pushed   stamp               `json:"pushed,omitempty"` // when the age last asked for more tasks
-	Probed   stamp               `json:"probed,omitempty"` // when one task fewer was last tried
+	Depth    depth             `json:"depth"`          // the newest one told; its time 0: none yet
+	Before   depth             `json:"before"`         // the one before it
+	Anchor   depth             `json:"anchor"`         // the one that the next live sample counts from
+	Busy     []span            `json:"busy,omitempty"` // when every task had work waiting
+	Calm     stamp             `json:"calm,omitempty"` // since when none had; 0: they have
+	calm     stamp             // as Calm, before the newest depth
+	every    time.Duration     // the policy's interval
+	Empty    stamp             `json:"empty,omitempty"`  // when none waited last
+	Flying   stamp             `json:"flying,omitempty"` // since when, in every look, some are in flight; 0: none are
+	Zeros    int               `json:"zeros,omitempty"`  // depths in a row that were all zero
+	Flight   float64           `json:"flight,omitempty"` // seconds a message is in flight, with no other waiting; 0: not seen yet
+	Stay     float64           `json:"stay,omitempty"`   // as Flight, by CloudWatch's depths
+	Minutes  []minuteCounts    `json:"minutes,omitempty"`
+	Filling  float64           `json:"filling,omitempty"` // seconds for which minutes were added to of late
+	Returned returned          `json:"returned"`
+	Arrival  arrivalRate       `json:"arrival"`
+	Service  serviceRate       `json:"service"`
+	Arrived  undo[arrivalRate] `json:"arrived,omitzero"`
+	Worked   undo[serviceRate] `json:"worked,omitzero"`
+	Calendar calendar          `json:"calendar"`
+	Together together          `json:"together"`
+	Outcome  outcome           `json:"outcome"`
+	Came     stamp             `json:"came,omitempty"`   // when the newest dump began that was predicted
+	Pushed   stamp             `json:"pushed,omitempty"` // when the age last asked for more tasks
+	Probed   stamp             `json:"probed,omitempty"` // when one task fewer was last tried
 }
 
 func (q queueMemory) clone() *queueMemory {
@@ -85,12 +85,10 @@ func (q *queueMemory) forgetAfter(now stamp) {
 	if q.Depth.At > now {
 		q.Depth, q.Before, q.Anchor, q.Zeros = depth{}, depth{}, depth{}, 0
 	}
-	if q.Arrived.End > now {
-		q.Arrived = before[arrivalRate]{}
+	for i := range q.Minutes {
+		q.Minutes[i].Told = min(q.Minutes[i].Told, now)
 	}
-	if q.Worked.End > now {
-		q.Worked = before[serviceRate]{}
-	}
+	q.Arrived, q.Worked = undo[arrivalRate]{}, undo[serviceRate]{}
 	for _, at := range []*stamp{&q.Returned.At, &q.Arrival.Minute, &q.Arrival.At, &q.Arrival.Surged, &q.Service.Helped.At, &q.Service.Helped.Until, &q.Pushed, &q.Calm, &q.Empty, &q.Flying, &q.Came, &q.Probed, &q.Together.At, &q.Outcome.At, &q.Outcome.Excused.From, &q.Outcome.Excused.To} {
 		*at = min(*at, now)
 	}

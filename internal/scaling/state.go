@@ -33,8 +33,8 @@ type State struct {
 	// Wanted is the count of the last decision, nil before the first. A
 	// service that is found with another one was changed by someone else.
 	Wanted *int `json:"wanted,omitempty"`
-	// Found is the count that the last decision found.
-	Found int `json:"found,omitempty"`
+	// Found is the count that the last decision found; nil: not remembered.
+	Found *int `json:"found,omitempty"`
 	// Stopped: someone set 0 although minTasks is above; until it is raised.
 	Stopped     bool                    `json:"stopped,omitempty"`
 	Tasks       taskMemory              `json:"tasks"`

@@ -18,9 +18,9 @@ const (
 	// maxGap is the longest time between two observations that still says something of
 	// what was between, unless the policy's interval is longer.
 	maxGap = 2 * time.Minute
-	// supposed is how long before the first look as many tasks are supposed to have
-	// run as then, where none is starting: as long as the counts reach back that
-	// CloudWatch has by then.
+	// supposed is how long before the first look, or the first after a gap that changed
+	// nothing, as many tasks are supposed to have run as then, where none is starting: as
+	// long as the counts reach back that CloudWatch has by then.
 	supposed = 5 * time.Minute
 	// failedStartsHold is how long after a failed start no task is added.
 	failedStartsHold = 5 * time.Minute
@@ -107,6 +107,11 @@ func (m *taskMemory) ask(now stamp, desired int) {
 // land notes the tasks that run now: a rise ends the oldest starts. The extra tasks
 // of a rollout work as any, but tell nothing of a start.
 func (m *taskMemory) land(now stamp, s Service, rollout bool) {
+	defer func() {
+		if !rollout && s.Running >= s.Desired { // those that a rollout hid run too
+			m.Starts = nil
+		}
+	}()
 	if len(m.Running) == 0 {
 		m.Running = append(m.Running, runningSince{At: now, Tasks: s.Running})
 		return
@@ -116,12 +121,10 @@ func (m *taskMemory) land(now stamp, s Service, rollout bool) {
 		return
 	}
 	overdue := m.overdue()
-	for risen := s.Running - before; risen > 0 && len(m.Starts) > 0; {
+	for risen := s.Running - before; risen > 0 && len(m.Starts) > 0 && !rollout; {
 		oldest := &m.Starts[0]
 		taken := min(risen, oldest.Tasks)
-		if !rollout {
-			m.noteLag(now, oldest.At, overdue)
-		}
+		m.noteLag(now, oldest.At, overdue)
 		oldest.Tasks -= taken
 		risen -= taken
 		if oldest.Tasks == 0 {

@@ -38,3 +38,27 @@ func TestAnOutageOfStartsIsNoStartLag(t *testing.T) {
 		}
 	}
 }
+
+func TestARolloutEndsNoStarts(t *testing.T) {
+	t.Parallel()
+	now := stampOf(monday)
+	m := taskMemory{Seen: now, Desired: 5, Running: []runningSince{{At: now, Tasks: 5}}}
+	m.ask(now, 8)
+	look := func(after time.Duration, running int, rollout bool) (string, bool) {
+		s := Service{Desired: 8, Running: running}
+		m.observe(now.add(after), s, rollout)
+		return m.failing(now.add(after), s)
+	}
+	for after := 15 * time.Second; after < 2*time.Minute; after += 15 * time.Second {
+		look(after, 13, true)
+	}
+	for after := 2 * time.Minute; after < 8*time.Minute; after += 15 * time.Second {
+		look(after, 5, false)
+	}
+	if how, failing := look(8*time.Minute, 5, false); !failing || len(m.Lags) > 0 {
+		t.Errorf("3 tasks do not start for 8 min: failing %v (%s), lags %v", failing, how, m.Lags)
+	}
+	if look(8*time.Minute+15*time.Second, 8, false); len(m.Starts) > 0 {
+		t.Errorf("all run, and these start: %v", m.Starts)
+	}
+}

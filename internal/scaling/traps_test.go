@@ -207,6 +207,7 @@ func TestAStateOfTheVersionBeforeIsRead(t *testing.T) {
 func TestMisspeltKeysAreNamed(t *testing.T) {
 	for name, tc := range map[string]struct{ line, want string }{
 		"a metric":                       {`{"time":"2026-01-05T08:00:15Z","queues":{"sms-events":{"visble":{"value":3}}}}`, `queues.sms-events.visble is not known: did you mean \"visible\"?`},
+		"a count of an earlier minute":   {`{"time":"2026-01-05T08:00:15Z","queues":{"sms-events":{"earlier":[{"sent":3},{"snet":3}]}}}`, `queues.sms-events.earlier[1].snet is not known: did you mean \"sent\"?`},
 		"a part of a sample":             {`{"time":"2026-01-05T08:00:15Z","queues":{"sms-events":{"visible":{"valu":3}}}}`, `queues.sms-events.visible.valu is not known: did you mean \"value\"?`},
 		"a count of the service":         {`{"time":"2026-01-05T08:00:15Z","service":{"desird":3}}`, `service.desird is not known: did you mean \"desired\"?`},
 		"a part of the observation":      {`{"time":"2026-01-05T08:00:15Z","queus":{}}`, `queus is not known: did you mean \"queues\"?`},
@@ -333,5 +334,35 @@ func TestAnOutageIsNamedThoughAllTheTasksThereMayBeRun(t *testing.T) {
 	w.pass(40, 40)
 	if w.last.LimitedBy != "failing" || !strings.Contains(w.last.Reason, "get next to nothing done") {
 		t.Errorf("limited by %q: %s", w.last.LimitedBy, w.last.Reason)
+	}
+}
+
+func TestAnOutageIsOverWhenNothingWaitsAnyMore(t *testing.T) {
+	for name, least := range map[string]int{"where a task stays": 1, "where none does": 0} {
+		w := newWorld(8, func(s *config.ScalingSpec) { s.MinTasks = least })
+		w.pass(40, 40)
+		w.perTask = 0.01
+		w.pass(24, 40)
+		if w.last.LimitedBy != "failing" {
+			t.Fatalf("%s: no outage: %s", name, w.last.Reason)
+		}
+		w.waiting, w.perTask = 0, 8 // the queue was purged
+		w.pass(160, 0)
+		w.pass(20, 60)
+		if w.tasks < 7 || w.last.LimitedBy != "" {
+			t.Errorf("%s: %d tasks limited by %q: %s", name, w.tasks, w.last.LimitedBy, w.last.Reason)
+		}
+	}
+}
+
+func TestDeadLettersWithoutATimeLeaveTheMinutesAlone(t *testing.T) {
+	w := newWorld(8)
+	w.change = func(o *Observation, q *Queue) {
+		q.DeadLettered = &Sample{Time: o.Time, Period: 60}
+		q.Sent = &Sample{Value: 1800, Time: o.Time.Truncate(time.Minute).Add(-2 * time.Minute), Period: 60}
+	}
+	w.pass(40, 30)
+	if ago := stampOf(w.now).sub(w.state.Queues[queueName].Arrival.Minute); ago > 180 {
+		t.Errorf("the newest minute that was learned from ended %.0f s ago", ago)
 	}
 }

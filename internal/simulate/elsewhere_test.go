@@ -38,6 +38,7 @@ func TestWhatTheDecisionReachesElsewhere(t *testing.T) {
 		"metrics that are five minutes late":        {perTask: 8, lag: [2]float64{45, 90}, maxAge: "2m", every: "15s", delay: [2]float64{200, 300}, rate: wave},
 		"gaps of five minutes":                      {perTask: 8, lag: [2]float64{45, 90}, maxAge: "5m", every: "15s", gaps: [][2]int{{1800, 2100}, {5000, 5300}, {9000, 9300}}, rate: wave},
 		"minutes that fill while they are shown":    {perTask: 8, lag: [2]float64{45, 90}, maxAge: "2m", every: "15s", filling: Filling{Minutes: 0.3, First: [2]float64{0.3, 0.95}, Seconds: 60}, rate: wave},
+		"minutes that fill for two":                 {perTask: 8, lag: [2]float64{45, 90}, maxAge: "2m", every: "15s", filling: Filling{Minutes: 1, First: [2]float64{0.3, 0.95}, Seconds: 120}, rate: wave},
 		"counts that are zero at first":             {perTask: 8, lag: [2]float64{45, 90}, maxAge: "2m", every: "15s", filling: Filling{Minutes: 1, Seconds: 20}, rate: wave},
 	} {
 		t.Run(name, func(t *testing.T) {
