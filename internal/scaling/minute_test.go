@@ -88,3 +88,30 @@ func TestAMinuteThatIsToldLateIsLearnedFromBesideTheNewest(t *testing.T) {
 		t.Errorf("counts since are wrong (-want +got)\n%s", diff)
 	}
 }
+
+func TestMinutesThatFillForLongAreLearnedFromWhenTheyAreWhole(t *testing.T) {
+	t.Parallel()
+	for _, whole := range []time.Duration{time.Minute, 90 * time.Second, 2 * time.Minute, 200 * time.Second} {
+		w := newWorld(8)
+		told := func(end time.Time) *Sample {
+			s := &Sample{Value: 4800, Time: end, Period: 60}
+			if w.now.Sub(end) < whole {
+				s.Value *= 0.6
+			}
+			return s
+		}
+		w.change = func(_ *Observation, q *Queue) {
+			newest := w.now.Truncate(time.Minute)
+			at := *q.Visible
+			at.Time = newest // as CloudWatch tells it
+			q.Visible, q.Sent = &at, told(newest)
+			for ago := time.Minute; ago < 5*time.Minute; ago += time.Minute {
+				q.Earlier = append(q.Earlier, Counts{Sent: told(newest.Add(-ago))})
+			}
+		}
+		w.pass(120, 80)
+		if got := w.state.Queues[queueName].Arrival.Rate; got < 72 || got > 88 {
+			t.Errorf("whole after %s: %.0f/s, want 80/s: %s", whole, got, w.last.Reason)
+		}
+	}
+}

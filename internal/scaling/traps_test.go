@@ -338,9 +338,12 @@ func TestAnOutageIsNamedThoughAllTheTasksThereMayBeRun(t *testing.T) {
 }
 
 func TestAnOutageIsOverWhenNothingWaitsAnyMore(t *testing.T) {
-	for name, least := range map[string]int{"where a task stays": 1, "where none does": 0} {
-		w := newWorld(8, func(s *config.ScalingSpec) { s.MinTasks = least })
-		w.pass(40, 40)
+	for name, tc := range map[string]struct {
+		least       int
+		before, now float64 // messages/s
+	}{"where a task stays": {1, 40, 60}, "where none does": {0, 40, 60}, "where all of them stay": {8, 80, 59}} {
+		w := newWorld(8, func(s *config.ScalingSpec) { s.MinTasks = tc.least })
+		w.pass(40, tc.before)
 		w.perTask = 0.01
 		w.pass(24, 40)
 		if w.last.LimitedBy != "failing" {
@@ -348,8 +351,8 @@ func TestAnOutageIsOverWhenNothingWaitsAnyMore(t *testing.T) {
 		}
 		w.waiting, w.perTask = 0, 8 // the queue was purged
 		w.pass(160, 0)
-		w.pass(20, 60)
-		if w.tasks < 7 || w.last.LimitedBy != "" {
+		w.pass(20, tc.now)
+		if w.tasks < 7 || w.last.LimitedBy == "failing" {
 			t.Errorf("%s: %d tasks limited by %q: %s", name, w.tasks, w.last.LimitedBy, w.last.Reason)
 		}
 	}
