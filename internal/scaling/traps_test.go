@@ -341,7 +341,7 @@ func TestAnOutageIsOverWhenNothingWaitsAnyMore(t *testing.T) {
 	for name, tc := range map[string]struct {
 		least       int
 		before, now float64 // messages/s
-	}{"where a task stays": {1, 40, 60}, "where none does": {0, 40, 60}, "where all of them stay": {8, 80, 59}} {
+	}{"where a task stays": {1, 40, 60}, "where none does": {0, 40, 60}, "where all of them stay": {8, 80, 62}} {
 		w := newWorld(8, func(s *config.ScalingSpec) { s.MinTasks = tc.least })
 		w.pass(40, tc.before)
 		w.perTask = 0.01
