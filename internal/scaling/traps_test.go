@@ -351,7 +351,7 @@ func TestAnOutageIsOverWhenNothingWaitsAnyMore(t *testing.T) {
 		}
 		w.waiting, w.perTask = 0, 8 // the queue was purged
 		w.pass(160, 0)
-		w.pass(20, tc.now)
+		w.pass(16, tc.now)
 		if w.tasks < 7 || w.last.LimitedBy == "failing" {
 			t.Errorf("%s: %d tasks limited by %q: %s", name, w.tasks, w.last.LimitedBy, w.last.Reason)
 		}
