@@ -433,7 +433,8 @@ func asked(r *types.MetricDataResult, queues, metrics int) (n, i int, ok bool) {
 	return n, i, err == nil && n >= 0 && n < queues && i >= 0 && i < metrics
 }
 
-// take keeps a result's newest point, and all of those of a count. What was not asked for is left alone.
+// take keeps a result's newest point, and all of those of a count. What was not
+// asked for is left alone.
 func take(r *types.MetricDataResult, of []minuteOf, into map[minuteOf]told) {
 	n, i, ok := asked(r, len(of), len(queueMetrics))
 	if !ok {

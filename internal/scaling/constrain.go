@@ -61,7 +61,7 @@ func (d *deciding) refuse() {
 		switch {
 		case d.unknown != "":
 			d.step("unknown", d.current, d.unknown)
-		case d.rollout():
+		case d.obs.Service.rollsOut():
 			d.step("rollout", d.current, "a deployment is in progress")
 		}
 	}

@@ -128,7 +128,7 @@ func (d *deciding) watch() {
 func (d *deciding) learn() {
 	tasks := &d.state.Tasks
 	tasks.every = d.spec.Interval
-	tasks.observe(d.at, *d.obs.Service, d.rollout())
+	tasks.observe(d.at, *d.obs.Service)
 	for i := range d.queues {
 		q := &d.queues[i]
 		q.newer = q.see(q.spec, q.told, tasks.runningNow(), d.at)
@@ -145,14 +145,10 @@ func (d *deciding) learn() {
 // are gone when it ends.
 func (d *deciding) capacity() Service {
 	s := *d.obs.Service
-	if d.rollout() {
+	if s.rollsOut() {
 		s.Running = min(s.Running, s.Desired)
 	}
 	return s
-}
-
-func (d *deciding) rollout() bool {
-	return d.obs.Service.Rollout != nil && *d.obs.Service.Rollout
 }
 
 // noticeOthers sees what someone else did to the count. A count raised by
@@ -162,12 +158,14 @@ func (d *deciding) noticeOthers() {
 	d.bounds = boundsAhead(d.spec, d.now, d.fleet.lag)
 	wanted := d.state.Wanted
 	foreign := wanted == nil || *wanted != d.current
-	if d.current > 0 {
+	found := d.current                                                     // of its own: the state outlives the decision
+	notSet := wanted != nil && d.state.Found != nil && *d.state.Found == 0 // it was 0 before, too
+	switch {
+	case found > 0:
 		d.state.Stopped = false
-	} else if refused := wanted != nil && d.state.Found != nil && *d.state.Found == 0; foreign && d.bounds.Min > 0 && !refused {
-		d.state.Stopped = true // a 0 that was there before is a count that was not set
+	case foreign && d.bounds.Min > 0 && !notSet:
+		d.state.Stopped = true
 	}
-	found := d.current // of its own: the state outlives the decision
 	d.state.Found = &found
 	if !foreign || wanted == nil {
 		return

@@ -193,15 +193,15 @@ func TestServiceRateIsLearnedFromBusyMinutes(t *testing.T) {
 func TestStartLagIsLearned(t *testing.T) {
 	memory := taskMemory{}
 	now := stampOf(monday)
-	memory.observe(now, Service{Desired: 1, Running: 1}, false)
+	memory.observe(now, Service{Desired: 1, Running: 1})
 	for i := range 10 {
 		memory.ask(now, i+2)
 		for range 2 {
 			now = now.add(15 * time.Second)
-			memory.observe(now, Service{Desired: i + 2, Running: i + 1}, false)
+			memory.observe(now, Service{Desired: i + 2, Running: i + 1})
 		}
 		now = now.add(15 * time.Second)
-		memory.observe(now, Service{Desired: i + 2, Running: i + 2}, false)
+		memory.observe(now, Service{Desired: i + 2, Running: i + 2})
 	}
 	if memory.lag() != 45 {
 		t.Errorf("lag %v, want 45", memory.lag())

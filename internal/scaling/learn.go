@@ -128,7 +128,7 @@ func (q *queueMemory) lessOthers(spec *config.QueueSpec, s served, begin stamp, 
 func (q *queueMemory) grewWith(s served, tasks *taskMemory) bool {
 	from, to := q.Before, q.Depth
 	passed := to.At.sub(from.At)
-	if from.At == 0 || passed < 30 || passed > q.longest() || to.At < s.end || from.At >= s.end || !q.counted(to.At) {
+	if from.At == 0 || passed < 30 || passed > longestGap(q.every) || to.At < s.end || from.At >= s.end || !q.counted(to.At) {
 		return false
 	}
 	ran, _, known := tasks.seconds(from.At, to.At)
@@ -200,7 +200,7 @@ func (q *queueMemory) noteDump(d dump) {
 func (q *queueMemory) learnLive(spec *config.QueueSpec, tasks *taskMemory, others beside, live bool) {
 	from := q.Anchor
 	passed := q.Depth.At.sub(from.At)
-	if from.At == 0 || passed > q.longest() {
+	if from.At == 0 || passed > longestGap(q.every) {
 		q.Anchor = q.Depth
 		return
 	}

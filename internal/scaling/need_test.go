@@ -188,3 +188,13 @@ func TestWhatWaitsOfAQueueThatCompetesIsJudgedByItsPart(t *testing.T) {
 		}
 	}
 }
+
+func TestAGuessIsDoubledOnlyByADepthThatTheTasksThereAreHaveSeen(t *testing.T) {
+	t.Parallel()
+	o := outlook{waiting: 400, rate: 1, usual: 1}
+	for seen, want := range map[bool]int{true: 8, false: 4} {
+		if got, why := o.guess(fleet{running: 4, serving: 4, lag: 75, interval: 15}, false, seen); got != want {
+			t.Errorf("a depth of after the newest task ran %v: %d tasks (%s), want %d", seen, got, why, want)
+		}
+	}
+}

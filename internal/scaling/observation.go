@@ -169,6 +169,9 @@ func (s *Sample) count(now time.Time) *Sample {
 	return &Sample{Value: s.Value, Time: at, Period: period}
 }
 
+// rollsOut says that a deployment is in progress.
+func (s Service) rollsOut() bool { return s.Rollout != nil && *s.Rollout }
+
 func (s *Service) possible() *Service {
 	if s == nil || min(s.Desired, s.Running, s.Pending) < 0 || max(s.Desired, s.Running, s.Pending) > maxTasks {
 		return nil

@@ -110,7 +110,7 @@ func (q *queueMemory) lookAt(o Queue, running int, perTask float64) (newer bool)
 	switch {
 	case seen.InFlight == 0:
 		q.Flying = 0
-	case q.Flying == 0 || seen.At.sub(q.Before.At) > q.longest():
+	case q.Flying == 0 || seen.At.sub(q.Before.At) > longestGap(q.every):
 		q.Flying = seen.At
 	}
 	q.countZeros(o)
@@ -132,10 +132,6 @@ func (q *queueMemory) countZeros(o Queue) {
 	q.Zeros = min(q.Zeros, 1000)
 }
 
-// longest is the longest time, in seconds, between two looks that still says something
-// of what was between.
-func (q *queueMemory) longest() float64 { return longestGap(q.every) }
-
 // noticeBusy remembers when the tasks had work waiting: more messages waited
 // than are on their way to tasks that ask for them.
 func (q *queueMemory) noticeBusy(running int, held float64) {
@@ -155,7 +151,7 @@ func (q *queueMemory) noticeBusy(running int, held float64) {
 		return
 	}
 	q.Calm = 0
-	if last := len(q.Busy) - 1; last >= 0 && q.Busy[last].To == q.Before.At && seen.At.sub(q.Before.At) <= q.longest() {
+	if last := len(q.Busy) - 1; last >= 0 && q.Busy[last].To == q.Before.At && seen.At.sub(q.Before.At) <= longestGap(q.every) {
 		q.Busy[last].To = seen.At
 		return
 	}

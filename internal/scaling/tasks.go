@@ -69,7 +69,7 @@ func (m *taskMemory) forgetAfter(now stamp) {
 }
 
 // observe takes in the service's counts as they are now.
-func (m *taskMemory) observe(now stamp, s Service, rollout bool) {
+func (m *taskMemory) observe(now stamp, s Service) {
 	first := m.Seen == 0
 	if now.sub(m.Seen) > longestGap(m.every) {
 		same := first || m.runningNow() == s.Running && m.Desired == s.Desired
@@ -82,7 +82,10 @@ func (m *taskMemory) observe(now stamp, s Service, rollout bool) {
 		m.ask(now, s.Desired)
 	}
 	m.Desired = s.Desired
-	m.land(now, s, rollout)
+	m.land(now, s)
+	if !s.rollsOut() && s.Running >= s.Desired {
+		m.Starts = nil
+	}
 	m.noticeFailures(now, s)
 	m.Seen = now
 }
@@ -105,13 +108,9 @@ func (m *taskMemory) ask(now stamp, desired int) {
 }
 
 // land notes the tasks that run now: a rise ends the oldest starts. The extra tasks
-// of a rollout work as any, but tell nothing of a start.
-func (m *taskMemory) land(now stamp, s Service, rollout bool) {
-	defer func() {
-		if !rollout && s.Running >= s.Desired { // those that a rollout hid run too
-			m.Starts = nil
-		}
-	}()
+// of a rollout work as any, but tell nothing of a start; where all run after it, so do
+// those that it hid.
+func (m *taskMemory) land(now stamp, s Service) {
 	if len(m.Running) == 0 {
 		m.Running = append(m.Running, runningSince{At: now, Tasks: s.Running})
 		return
@@ -121,7 +120,7 @@ func (m *taskMemory) land(now stamp, s Service, rollout bool) {
 		return
 	}
 	overdue := m.overdue()
-	for risen := s.Running - before; risen > 0 && len(m.Starts) > 0 && !rollout; {
+	for risen := s.Running - before; risen > 0 && len(m.Starts) > 0 && !s.rollsOut(); {
 		oldest := &m.Starts[0]
 		taken := min(risen, oldest.Tasks)
 		m.noteLag(now, oldest.At, overdue)

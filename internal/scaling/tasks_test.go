@@ -45,8 +45,8 @@ func TestARolloutEndsNoStarts(t *testing.T) {
 	m := taskMemory{Seen: now, Desired: 5, Running: []runningSince{{At: now, Tasks: 5}}}
 	m.ask(now, 8)
 	look := func(after time.Duration, running int, rollout bool) (string, bool) {
-		s := Service{Desired: 8, Running: running}
-		m.observe(now.add(after), s, rollout)
+		s := Service{Desired: 8, Running: running, Rollout: &rollout}
+		m.observe(now.add(after), s)
 		return m.failing(now.add(after), s)
 	}
 	for after := 15 * time.Second; after < 2*time.Minute; after += 15 * time.Second {
