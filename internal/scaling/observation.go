@@ -61,6 +61,37 @@ type Queue struct {
 	Parked             *Sample `json:"parked,omitempty"`          // messages due within a start lag
 
 	DeadLetters *Sample `json:"deadLetters,omitempty"` // messages on the queue's dead-letter queue
+
+	Retried     *Sample `json:"retried,omitempty"`     // messages given back for another try, in Period
+	BusySeconds *Sample `json:"busySeconds,omitempty"` // slot-seconds that workers spent on messages, in Period
+	SlotSeconds *Sample `json:"slotSeconds,omitempty"` // slot-seconds that running workers offered, in Period
+	// OldestUnsettled is the age, in seconds, of the oldest message that workers
+	// claimed and that has no end yet, by the database: in flight, retried or parked.
+	OldestUnsettled *Sample    `json:"oldestUnsettled,omitempty"`
+	Providers       []Provider `json:"providers,omitempty"` // how the providers answered the queue's workers
+}
+
+// Provider describes how one provider answered the workers of a queue, over the last
+// minute.
+type Provider struct {
+	Name    string    `json:"name"`
+	Time    time.Time `json:"time"`
+	Calls   float64   `json:"calls"`
+	Failed  float64   `json:"failed"`            // calls that failed by the provider's fault
+	Limited float64   `json:"limited,omitempty"` // calls that the provider throttled
+	Mean    float64   `json:"mean,omitempty"`    // seconds a call, on average
+	// Open says that a worker's circuit breaker is open: it does not receive.
+	Open  bool      `json:"open,omitempty"`
+	Since time.Time `json:"since,omitzero"` // when the failures began that have not ended; zero: it works
+	// Code, Class, HTTPStatus and Message are those of the most frequent failure, and
+	// Share is its part of Calls.
+	Code       string  `json:"code,omitempty"`
+	Class      string  `json:"class,omitempty"`
+	HTTPStatus int     `json:"httpStatus,omitempty"`
+	Message    string  `json:"message,omitempty"`
+	Share      float64 `json:"share,omitempty"`
+	// CredentialsRejected says that the provider rejects our credentials.
+	CredentialsRejected bool `json:"credentialsRejected,omitempty"`
 }
 
 // Counts are counts of messages in one Period each; nil is unknown, or told already.
@@ -78,6 +109,23 @@ type Service struct {
 	Rollout      *bool `json:"rollout,omitempty"`      // a deployment is in progress
 	FailedStarts *int  `json:"failedStarts,omitempty"` // tasks that failed to start since the rollout began
 	Protected    *int  `json:"protected,omitempty"`    // tasks under scale-in protection
+
+	TaskDefinition string    `json:"taskDefinition,omitempty"` // family:revision of the newest deployment
+	RolloutSince   time.Time `json:"rolloutSince,omitzero"`    // when the deployment that is in progress began
+	LastStop       *TaskStop `json:"lastStop,omitempty"`       // the newest task that stopped by itself; nil: none is known
+	Stops          *int      `json:"stops,omitempty"`          // tasks that stopped by themselves within StopsWithin
+}
+
+// StopsWithin is how far back Service.Stops counts.
+const StopsWithin = 5 * time.Minute
+
+// TaskStop describes a task that stopped without being asked to.
+type TaskStop struct {
+	Time           time.Time `json:"time"`
+	TaskDefinition string    `json:"taskDefinition"`     // family:revision
+	Reason         string    `json:"reason"`             // ECS's stoppedReason, or the container's own reason
+	ExitCode       *int      `json:"exitCode,omitempty"` // of the essential container; nil: it never started
+	StartedAt      time.Time `json:"startedAt,omitzero"` // zero: it never ran
 }
 
 // UnmarshalJSON reads an object. A count of tasks that is absent or null is unknown:
@@ -114,10 +162,10 @@ func (o Observation) Normalize() Observation {
 }
 
 func (q Queue) possible(now time.Time) Queue {
-	for _, gauge := range []**Sample{&q.Visible, &q.InFlight, &q.Delayed, &q.OldestAge, &q.OldestWaiting, &q.Parked, &q.DeadLetters} {
+	for _, gauge := range []**Sample{&q.Visible, &q.InFlight, &q.Delayed, &q.OldestAge, &q.OldestWaiting, &q.Parked, &q.DeadLetters, &q.OldestUnsettled} {
 		*gauge = (*gauge).gauge(now)
 	}
-	for _, count := range []**Sample{&q.Sent, &q.Received, &q.Deleted, &q.Failed, &q.DeadLettered, &q.CredentialsRefused} {
+	for _, count := range []**Sample{&q.Sent, &q.Received, &q.Deleted, &q.Failed, &q.DeadLettered, &q.CredentialsRefused, &q.Retried, &q.BusySeconds, &q.SlotSeconds} {
 		*count = (*count).count(now)
 	}
 	q.Earlier = slices.Clone(q.Earlier)
