@@ -70,8 +70,8 @@ func (d *deciding) refuse() {
 	}
 	if how, failing := d.state.Tasks.failing(d.at, *d.obs.Service); failing {
 		d.halt("failedStarts", how)
-	} else if name := d.workless(); name != "" {
-		d.halt("failing", name+": its tasks get next to nothing done, more would not either")
+	} else if name := d.workless(); name != "" && !d.stalls() {
+		d.halt("failing", name+": its tasks finish next to nothing, and more would not either")
 	} else if d.tasks > d.current && d.providerLimited() {
 		d.step("providerLimited", d.current, "the workers wait for the provider: more tasks do not help")
 	}

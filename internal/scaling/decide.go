@@ -34,6 +34,7 @@ func Decide(p *config.ScalingPolicy, obs Observation, prev State, now time.Time)
 	d.tasks = d.current
 	d.watch()
 	d.learn()
+	d.findStalls()
 	d.fleet = d.count()
 	d.noticeOthers()
 	d.reckon()
@@ -80,6 +81,8 @@ type watched struct {
 	told   Queue
 	newer  bool  // told has a depth newer than the one remembered
 	probed stamp // when one task fewer was tried last, before this decision
+	// stalled says why its tasks get nothing done although they run; empty: they do.
+	stalled string
 }
 
 // step lets a rule set the count, and remembers it when that changed it.
@@ -117,7 +120,7 @@ func (d *deciding) watch() {
 		}
 		memory.every = d.spec.Interval
 		told := d.obs.Queues[spec.Name].possible(d.obs.Time)
-		for _, gauge := range []**Sample{&told.Delayed, &told.Parked, &told.OldestWaiting} {
+		for _, gauge := range []**Sample{&told.Delayed, &told.Parked, &told.OldestWaiting, &told.OldestUnsettled} {
 			*gauge = (*gauge).fresh(d.now, d.spec.Fallback.After)
 		}
 		d.queues[i] = watched{queueMemory: memory, spec: spec, told: told, probed: memory.Probed}
@@ -184,6 +187,9 @@ func (d *deciding) noticeOthers() {
 // seen to take from each other, the sum.
 func (d *deciding) reckon() {
 	parts := d.competing()
+	if slices.ContainsFunc(d.queues, func(q watched) bool { return q.stalled != "" }) {
+		parts = nil // a queue that stands still takes nothing from the others
+	}
 	var rulings []ruling // where they compete
 	need, sum := 0, 0
 	d.blind = true
@@ -194,6 +200,10 @@ func (d *deciding) reckon() {
 			own = parts[i]
 		}
 		asked, by, unknown := q.needOf(q.spec, q.told, &d.state.Tasks, own, d.now, d.spec.Fallback.After)
+		asked.Age = max(asked.Age, valueOf(q.told.OldestUnsettled))
+		if q.stalled != "" {
+			asked.Need, asked.Why = d.current, q.stalled+", and more tasks would not help"
+		}
 		d.out.Queues = append(d.out.Queues, asked)
 		if parts != nil {
 			rulings = append(rulings, by)
@@ -217,6 +227,7 @@ func (d *deciding) reckon() {
 	}
 	d.out.Need, d.tasks = need, need
 	d.capUseless()
+	d.capStalled()
 }
 
 // capUseless leaves out the tasks that would find nothing to do: a provider's

@@ -28,7 +28,7 @@ func TestMessagesInFlightAreWork(t *testing.T) {
 	}{
 		"of which none gets done, are stuck: nothing is taken away":                {policy: policy(auto), obs: again(40, flying(8, 4000, 0, 0)), want: 8, says: "may be stuck"},
 		"which are stuck, where the rate a task is told":                           {obs: again(40, flying(8, 4000, 0, 0)), want: 8, says: "may be stuck"},
-		"which are stuck, add no task either":                                      {obs: again(40, flying(8, 4000, 60, 0)), want: 8, says: "may be stuck"},
+		"which are stuck, add no task either":                                      {obs: again(40, flying(8, 4000, 60, 0)), want: 8, says: "nothing was finished"},
 		"of which three are stuck, keep three tasks":                               {obs: again(40, flying(8, 3, 0, 0)), want: 3, says: "may be stuck"},
 		"of which nobody has counted what gets done, are not said to be stuck":     {policy: policy(auto), obs: again(4, flying(1, 4, 0, 0, uncounted)), want: 1, says: "until the rate of one is known"},
 		"which get done more slowly than a task stops, keep their tasks":           {obs: again(2, flying(8, 4000, 0, 3840)), want: 8, says: "more than a task that stops would finish"},

@@ -259,7 +259,7 @@ func (q *queueMemory) sample(spec *config.QueueSpec, tasks *taskMemory, from dep
 		return rateSample{}, false
 	}
 	work, atLeast := perTask*ran, q.alone(spec) == 0
-	if q.Service.Idle > 0 {
+	if q.Service.Idle > 0 || q.standsStill(spec, tasks, q.Depth.At) {
 		work, atLeast = 0, true // next to nothing was done of late
 	}
 	if !busy && !atMost {

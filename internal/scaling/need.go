@@ -50,7 +50,7 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 		need.Need, need.Why = guess()
 	}
 	if remembered && q.Service.Idle >= idleMinutes && f.serving > 0 {
-		need.Why = taskCount(f.serving) + verb(f.serving, " gets", " get") + " next to nothing done"
+		need.Why = taskCount(f.serving) + verb(f.serving, " finishes", " finish") + " next to nothing"
 	}
 	by.view, by.tasks = view, need.Need
 	if f.serving == 0 && q.Depth.InFlight >= 1 {

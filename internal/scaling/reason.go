@@ -11,7 +11,7 @@ func (d *deciding) limitedBy() string {
 	for _, step := range slices.Backward(d.out.Steps) {
 		switch rule := step.Rule; rule {
 		case "externalChange":
-		case "paused", "emergencyStop", "fallback", "failedStarts", "failing":
+		case "paused", "emergencyStop", "fallback", "failedStarts", "failing", "providerFailing":
 			return rule
 		default:
 			if d.tasks != d.out.Need {
@@ -28,7 +28,7 @@ func (d *deciding) limitedBy() string {
 // reason is the decision in one sentence: the neediest queue, then what held
 // the count elsewhere, in order.
 func (d *deciding) reason() string {
-	parts := []string{d.neediest()}
+	parts := []string{d.worst()}
 	if d.competes {
 		parts = append(parts, fmt.Sprintf("its queues compete (%.0f%% of a task's rate is left when both are busy): the sum of their needs, %s", 100*d.state.Competition.Part, number(float64(d.out.Need))))
 	}
@@ -38,22 +38,37 @@ func (d *deciding) reason() string {
 	return strings.Join(parts, "; ")
 }
 
-// neediest tells the queue that set the need.
-func (d *deciding) neediest() string {
+// worst describes the queue that is worst against its objective: one that stands still,
+// then the one that is latest, then the one that needs the most tasks.
+func (d *deciding) worst() string {
 	if len(d.out.Queues) == 0 {
 		return "no queues"
 	}
-	most := &d.out.Queues[0]
+	worst := 0
 	for i := range d.out.Queues {
-		if q := &d.out.Queues[i]; q.Need > most.Need || (q.Need == most.Need && q.Backlog > most.Backlog) {
-			most = q
+		if slices.Compare(d.trouble(i), d.trouble(worst)) > 0 {
+			worst = i
 		}
 	}
-	return most.sentence(d.current, d.fleet.running)
+	return d.out.Queues[worst].sentence(d.queues[worst].spec.MaxAge.Seconds(), d.current, d.fleet.running)
 }
 
-// sentence tells one queue's need, with what it was reckoned from.
-func (q *QueueNeed) sentence(current, running int) string {
+// trouble ranks a queue, the most important measure first.
+func (d *deciding) trouble(i int) []float64 {
+	q := &d.out.Queues[i]
+	stalled, late := 0.0, 0.0
+	if d.queues[i].stalled != "" && q.Backlog+q.InFlight > 0 {
+		stalled = 1
+	}
+	if objective := d.queues[i].spec.MaxAge.Seconds(); q.Age > objective {
+		late = q.Age / objective
+	}
+	return []float64{stalled, late, float64(q.Need), q.Backlog}
+}
+
+// sentence describes one queue's need and the estimates behind it. objective is in
+// seconds.
+func (q *QueueNeed) sentence(objective float64, current, running int) string {
 	if !q.Known && q.Why == "depth unknown" {
 		return q.Queue + ": depth unknown"
 	}
@@ -71,7 +86,17 @@ func (q *QueueNeed) sentence(current, running int) string {
 			doing = fmt.Sprintf(", %d of %s run%s and %s ", running, taskCount(current), verb(running, "s", ""), verb(running, "does", "do")) + perSecond(q.PerTask*float64(running))
 		}
 	}
-	return q.Queue + ": " + number(max(0, q.Backlog-q.InFlight)) + " waiting, " + arriving + doing + ": " + q.Why
+	return q.Queue + ": " + q.depths(objective) + ", " + arriving + doing + ": " + q.Why
+}
+
+// depths says how much waits, and while it is late, how much is in flight and how old
+// the oldest message is.
+func (q *QueueNeed) depths(objective float64) string {
+	waiting := number(max(0, q.Backlog-q.InFlight)) + " waiting"
+	if q.Age <= objective {
+		return waiting
+	}
+	return fmt.Sprintf("%s, %s in flight, the oldest %s old (objective %s)", waiting, number(q.InFlight), seconds(q.Age), seconds(objective))
 }
 
 // verb is what so many tasks do: one does, two do.
@@ -90,7 +115,9 @@ func (s Step) sentence() string {
 		return s.Reason
 	case "paused", "emergencyStop":
 		return "held at " + count + ": " + s.Reason
-	case "unknown", "rollout", "failedStarts", "failing", "providerLimited", "protected":
+	case "providerFailing", "failing": // the queue's own sentence says why
+		return "held at " + count
+	case "unknown", "rollout", "failedStarts", "providerLimited", "protected":
 		return "held at " + count + " (" + s.Reason + ")"
 	case "stabilization":
 		if s.To > s.From {

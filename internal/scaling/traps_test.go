@@ -332,7 +332,7 @@ func TestAnOutageIsNamedThoughAllTheTasksThereMayBeRun(t *testing.T) {
 	w.pass(40, 40)
 	w.perTask = 0.01
 	w.pass(40, 40)
-	if w.last.LimitedBy != "failing" || !strings.Contains(w.last.Reason, "get next to nothing done") {
+	if w.last.LimitedBy != "failing" || !strings.Contains(w.last.Reason, "nothing was finished") {
 		t.Errorf("limited by %q: %s", w.last.LimitedBy, w.last.Reason)
 	}
 }
