@@ -152,6 +152,8 @@ func printed(v Variable, value any) any {
 		return "unknown"
 	case isNumber && v.Unit == unitSeconds:
 		return Age(number)
+	case isNumber && v.Unit == unitShare:
+		return Share(number)
 	case isNumber:
 		return Amount(number)
 	default:
@@ -174,6 +176,17 @@ func (a Age) String() string {
 	default:
 		return strings.TrimSuffix(time.Duration(seconds*float64(time.Second)).Round(time.Minute).String(), "0s")
 	}
+}
+
+// Share is a part from 0 to 1 that prints as a percentage: 98%, 0.4%.
+type Share float64
+
+func (s Share) String() string {
+	percent := 100 * float64(s)
+	if math.Abs(percent) >= 1 || percent == 0 {
+		return strconv.FormatFloat(math.Round(percent), 'f', 0, 64) + "%"
+	}
+	return strconv.FormatFloat(percent, 'g', 2, 64) + "%"
 }
 
 // Amount is a number that prints for people: 3, 0.25, 1200000.

@@ -133,13 +133,18 @@ func TestEveryVariableHasAValue(t *testing.T) {
 	in := Input{
 		Policy: s.scaling, Decision: scaling.Decision{Queues: []scaling.QueueNeed{{Queue: "a", Known: true, ArrivalKnown: true}}},
 		Observation: scaling.Observation{
-			Time: start, Service: &scaling.Service{Rollout: &yes, Protected: &n, FailedStarts: &n},
+			Time: start, Service: &scaling.Service{Rollout: &yes, Protected: &n, FailedStarts: &n, Stops: &n},
 			Queues: map[string]scaling.Queue{"a": {
 				Visible: five, InFlight: five, Delayed: five, OldestAge: five, Sent: five, Received: five, Deleted: five, Failed: five,
 				DeadLettered: five, CredentialsRefused: five, ProviderLimited: &yes, OldestWaiting: five, Parked: five, DeadLetters: five,
+				Retried: five, OldestUnsettled: five, Providers: []scaling.Provider{{Name: "twilio", Time: start, Calls: 20, Failed: 20}},
 			}},
 		},
-		Controller: Controller{&yes, &yes, &yes, &yes, &yes, &yes, &held},
+		Controller: Controller{
+			PolicyAccepted: &yes, TargetReadable: &yes, TargetWritable: &yes, MetricsReadable: &yes, HistoryWritable: &yes, NotifierWorking: &yes,
+			InDoubt: &held, DatabaseLatency: &held,
+		},
+		Messages: map[string]Messages{"a": {}},
 	}
 	values := in.queueValues(in.values(), 0, start)
 	for _, v := range variableNames() {
@@ -167,7 +172,7 @@ func TestAnEmptyQueueHasAnAgeOfZero(t *testing.T) {
 func TestShippedRulesNeedNoWorkersThatPublish(t *testing.T) {
 	for name, tc := range map[string]struct {
 		refused *scaling.Sample
-		want    Phase // of CredentialsRefused; empty: nothing is said of it
+		want    Phase // of CredentialsRejected; empty: nothing is said of it
 	}{
 		"nothing is published":     {},
 		"none is refused":          {refused: &scaling.Sample{Time: start, Period: 60}},
@@ -181,12 +186,12 @@ func TestShippedRulesNeedNoWorkersThatPublish(t *testing.T) {
 		s.step(Input{Policy: s.scaling, Observation: scaling.Observation{Time: start, Queues: map[string]scaling.Queue{"a": q}}})
 		var got Phase
 		for _, a := range s.last.Alerts {
-			if a.Alert == "CredentialsRefused" {
+			if a.Alert == "CredentialsRejected" {
 				got = a.State
 			}
 		}
 		if got != tc.want {
-			t.Errorf("%s: CredentialsRefused is %q, want %q", name, got, tc.want)
+			t.Errorf("%s: CredentialsRejected is %q, want %q", name, got, tc.want)
 		}
 	}
 }

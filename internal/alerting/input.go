@@ -16,13 +16,36 @@ type Input struct {
 	Observation scaling.Observation
 	Decision    scaling.Decision
 	Controller  Controller
+	Messages    map[string]Messages // by queue; nil: nothing is known
+	NothingDone map[string]bool     // by queue: there is work, and next to nothing is finished
+	Missing     map[string]bool     // by queue: it does not exist
+	// Reported says that workers share the controller's database, and reported lately.
+	Reported bool
 }
 
-// Controller is how the controller does; nil is unknown.
+// Controller is how the controller does; nil is unknown. A problem is a sentence, empty
+// while there is none.
 type Controller struct {
 	PolicyAccepted, TargetReadable, TargetWritable, MetricsReadable, HistoryWritable, NotifierWorking *bool
 
 	InDoubt *float64 // messages
+
+	TargetProblem, MetricsProblem, DatabaseProblem string
+
+	DatabaseSince   time.Time
+	DatabaseLatency *float64 // seconds a claim
+}
+
+// Messages is what the history says about the messages of one queue.
+type Messages struct {
+	DeadLetterReasons string // "bad_field 12, id_reuse 3"
+	Feedback          []Feedback
+}
+
+// Feedback counts what recipients made of one sender's or campaign's messages.
+type Feedback struct {
+	Source                              string // for people: "campaign spring-sale", "news@example.com"
+	Sent, Bounced, Complained, OptedOut int
 }
 
 // values are the variables of every rule but the queue's own. What is older
@@ -36,7 +59,7 @@ func (in *Input) values() config.Values {
 		"policy.paused": spec.Paused,
 
 		"decision.desired": float64(d.Desired), "decision.current": float64(d.Current), "decision.need": float64(d.Need),
-		"decision.limitedBy": d.LimitedBy, "decision.reason": d.Reason, "decision.atMaximum": in.atMaximum(),
+		"decision.limitedBy": d.LimitedBy, "decision.reason": d.Reason, "decision.atMaximum": d.AtMaximum(),
 		"decision.externalChange": in.stepped("externalChange"), "decision.emergencyStop": in.stepped("emergencyStop"),
 		"decision.fallback": in.stepped("fallback"),
 
@@ -45,9 +68,11 @@ func (in *Input) values() config.Values {
 		"controller.historyWritable": known(c.HistoryWritable), "controller.notifierWorking": known(c.NotifierWorking),
 		"controller.inDoubt": known(c.InDoubt),
 	}
+	in.troubles(values)
 	if s := in.Observation.Service; s != nil {
 		values["service.desired"], values["service.running"], values["service.pending"] = float64(s.Desired), float64(s.Running), float64(s.Pending)
 		values["service.rollout"], values["service.protected"], values["service.failedStarts"] = known(s.Rollout), count(s.Protected), count(s.FailedStarts)
+		in.stops(values, s)
 	}
 	return values
 }
@@ -70,10 +95,16 @@ func (in *Input) queueValues(common config.Values, i int, now time.Time) config.
 	values["queue.failed"], values["queue.deadLettered"] = rate(q.Failed, fresh(q.Failed), 60), rate(q.DeadLettered, fresh(q.DeadLettered), 60)
 	values["queue.credentialsRefused"] = rate(q.CredentialsRefused, fresh(q.CredentialsRefused), 60)
 	values["queue.providerLimited"] = known(q.ProviderLimited)
-	values["queue.known"], values["queue.reported"] = values["queue.visible"] != nil, values["queue.credentialsRefused"] != nil
+	values["queue.known"], values["queue.reported"] = values["queue.visible"] != nil, in.Reported || values["queue.credentialsRefused"] != nil
+	values["queue.oldestUnsettled"] = fresh(q.OldestUnsettled)
+	values["queue.receivedRate"], values["queue.retried"] = rate(q.Received, fresh(q.Received), 1), rate(q.Retried, fresh(q.Retried), 60)
 	if values["queue.oldestAge"] == nil && values["queue.visible"] == 0.0 && values["queue.inFlight"] == 0.0 {
 		values["queue.oldestAge"] = 0.0 // an empty queue has no age
 	}
+	values["queue.oldest"] = highest(values["queue.oldestAge"], values["queue.oldestWaiting"], values["queue.oldestUnsettled"])
+	values["queue.nothingDone"], values["queue.missing"] = in.NothingDone[spec.Name], in.Missing[spec.Name]
+	in.providerValues(values, q.Providers, now)
+	in.messageValues(values, spec.Name)
 	at := slices.IndexFunc(in.Decision.Queues, func(n scaling.QueueNeed) bool { return n.Queue == spec.Name })
 	if at >= 0 {
 		in.needValues(values, in.Decision.Queues[at])
@@ -82,21 +113,13 @@ func (in *Input) queueValues(common config.Values, i int, now time.Time) config.
 }
 
 func (in *Input) needValues(values config.Values, need scaling.QueueNeed) {
-	values["queue.perTask"] = need.PerTask
+	values["queue.perTask"], values["queue.doneAt"] = need.PerTask, doneAt(need, in.Decision.Time)
 	if need.Known {
 		values["queue.backlog"], values["queue.need"] = need.Backlog, float64(need.Need)
 	}
 	if need.ArrivalKnown {
 		values["queue.arrivalRate"] = need.Arrival
 	}
-}
-
-// atMaximum: the last rule that had the say was a bound from above.
-func (in *Input) atMaximum() bool {
-	d := &in.Decision
-	return d.LimitedBy == "maxTasks" || d.Need > d.Desired && slices.ContainsFunc(d.Steps, func(s scaling.Step) bool {
-		return s.To < s.From && (s.Rule == "maxTasks" || s.Rule == "schedule")
-	})
 }
 
 func (in *Input) stepped(rule string) bool {

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -104,7 +105,9 @@ func AlertStateKey(policy string) string { return "alerts/" + policy }
 func (r *runner) alert(ctx context.Context, p *config.ScalingPolicy, obs scaling.Observation, d scaling.Decision, epoch int64) {
 	r.recallAlerts(ctx, epoch)
 	r.readOrders(ctx)
-	r.stepAlerts(ctx, r.options.alerts.get(), alerting.Input{Policy: p, Observation: obs, Decision: d, Controller: r.ourselves()}, obs.Time)
+	r.stepAlerts(ctx, r.options.alerts.get(), alerting.Input{
+		Policy: p, Observation: obs, Decision: d, Controller: r.ourselves(), Messages: r.messages(ctx, p), NothingDone: r.nothingDone(p), Reported: r.options.watch.shared(),
+	}, obs.Time)
 }
 
 // farewell resolves what still fires of a policy that is gone, and has told
@@ -167,11 +170,22 @@ func (r *runner) ourselves() alerting.Controller {
 		value := r.condition(kind).Status != False
 		return &value
 	}
-	return alerting.Controller{
+	problem := func(kind string) string { // of a condition, in words
+		if c := r.condition(kind); c.Status == False {
+			return c.Message
+		}
+		return ""
+	}
+	ours := alerting.Controller{
 		PolicyAccepted: holds(PolicyAccepted), TargetReadable: holds(TargetReadable), TargetWritable: unbroken(TargetWritable),
 		MetricsReadable: holds(MetricsReadable), HistoryWritable: holds(MemoryWritable), NotifierWorking: unbroken(Notifying),
-		InDoubt: r.alerts.held,
+		InDoubt: r.alerts.held, TargetProblem: cmp.Or(problem(TargetReadable), problem(TargetWritable)), MetricsProblem: problem(MetricsReadable),
+		DatabaseProblem: r.database.Problem, DatabaseSince: r.database.Since,
 	}
+	if mean := r.database.Mean.Seconds(); mean > 0 {
+		ours.DatabaseLatency = &mean
+	}
+	return ours
 }
 
 // recallAlerts brings back what another leader, or this one before a restart,

@@ -11,13 +11,14 @@ import (
 	"github.com/novaura/acs-operator/internal/store"
 )
 
-// holds is what forbids changes beside the policy: another autoscaler, a lease
-// that cannot be confirmed, a person's pause.
+// holds is what forbids changes beside the policy: another autoscaler, a database
+// that fails, a lease that cannot be confirmed, a person's pause.
 func (r *runner) holds(ctx context.Context, p *config.ScalingPolicy, obs scaling.Observation, standing Standing, rival bool) []scaling.Hold {
 	var holds []scaling.Hold
 	if rival {
 		holds = append(holds, RivalHold())
 	}
+	holds = append(holds, r.databaseHold()...)
 	holds = append(holds, r.leaseHolds(obs, standing)...)
 	if pause := r.paused(ctx, p, standing, obs.Time); pause != nil {
 		holds = append(holds, pauseHold(pause))

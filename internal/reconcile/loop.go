@@ -71,9 +71,11 @@ type Options struct {
 	Instruments *Instruments // nil: nothing is measured
 	Notifier    Notifier     // nil: alerts are logged and shown, and told to nobody
 	Orders      Orders       // nil: no silences
+	Workers     Workers      // nil: workers report nothing
 	Logger      *slog.Logger
 
 	alerts *alertRules // shared by the runners
+	watch  *watch      // the same
 	began  time.Time   // what intervals are counted from
 }
 
@@ -100,6 +102,7 @@ func New(options Options) *Loop {
 		options.Retention = 14 * 24 * time.Hour
 	}
 	options.alerts, options.began = &alertRules{policies: config.WithBuiltIn(nil)}, time.Now()
+	options.watch = &watch{workers: options.Workers}
 	return &Loop{options: options, changed: make(chan struct{}, 1), runners: map[string]*runner{}}
 }
 

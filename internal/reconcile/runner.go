@@ -35,8 +35,11 @@ type runner struct {
 	logger  *slog.Logger
 	poked   chan struct{}
 
-	memory memory // run's alone
-	alerts alerter
+	memory    memory    // run's alone
+	database  database  // the same
+	noneSince time.Time // the same: since when no task runs although some should
+	findings  []finding // the same: what is wrong now
+	alerts    alerter
 
 	peeking sync.Mutex // one peek at a time
 
@@ -47,6 +50,7 @@ type runner struct {
 	policy     *config.ScalingPolicy
 	versioned  bool // the store has counted this version of the policy
 	conditions []Condition
+	health     Health
 	pending    []store.Notice // events that wait for the end of the tick
 	seen       scaling.Observation
 	decision   *scaling.Decision
@@ -208,6 +212,9 @@ func (r *runner) tick(ctx context.Context) {
 	}
 	p := r.count(ctx, standing)
 	r.landed(obs)
+	database := r.judgeDatabase(r.options.watch.read(ctx), obs.Time)
+	r.tellDatabase(r.database, database)
+	r.database = database
 	obs.Holds = r.holds(ctx, p, obs, standing, rival)
 	before := r.memory.state
 	decision, state := scaling.Decide(p, obs, before, obs.Time)
@@ -219,6 +226,7 @@ func (r *runner) tick(ctx context.Context) {
 		r.memory.state = state // a count that could not be written is decided anew, from what was known before
 	}
 	r.publish(obs, &decision)
+	r.judge(p, obs, decision)
 	r.tell(decision, state, changed)
 	r.alert(ctx, p, obs, decision, standing.Epoch)
 	r.record(ctx, p, entry{obs: obs, decision: decision, before: before, after: r.memory.state, changed: changed, discarded: err != nil})
@@ -274,7 +282,11 @@ func (r *runner) look(ctx context.Context, p *config.ScalingPolicy) (obs scaling
 		reading sync.WaitGroup
 		service scaling.Service
 	)
-	var parked map[string]*scaling.Sample
+	var (
+		parked map[string]*scaling.Sample
+		told   work
+	)
+	reading.Go(func() { told = r.options.watch.read(bounded) })
 	reading.Go(func() { service, serviceErr = r.options.Services.Describe(bounded, p.Spec.Target) })
 	reading.Go(func() { parked = r.parked(bounded, p) })
 	queues, queuesErr := r.options.Metrics.Observe(bounded, p, time.Now())
@@ -282,7 +294,7 @@ func (r *runner) look(ctx context.Context, p *config.ScalingPolicy) (obs scaling
 	obs = scaling.Observation{Time: time.Now().Truncate(time.Millisecond), Queues: make(map[string]scaling.Queue, len(queues))}
 	for name, q := range queues {
 		q.Parked = parked[name]
-		obs.Queues[name] = q
+		obs.Queues[name] = told.addTo(q, name)
 	}
 	if serviceErr == nil {
 		obs.Service = &service

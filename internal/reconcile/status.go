@@ -89,6 +89,7 @@ type QueuePoint struct {
 // View is one policy as it stands: spec and status.
 type View struct {
 	Policy      *config.ScalingPolicy `json:"policy"`
+	Health      Health                `json:"health"`
 	Conditions  []Condition           `json:"conditions"`
 	Observation scaling.Observation   `json:"observation"`
 	Decision    *scaling.Decision     `json:"decision"`
@@ -154,7 +155,7 @@ func (r *runner) view() View {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return View{
-		Policy: r.policy, Conditions: slices.Clone(r.conditions), Observation: r.seen,
+		Policy: r.policy, Health: r.health, Conditions: slices.Clone(r.conditions), Observation: r.seen,
 		Decision: r.decision, Pause: r.pause, History: slices.Clone(r.history), Alerts: alerts,
 	}
 }

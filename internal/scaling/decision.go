@@ -1,6 +1,9 @@
 package scaling
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Decision is the count of tasks a policy asks for, and why.
 type Decision struct {
@@ -45,4 +48,23 @@ type QueueNeed struct {
 	Foreseen     float64 `json:"foreseen,omitempty"` // messages of the dump that the calendar expects
 	Drain        float64 `json:"drain"`              // seconds until the backlog is gone with Desired tasks; 0: empty or never
 	Why          string  `json:"why"`                // half a sentence: what set Need
+}
+
+// AtMaximum reports whether maxTasks, the policy's or a schedule's, holds the count
+// below the need.
+func (d *Decision) AtMaximum() bool {
+	return d.LimitedBy == "maxTasks" || d.Need > d.Desired && slices.ContainsFunc(d.Steps, func(s Step) bool {
+		return s.To < s.From && (s.Rule == "maxTasks" || s.Rule == "schedule")
+	})
+}
+
+// LastDone returns the queue whose backlog is worked off last at the desired count, and
+// when, from the decision on; 0: nothing waits, or it grows.
+func (d *Decision) LastDone() (queue string, after time.Duration) {
+	for i := range d.Queues {
+		if drain := time.Duration(d.Queues[i].Drain * float64(time.Second)); drain > after {
+			queue, after = d.Queues[i].Queue, drain
+		}
+	}
+	return queue, after
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -136,6 +138,18 @@ func (s *Service) UnmarshalJSON(data []byte) error {
 	err := json.Unmarshal(data, &read)
 	*s = Service(read)
 	return err
+}
+
+// Text says why the task stopped, on which task definition and when; of nil, nothing.
+func (s *TaskStop) Text() string {
+	if s == nil {
+		return ""
+	}
+	text := s.Reason
+	if s.ExitCode != nil && !strings.Contains(text, "exit code") {
+		text += " (exit code " + strconv.Itoa(*s.ExitCode) + ")"
+	}
+	return text + ", task definition " + s.TaskDefinition + ", at " + s.Time.UTC().Format("15:04:05 UTC")
 }
 
 // Observation is all that one decision sees. Queues are keyed by name.

@@ -1,0 +1,120 @@
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/novaura/acs-operator/config"
+	"github.com/novaura/acs-operator/internal/alerting"
+	"github.com/novaura/acs-operator/internal/store"
+)
+
+const (
+	messagesEvery  = time.Minute    // what became of messages is read so often, for all policies together
+	failuresSince  = 24 * time.Hour // failures that explain a dead-letter queue
+	failuresAtMost = 2000           // rows of them, the newest
+	reasonsAtMost  = 3              // that an alert names
+	feedbackSince  = time.Hour
+)
+
+// afterwards is what became of messages, read once for all policies.
+type afterwards struct {
+	asked    time.Time
+	reasons  map[string]string // by queue
+	feedback map[string][]alerting.Feedback
+	known    bool
+}
+
+// messages says what became of the messages of p's queues; nil: that is not known.
+func (r *runner) messages(ctx context.Context, p *config.ScalingPolicy) map[string]alerting.Messages {
+	if r.options.Orders == nil || r.options.watch.workers == nil {
+		return nil
+	}
+	facts := r.options.watch.afterwards(ctx, r.options.Orders)
+	if !facts.known {
+		return nil
+	}
+	messages := make(map[string]alerting.Messages, len(p.Spec.Queues))
+	for _, q := range p.Spec.Queues {
+		messages[q.Name] = alerting.Messages{DeadLetterReasons: facts.reasons[q.Name], Feedback: facts.feedback[q.Channel]}
+	}
+	return messages
+}
+
+// afterwards reads at most every messagesEvery. What cannot be read is unknown.
+func (w *watch) afterwards(ctx context.Context, history Orders) afterwards {
+	w.messages.Lock()
+	defer w.messages.Unlock()
+	if time.Since(w.ended.asked) < messagesEvery {
+		return w.ended
+	}
+	bounded, cancel := context.WithTimeout(ctx, memoryBound)
+	defer cancel()
+	failed, err := history.Events(bounded, store.Filter{Status: store.Failed, Since: time.Now().Add(-failuresSince), Limit: failuresAtMost})
+	feedback, feedbackErr := w.workers.Feedback(bounded, time.Now().Add(-feedbackSince))
+	if ctx.Err() != nil {
+		return w.ended
+	}
+	w.ended = afterwards{asked: time.Now(), known: err == nil && feedbackErr == nil, reasons: reasonsOf(failed), feedback: feedbackOf(feedback)}
+	return w.ended
+}
+
+// reasonsOf counts failures by queue and error code, the most frequent first.
+func reasonsOf(failed []store.Event) map[string]string {
+	counts := map[string]map[string]int{}
+	for _, e := range failed {
+		if counts[e.Queue] == nil {
+			counts[e.Queue] = map[string]int{}
+		}
+		counts[e.Queue][cmp.Or(e.ErrorCode, "unknown")]++
+	}
+	reasons := make(map[string]string, len(counts))
+	for queue, of := range counts {
+		codes := slices.SortedFunc(maps.Keys(of), func(a, b string) int { return cmp.Or(of[b]-of[a], strings.Compare(a, b)) })
+		var parts []string
+		for _, code := range codes[:min(len(codes), reasonsAtMost)] {
+			parts = append(parts, fmt.Sprintf("%s (%d)", code, of[code]))
+		}
+		if more := len(codes) - reasonsAtMost; more > 0 {
+			parts = append(parts, fmt.Sprintf("%d more reasons", more))
+		}
+		reasons[queue] = strings.Join(parts, ", ")
+	}
+	return reasons
+}
+
+// feedbackOf sorts feedback by channel.
+func feedbackOf(rows []store.Feedback) map[string][]alerting.Feedback {
+	by := map[string][]alerting.Feedback{}
+	for _, row := range rows {
+		source := "sender " + row.Sender
+		if row.Template != "" {
+			source = "campaign " + row.Template
+		}
+		by[row.Channel] = append(by[row.Channel], alerting.Feedback{
+			Source: source, Sent: row.Sent, Bounced: row.Bounced, Complained: row.Complained, OptedOut: row.OptedOut,
+		})
+	}
+	return by
+}
+
+// nothingDone names the queues on which next to nothing is finished.
+func (r *runner) nothingDone(p *config.ScalingPolicy) map[string]bool {
+	done := map[string]bool{}
+	for _, found := range r.findings {
+		if found.status != StatusNothingDone {
+			continue
+		}
+		for _, q := range p.Spec.Queues {
+			if found.queue == "" || found.queue == q.Name {
+				done[q.Name] = true
+			}
+		}
+	}
+	return done
+}
