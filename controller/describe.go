@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -97,6 +98,7 @@ func (c describeCommand) show(ctx context.Context, streams cli.Streams, db store
 	if err != nil {
 		return err
 	}
+	all[0].Status.Health = healthNow(all[0], leaderHolds(ctx, db), time.Now())
 	d := description{out: streams.Out, now: time.Now()}
 	d.head(all[0], leaderLine(ctx, db))
 	d.decision(all[0].Status)
@@ -126,8 +128,18 @@ func (d description) table(rows func(w io.Writer)) {
 func (d description) head(one known, leader string) {
 	s := one.Status
 	d.table(func(w io.Writer) {
-		row := func(name, value string) { _, _ = fmt.Fprintf(w, "%s:\t%s\n", name, value) }
+		row := func(name, value string) {
+			if name != "" {
+				name += ":"
+			}
+			_, _ = fmt.Fprintf(w, "%s\t%s\n", name, value)
+		}
 		row("Name", one.Name)
+		row("Status", fmt.Sprintf("%s since %s", s.Health.Status, s.Health.Since.UTC().Format("15:04:05Z")))
+		row("", s.Health.Message)
+		if len(s.Health.Also) > 0 {
+			row("Also", strings.Join(s.Health.Also, ", "))
+		}
 		row("Service", s.Target.Cluster+"/"+s.Target.Service)
 		row("Generation", fmt.Sprint(s.ObservedGeneration))
 		row("Controller", leader)
@@ -153,6 +165,12 @@ func extras(s *scaling.Service) string {
 	}
 	if s.Protected != nil {
 		text += fmt.Sprintf(", %d protected", *s.Protected)
+	}
+	if more := s.Running - s.Desired; more > 0 && (s.Rollout == nil || !*s.Rollout) {
+		text += fmt.Sprintf("; %d run and %d are desired: %d are finishing their messages", s.Running, s.Desired, more)
+	}
+	if stop := s.LastStop.Text(); stop != "" {
+		text += "; last stop: " + stop
 	}
 	return text
 }
@@ -187,7 +205,7 @@ func (d description) queues(s reconcile.Status) {
 		d.linef("  %s: needs %s: %s", need.Queue, tasks(need.Need), need.Why)
 		d.table(func(w io.Writer) {
 			row := func(name string, s *scaling.Sample, unit string) {
-				if s != nil || name == "visible" || name == "oldest" {
+				if s != nil || name == "visible" || name == "oldest (CloudWatch)" {
 					_, _ = fmt.Fprintf(w, "    %s\t%s\n", name, sampleText(s, d.now, unit))
 				}
 			}
@@ -195,15 +213,35 @@ func (d description) queues(s reconcile.Status) {
 			row("in flight", q.InFlight, "")
 			row("delayed", q.Delayed, "")
 			row("parked", q.Parked, "")
-			row("oldest", q.OldestAge, "s")
-			row("oldest, by the workers", q.OldestWaiting, "s")
+			row("oldest (CloudWatch)", q.OldestAge, "s")
+			row("oldest in work (workers)", q.OldestWaiting, "s")
+			row("oldest unsettled (database)", q.OldestUnsettled, "s")
 			row("sent", q.Sent, "")
 			row("deleted", q.Deleted, "")
 			row("failed", q.Failed, "")
 			row("dead-lettered", q.DeadLettered, "")
 			row("credentials refused", q.CredentialsRefused, "")
+			row("retried", q.Retried, "")
+			for _, p := range q.Providers {
+				_, _ = fmt.Fprintf(w, "    provider %s\t%s\n", p.Name, providerText(p, d.now))
+			}
 		})
 	}
+}
+
+// providerText says how a provider does.
+func providerText(p scaling.Provider, now time.Time) string {
+	text := fmt.Sprintf("%.0f calls in the last minute, %.1fs each", p.Calls, p.Mean)
+	if p.Share > 0 {
+		text += "; " + p.Failure()
+	}
+	if p.Open {
+		text += "; the circuit breaker is open"
+	}
+	if p.Failing(now) {
+		text = "FAILING: " + text
+	}
+	return text
 }
 
 func (d description) conditions(conditions []reconcile.Condition) {

@@ -62,31 +62,57 @@ func (c getCommand) show(ctx context.Context, streams cli.Streams, db store.Stor
 	if err != nil {
 		return err
 	}
-	if c.Output == "json" || c.Output == "yaml" {
-		resources := make([]resource, 0, len(all))
-		for _, one := range all {
-			found, err := resourceOf(ctx, db, one)
-			if err != nil {
-				return err
-			}
-			resources = append(resources, found)
-		}
-		if c.Name != "" {
-			return cli.Output{Output: c.Output}.Print(streams.Out, resources[0], nil, nil)
-		}
-		return cli.Output{Output: c.Output}.Print(streams.Out, resources, nil, nil)
+	leads := leaderHolds(ctx, db)
+	for i := range all {
+		all[i].Status.Health = healthNow(all[i], leads, time.Now())
 	}
-	if len(all) == 0 {
-		_, _ = fmt.Fprintln(streams.Err, "no controller has followed a policy with this database yet")
+	if c.Output == "json" || c.Output == "yaml" {
+		err = c.resources(ctx, db, streams.Out, all)
+	} else if len(all) == 0 {
+		_, err = fmt.Fprintln(streams.Err, "no controller has followed a policy with this database yet")
+	} else {
+		err = c.table(ctx, db, streams.Out, all)
+	}
+	if err != nil {
+		return err
+	}
+	return unwell(all)
+}
+
+// unwell is an error that names the policies that need somebody, so that the exit code
+// tells too.
+func unwell(all []known) error {
+	var troubles []string
+	for _, one := range all {
+		if !one.Status.Health.OK() {
+			troubles = append(troubles, one.Name+" is "+one.Status.Health.Status)
+		}
+	}
+	if len(troubles) == 0 {
 		return nil
 	}
-	return c.table(ctx, db, streams.Out, all)
+	return errors.New(strings.Join(troubles, ", "))
+}
+
+func (c getCommand) resources(ctx context.Context, db store.Store, out io.Writer, all []known) error {
+	resources := make([]resource, 0, len(all))
+	for _, one := range all {
+		found, err := resourceOf(ctx, db, one)
+		if err != nil {
+			return err
+		}
+		resources = append(resources, found)
+	}
+	if c.Name != "" {
+		return cli.Output{Output: c.Output}.Print(out, resources[0], nil, nil)
+	}
+	return cli.Output{Output: c.Output}.Print(out, resources, nil, nil)
 }
 
 func (c getCommand) table(ctx context.Context, db store.Store, out io.Writer, all []known) error {
-	header := []string{"POLICY", "DESIRED", "RUNNING", "PENDING", "WAITING", "OLDEST", "OBJECTIVE", "STATUS", "SEEN"}
+	header := []string{"POLICY", "STATUS", "DESIRED", "RUNNING", "PENDING", "WAITING", "IN FLIGHT", "OLDEST", "OBJECTIVE", "SEEN"}
 	if c.Output == "wide" {
-		header = append(header, "NEED", "LIMITED BY", "SERVICE", "CONTROLLER", "REASON")
+		header = append(header, "NEED", "LIMITED BY", "ALSO", "SERVICE", "CONTROLLER", "REASON")
 	}
 	rows := make([][]string, 0, len(all))
 	now := time.Now()
@@ -96,7 +122,17 @@ func (c getCommand) table(ctx context.Context, db store.Store, out io.Writer, al
 	if err := (cli.Output{Output: "table"}).Print(out, nil, header, rows); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(out, "\n"+leaderLine(ctx, db))
+	_, _ = fmt.Fprintln(out)
+	for _, one := range all {
+		if health := one.Status.Health; health.Status != reconcile.StatusOK {
+			also := ""
+			if len(health.Also) > 0 {
+				also = " (also " + strings.Join(health.Also, ", ") + ")"
+			}
+			_, _ = fmt.Fprintf(out, "%s is %s since %s%s: %s\n", one.Name, health.Status, health.Since.UTC().Format("15:04:05Z"), also, health.Message)
+		}
+	}
+	_, err := fmt.Fprintln(out, leaderLine(ctx, db))
 	return err
 }
 
@@ -106,12 +142,11 @@ func (c getCommand) row(one known, now time.Time) []string {
 	if service := s.Observation.Service; service != nil {
 		desired, running, pending = fmt.Sprint(service.Desired), fmt.Sprint(service.Running), fmt.Sprint(service.Pending)
 	}
-	waiting, oldest, objective := depths(s)
-	status := summary(s)
-	if now.Sub(one.Seen) > 3*s.Interval+time.Minute {
-		status = "Stale(" + status + ")" // nobody has looked since
+	waiting := sumOf(s, func(q scaling.Queue) *scaling.Sample { return q.Visible })
+	inFlight := sumOf(s, func(q scaling.Queue) *scaling.Sample { return q.InFlight })
+	row := []string{
+		one.Name, s.Health.Status, desired, running, pending, waiting, inFlight, seconds(s.Worst.Oldest), seconds(s.Worst.Objective), age(now, one.Seen),
 	}
-	row := []string{one.Name, desired, running, pending, waiting, oldest, objective, status, age(now, one.Seen)}
 	if c.Output != "wide" {
 		return row
 	}
@@ -119,52 +154,50 @@ func (c getCommand) row(one known, now time.Time) []string {
 	if d := s.Decision; d != nil {
 		need, limit, reason = fmt.Sprint(d.Need), d.LimitedBy, d.Reason
 	}
-	return append(row, need, dash(limit), s.Target.Cluster+"/"+s.Target.Service, s.Holder, reason)
+	return append(row, need, dash(limit), dash(strings.Join(s.Health.Also, ",")), s.Target.Cluster+"/"+s.Target.Service, s.Holder, reason)
 }
 
-// depths adds the queues up: what waits, the oldest of all, and the tightest
-// objective.
-func depths(s reconcile.Status) (waiting, oldest, objective string) {
-	var sum, worst float64
-	sumKnown, ageKnown := len(s.Observation.Queues) > 0, false
+// sumOf adds a count of all queues up; ? where one is unknown.
+func sumOf(s reconcile.Status, of func(scaling.Queue) *scaling.Sample) string {
+	sum := 0.0
 	for _, q := range s.Observation.Queues {
-		if q.Visible == nil {
-			sumKnown = false
-			continue
+		sample := of(q)
+		if sample == nil {
+			return "?"
 		}
-		sum += q.Visible.Value
-		if q.OldestAge != nil {
-			worst, ageKnown = max(worst, q.OldestAge.Value), true
-		}
+		sum += sample.Value
 	}
-	waiting, oldest, objective = "?", "-", "-"
-	if sumKnown {
-		waiting = fmt.Sprintf("%.0f", sum)
+	if len(s.Observation.Queues) == 0 {
+		return "?"
 	}
-	if ageKnown {
-		oldest = seconds(worst)
-	}
-	if s.Objective > 0 {
-		objective = seconds(s.Objective.Seconds())
-	}
-	return waiting, oldest, objective
+	return fmt.Sprintf("%.0f", sum)
 }
 
-// summary is the worst of what the conditions say, in a word or two.
-func summary(s reconcile.Status) string {
-	var troubles []string
-	for _, c := range s.Conditions {
-		if !c.Healthy() && c.Type != reconcile.ScalingLimited && (c.Status != reconcile.Unknown || c.Type != reconcile.TargetExclusive) {
-			troubles = append(troubles, c.Reason)
-		}
+// healthNow is how a policy stands now: what its leader wrote, unless no controller
+// leads any more, or the leader wrote nothing for three intervals.
+func healthNow(one known, leads bool, now time.Time) reconcile.Health {
+	health, silent := one.Status.Health, now.Sub(one.Seen)
+	const slack = 15 * time.Second // a tick that waits for AWS
+	switch was := health.Status + " " + age(now, one.Seen); {
+	case !leads:
+		health.Message = "no controller leads, so nothing is scaled; it was " + was
+	case silent > 3*one.Status.Interval+slack:
+		health.Message = "the controller that leads has written nothing since then; it was " + was
+	default:
+		return health
 	}
-	switch {
-	case len(troubles) > 0:
-		return strings.Join(troubles, ",")
-	case s.Decision != nil && s.Decision.LimitedBy != "":
-		return "Limited(" + s.Decision.LimitedBy + ")"
+	health.Status, health.Since, health.Queue, health.Also = reconcile.StatusNotLeading, one.Seen, "", nil
+	return health
+}
+
+// leaderHolds reports whether a controller holds the lease now. When the database does
+// not tell, its statuses still do.
+func leaderHolds(ctx context.Context, db store.Store) bool {
+	l, err := db.Leadership(ctx, "controller")
+	if err != nil {
+		return !errors.Is(err, store.ErrNotFound)
 	}
-	return "OK"
+	return l.Holder != "" && l.Left > 0
 }
 
 // leaderLine says who controls, and how sure that is.

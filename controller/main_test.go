@@ -220,12 +220,21 @@ func TestAWrongCallSaysWhatToDoAndMakesNoDatabase(t *testing.T) {
 	}
 }
 
-func TestAStatusThatNobodyHasRenewedIsStale(t *testing.T) {
+func TestAPolicyThatNobodyLooksAfterIsNotOK(t *testing.T) {
 	now := time.Now()
-	for seen, want := range map[time.Duration]string{time.Minute: "OK", 2 * time.Minute: "Stale(OK)"} {
-		one := known{Name: "worker", Status: reconcile.Status{Interval: 15 * time.Second}, Seen: now.Add(-seen)}
-		if row := (getCommand{}).row(one, now); row[7] != want {
-			t.Errorf("after %s: %q, want %q", seen, row[7], want)
+	for name, tc := range map[string]struct {
+		seen  time.Duration // ago
+		leads bool
+		want  string
+	}{
+		"its leader wrote lately":                       {30 * time.Second, true, "OK"},
+		"its leader has written nothing for long":       {2 * time.Minute, true, "NotLeading"},
+		"the lease lapsed although the status is young": {10 * time.Second, false, "NotLeading"},
+	} {
+		one := known{Name: "worker", Status: reconcile.Status{Interval: 15 * time.Second, Health: reconcile.Health{Status: "OK"}}, Seen: now.Add(-tc.seen)}
+		got := healthNow(one, tc.leads, now)
+		if got.Status != tc.want || got.OK() != (tc.want == "OK") {
+			t.Errorf("%s: %+v, want %q", name, got, tc.want)
 		}
 	}
 }

@@ -227,7 +227,7 @@ func TestAControllersDay(t *testing.T) {
 	if got := s.says("pause", "--for", "1h", "--reason", "provider incident"); !strings.Contains(got, "worker paused (both)") {
 		t.Errorf("pause: %s", got)
 	}
-	s.untilSays("PausedByPerson", "get")
+	s.untilSays("Paused", "get")
 	s.untilSays("says ann: provider incident", "describe", "worker")
 	s.set(3, 100_000)
 	s.untilSays("ExternalChange", "describe")
@@ -239,7 +239,7 @@ func TestAControllersDay(t *testing.T) {
 	s.until("scaling goes on", func() bool { return s.count() > 3 })
 
 	s.edit("maxTasks: 20", "maxTasks: twenty")
-	s.untilSays("InvalidPolicy", "get")
+	s.untilSays("PolicyRefused", "get")
 	s.untilSays("PolicyRefused", "describe")
 	s.untilSays("PolicyRefused", "alerts")
 	if got := s.says("describe", "other"); !strings.Contains(got, `no policy "other", only worker`) {
@@ -254,7 +254,7 @@ func TestAControllersDay(t *testing.T) {
 	s.until("the new maximum holds", func() bool { return s.count() == 19 })
 
 	s.set(0, 100_000)
-	s.untilSays("SetToZeroByHand", "get")
+	s.untilSays("worker is Stopped", "get")
 	if s.count() != 0 {
 		t.Errorf("the emergency stop was overruled: %d tasks", s.count())
 	}

@@ -235,15 +235,30 @@ func oldestOf(q scaling.Queue, fresh func(*scaling.Sample) *scaling.Sample) floa
 	return age
 }
 
-func (m moment) behindObjective() (finding, bool) {
-	worst, ratio, age := "", 1.0, 0.0
-	objective := time.Duration(0)
+// QueueAge is the age of a queue's oldest message beside its objective, in seconds.
+type QueueAge struct {
+	Queue     string  `json:"queue"`
+	Oldest    float64 `json:"oldest"` // 0: there is none, or none is known
+	Objective float64 `json:"objective"`
+}
+
+// worst is the queue whose oldest message is oldest against its objective.
+func (m moment) worst() (worst QueueAge) {
 	for _, spec := range m.policy.Spec.Queues {
-		if a := m.oldest(m.obs.Queues[spec.Name]); a > ratio*spec.MaxAge.Seconds() {
-			worst, ratio, age, objective = spec.Name, a/spec.MaxAge.Seconds(), a, spec.MaxAge
+		one := QueueAge{Queue: spec.Name, Oldest: m.oldest(m.obs.Queues[spec.Name]), Objective: spec.MaxAge.Seconds()}
+		if worst.Queue == "" || one.Oldest*worst.Objective > worst.Oldest*one.Objective {
+			worst = one
 		}
 	}
-	return finding{StatusBehindObjective, worst, fmt.Sprintf("the oldest message of %s is %s old; the objective is %s", worst, config.Age(age), shortDuration(objective))}, worst != ""
+	return worst
+}
+
+func (m moment) behindObjective() (finding, bool) {
+	w := m.worst()
+	return finding{
+		StatusBehindObjective, w.Queue,
+		fmt.Sprintf("the oldest message of %s is %s old; the objective is %s", w.Queue, config.Age(w.Oldest), config.Age(w.Objective)),
+	}, w.Oldest > w.Objective
 }
 
 func (m moment) policyRefused() (finding, bool) {
@@ -276,7 +291,7 @@ func (r *runner) judge(p *config.ScalingPolicy, obs scaling.Observation, d scali
 	m := moment{policy: p, obs: obs, decision: d, conditions: slices.Clone(r.conditions), database: r.database, noneSince: r.noneSince}
 	before := r.health
 	r.findings = judgeHealth(m)
-	r.health = healthOf(r.findings, before, obs.Time)
+	r.health, r.worst = healthOf(r.findings, before, obs.Time), m.worst()
 	now := r.health
 	r.mu.Unlock()
 	if before.Status == now.Status {

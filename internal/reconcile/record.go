@@ -142,6 +142,7 @@ type Status struct {
 	Time               time.Time           `json:"time"`
 	ObservedGeneration int64               `json:"observedGeneration"`
 	Health             Health              `json:"health"`
+	Worst              QueueAge            `json:"worst"` // the queue that is worst against its objective
 	Conditions         []Condition         `json:"conditions"`
 	Observation        scaling.Observation `json:"observation"`
 	Decision           *scaling.Decision   `json:"decision"`
@@ -154,7 +155,7 @@ func (r *runner) saveStatus(ctx context.Context) error {
 		Target: v.Policy.Spec.Target, MinTasks: v.Policy.Spec.MinTasks, MaxTasks: v.Policy.Spec.MaxTasks, Interval: v.Policy.Spec.Interval,
 		Objective: objectiveOf(v.Policy),
 		Holder:    r.options.Leader.self, Time: v.Observation.Time, ObservedGeneration: v.Policy.Metadata.Generation,
-		Health: v.Health, Conditions: v.Conditions, Observation: v.Observation, Decision: v.Decision, Pause: v.Pause,
+		Health: v.Health, Worst: v.Worst, Conditions: v.Conditions, Observation: v.Observation, Decision: v.Decision, Pause: v.Pause,
 	})
 	if err != nil {
 		return fmt.Errorf("encode the status: %w", err)

@@ -51,6 +51,7 @@ type runner struct {
 	versioned  bool // the store has counted this version of the policy
 	conditions []Condition
 	health     Health
+	worst      QueueAge
 	pending    []store.Notice // events that wait for the end of the tick
 	seen       scaling.Observation
 	decision   *scaling.Decision

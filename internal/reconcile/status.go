@@ -90,6 +90,7 @@ type QueuePoint struct {
 type View struct {
 	Policy      *config.ScalingPolicy `json:"policy"`
 	Health      Health                `json:"health"`
+	Worst       QueueAge              `json:"worst"` // the queue that is worst against its objective
 	Conditions  []Condition           `json:"conditions"`
 	Observation scaling.Observation   `json:"observation"`
 	Decision    *scaling.Decision     `json:"decision"`
@@ -155,7 +156,7 @@ func (r *runner) view() View {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return View{
-		Policy: r.policy, Health: r.health, Conditions: slices.Clone(r.conditions), Observation: r.seen,
+		Policy: r.policy, Health: r.health, Worst: r.worst, Conditions: slices.Clone(r.conditions), Observation: r.seen,
 		Decision: r.decision, Pause: r.pause, History: slices.Clone(r.history), Alerts: alerts,
 	}
 }
