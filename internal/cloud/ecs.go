@@ -19,7 +19,7 @@ import (
 
 const (
 	servicesPerAsk = 10 // DescribeServices' limit
-	// settlesWithin is how long ECS may still tell the count from before a
+	// settlesWithin is how long ECS may go on to show the count from before a
 	// write: its answers are eventually consistent.
 	settlesWithin = 10 * time.Second
 )
@@ -33,7 +33,8 @@ type Services struct {
 
 	mu     sync.Mutex
 	counts map[config.ServiceRef]*count
-	stuck  map[config.ServiceRef]*stuck // scale-ins that do not end
+	stuck  map[config.ServiceRef]*stuck // scale-downs that do not end
+	stops  map[config.ServiceRef]*stops
 }
 
 // described is what DescribeServices says of one service: the service, or why
@@ -52,14 +53,18 @@ type count struct {
 // NewServices returns Services whose calls, retries included, each end within
 // timeout.
 func NewServices(client *ecs.Client, timeout time.Duration) *Services {
-	s := &Services{client: client, timeout: timeout, counts: map[config.ServiceRef]*count{}, stuck: map[config.ServiceRef]*stuck{}}
+	s := &Services{
+		client: client, timeout: timeout, counts: map[config.ServiceRef]*count{},
+		stuck: map[config.ServiceRef]*stuck{}, stops: map[config.ServiceRef]*stops{},
+	}
 	s.reads = newGather(servicesPerAsk, timeout, func(ref config.ServiceRef) string { return ref.Cluster },
 		func(ref config.ServiceRef) string { return ref.Cluster + "/" + ref.Service }, s.describe)
 	return s
 }
 
-// Describe returns the counts of tasks as ECS has them now. Services of one
-// cluster that are described at about the same time share a call.
+// Describe returns the counts of tasks as ECS has them now, and the tasks that
+// stopped by themselves. Services of one cluster that are described at about the
+// same time share a call.
 func (s *Services) Describe(ctx context.Context, ref config.ServiceRef) (scaling.Service, error) {
 	service, err := s.one(ctx, ref)
 	if err == nil {
@@ -73,6 +78,7 @@ func (s *Services) Describe(ctx context.Context, ref config.ServiceRef) (scaling
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	s.addProtected(ctx, ref, &found)
+	s.addStops(ctx, ref, service, &found)
 	return found, nil
 }
 
@@ -86,9 +92,9 @@ func (s *Services) one(ctx context.Context, ref config.ServiceRef) (*types.Servi
 	case known.failure != nil && aws.ToString(known.failure.Reason) == "MISSING":
 		return nil, errors.New("it does not exist (check spec.target.service, or remove the policy)")
 	case known.failure != nil:
-		return nil, fmt.Errorf("ECS answers %s: %s", aws.ToString(known.failure.Reason), aws.ToString(known.failure.Detail))
+		return nil, fmt.Errorf("ecs:DescribeServices answers %s: %s", aws.ToString(known.failure.Reason), aws.ToString(known.failure.Detail))
 	}
-	return nil, errors.New("ECS's answer has neither the service nor a reason (it is asked again)")
+	return nil, errors.New("the answer of ecs:DescribeServices has neither the service nor a reason (the controller asks again)")
 }
 
 // describe reads services of one cluster in one call.
@@ -121,17 +127,17 @@ func (s *Services) describe(ctx context.Context, refs []config.ServiceRef) (map[
 func steerable(service *types.Service) error {
 	switch status := aws.ToString(service.Status); {
 	case status == "INACTIVE":
-		return errors.New("it was deleted (status INACTIVE): make it again, or remove the policy")
+		return errors.New("it was deleted (status INACTIVE): create it again, or remove the policy")
 	case status == "DRAINING":
-		return errors.New("it is being deleted (status DRAINING), and its count cannot be changed: make it again, or remove the policy")
+		return errors.New("it is being deleted (status DRAINING), and its count cannot be changed: create it again, or remove the policy")
 	case service.SchedulingStrategy == types.SchedulingStrategyDaemon:
-		return errors.New("its scheduling strategy is DAEMON, a task on each instance without a desired count: name a REPLICA service, or remove the policy")
+		return errors.New("its scheduling strategy is DAEMON: one task on each instance, and no desired count. Name a REPLICA service, or remove the policy")
 	}
 	return nil
 }
 
-// settle takes a count that ECS told before our write showed for what it is:
-// not the doing of someone else.
+// settle replaces a count from before our write, which ECS may still show for a
+// few seconds, by the count that we wrote: nobody else changed it.
 func (s *Services) settle(ref config.ServiceRef, found *scaling.Service) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,7 +160,7 @@ func (s *Services) SetDesired(ctx context.Context, ref config.ServiceRef, tasks 
 	out, err := s.client.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: &ref.Cluster, Service: &ref.Service, DesiredCount: aws.Int32(int32(tasks))})
 	err = awsclient.Explain(err, "ecs:UpdateService")
 	if err == nil && out.Service != nil && out.Service.ServiceName != nil && int(out.Service.DesiredCount) != tasks {
-		err = fmt.Errorf("ECS took it, and has %d still (look at the service's events and CloudTrail's UpdateService: something else sets it)", out.Service.DesiredCount)
+		err = fmt.Errorf("ecs:UpdateService succeeded, but the count is still %d: something else sets it (see the service's events, and UpdateService in CloudTrail)", out.Service.DesiredCount)
 	}
 	if err != nil {
 		return fmt.Errorf("set desired count of service %q in cluster %q to %d: %w", ref.Service, ref.Cluster, tasks, err)
@@ -183,6 +189,10 @@ func counts(service *types.Service) scaling.Service {
 				rollout = len(service.Deployments) > 1
 			}
 			found.Rollout, found.FailedStarts = &rollout, &failed
+			found.TaskDefinition = lastPart(aws.ToString(d.TaskDefinition))
+			if rollout {
+				found.RolloutSince = aws.ToTime(d.CreatedAt)
+			}
 		}
 	}
 	return found

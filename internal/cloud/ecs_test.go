@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +29,24 @@ type cluster struct {
 	calls    []string
 	deaf     bool // UpdateService answers, and changes nothing
 	late     bool // DescribeServices does not show what UpdateService did
+	stopped  []map[string]any
+	denied   string // the action that is not allowed
+}
+
+// answerTasks answers what asks about stopped tasks.
+func (c *cluster) answerTasks(w http.ResponseWriter, action string, asked []string) {
+	arns, tasks := []any{}, []any{}
+	for _, one := range c.stopped {
+		arns = append(arns, one["taskArn"])
+		if slices.Contains(asked, one["taskArn"].(string)) {
+			tasks = append(tasks, one)
+		}
+	}
+	if action == "ListTasks" {
+		_ = json.NewEncoder(w).Encode(map[string]any{"taskArns": arns})
+		return
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"tasks": tasks})
 }
 
 func (c *cluster) Do(r *http.Request) (*http.Response, error) {
@@ -40,12 +60,22 @@ func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer c.mu.Unlock()
 	var in struct {
 		Services     []string
+		Tasks        []string
 		Service      string
 		DesiredCount int
 	}
 	_ = json.NewDecoder(r.Body).Decode(&in)
 	_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	c.calls = append(c.calls, action)
+	if action == c.denied {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"__type":"AccessDeniedException","message":"User: arn:aws:sts::123456789012:assumed-role/novaura-acs-controller-task/0f3c is not authorized to perform: ecs:`+action+` on resource: arn:aws:ecs:us-east-1:123456789012:service/c/s because no identity-based policy allows the ecs:`+action+` action"}`)
+		return
+	}
+	if action == "ListTasks" || action == "DescribeTasks" {
+		c.answerTasks(w, action, in.Tasks)
+		return
+	}
 	if action == "UpdateService" {
 		shown := map[string]any{"serviceName": in.Service, "desiredCount": in.DesiredCount}
 		if c.deaf {
@@ -87,7 +117,7 @@ func TestServicesThatAreDescribedTogetherShareCallsOfTenAndKeepApart(t *testing.
 	c := &cluster{services: map[string]map[string]any{}}
 	for i := range 24 {
 		name := fmt.Sprint("s", i)
-		c.services[name] = map[string]any{"serviceName": name, "status": "ACTIVE", "desiredCount": i}
+		c.services[name] = map[string]any{"serviceName": name, "status": "ACTIVE", "desiredCount": i, "runningCount": i}
 	}
 	s := c.open()
 	var asking sync.WaitGroup
@@ -161,7 +191,7 @@ func TestAWriteThatChangedNothingIsAFailure(t *testing.T) {
 	t.Parallel()
 	c := with(nil)
 	c.deaf = true
-	if err := c.open().SetDesired(t.Context(), ref, 8); err == nil || !strings.Contains(err.Error(), "has 3 still") {
+	if err := c.open().SetDesired(t.Context(), ref, 8); err == nil || !strings.Contains(err.Error(), "still 3") {
 		t.Errorf("error is %v, want the count that stayed", err)
 	}
 }

@@ -116,6 +116,7 @@ type Service struct {
 	RolloutSince   time.Time `json:"rolloutSince,omitzero"`    // when the deployment that is in progress began
 	LastStop       *TaskStop `json:"lastStop,omitempty"`       // the newest task that stopped by itself; nil: none is known
 	Stops          *int      `json:"stops,omitempty"`          // tasks that stopped by themselves within StopsWithin
+	StopsUnknown   string    `json:"stopsUnknown,omitempty"`   // why Stops could not be read, and what to do; empty: it could, or was not needed
 }
 
 // StopsWithin is how far back Service.Stops counts.
