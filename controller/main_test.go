@@ -60,7 +60,7 @@ func TestASourceThatAWSDoesNotGiveIsNoMistakeInThePolicy(t *testing.T) {
 		want   string
 	}{
 		"access denied": {403, "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>", 1, "allow s3:GetObject"},
-		"slow down":     {503, "<Error><Code>SlowDown</Code><Message>Reduce</Message></Error>", 1, "it is asked again"},
+		"slow down":     {503, "<Error><Code>SlowDown</Code><Message>Reduce</Message></Error>", 1, "the program tries again"},
 		"half a policy": {200, "apiVersion: acs.no", 2, "the policy is not valid"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package awsclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,97 +15,173 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// CallError is a call of AWS that failed, in the words for a person: why, and
-// what to do. The words have no request id, port or number of tries: a failure
-// that goes on reads the same each time, and folds. Unwrap gives the SDK's.
+// The kinds of a CallError, for errors.Is. They are found in joined errors too.
+var (
+	ErrDenied      = errors.New("IAM does not allow the call")
+	ErrCredentials = errors.New("there are no valid AWS credentials")
+	ErrThrottled   = errors.New("AWS throttles the call")
+	ErrUnreachable = errors.New("AWS gave no answer")
+	ErrNotFound    = errors.New("the resource does not exist")
+)
+
+// CallError is a failed call to AWS, described for a person: which call, why it
+// failed, and what to do. The text has no request id, port, session or number of
+// attempts, so that a failure that goes on always reads the same.
 type CallError struct {
-	Reason string
-	Err    error
+	Action string // the IAM action that the call needs, like ecs:UpdateService
+	Kind   error  // ErrDenied, ErrThrottled …; nil: none of them
+	Reason string // the whole sentence
+	Err    error  // the SDK's
 }
 
 func (f *CallError) Error() string { return f.Reason }
 func (f *CallError) Unwrap() error { return f.Err }
 
-// Explain makes a CallError of err, nil of nil. The action is the one of IAM
-// that the call needs, like ecs:UpdateService.
+// Is reports whether target is the kind of the failure.
+func (f *CallError) Is(target error) bool { return f.Kind != nil && target == f.Kind }
+
+// Explain returns err as a CallError, and nil for nil. The action is the IAM
+// action that the call needs, like ecs:UpdateService.
 func Explain(err error, action string) error {
 	if err == nil {
 		return nil
 	}
-	return &CallError{Reason: reason(err, action), Err: err}
+	kind, reason := explain(err, action)
+	return &CallError{Action: action, Kind: kind, Reason: reason, Err: err}
 }
 
-func reason(err error, action string) string {
+func explain(err error, action string) (kind error, reason string) {
 	var (
 		refused  smithy.APIError
 		answered *smithyhttp.ResponseError
 		sent     *url.Error
+		service  = serviceOf(action)
 	)
 	status := 0
 	if errors.As(err, &answered) {
 		status = answered.HTTPStatusCode()
 	}
-	if _, why, none := strings.Cut(err.Error(), "get credentials: "); none { // whatever refused those, it is not this call
-		return "no credentials: " + withoutID(why) + " (give the task a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
+	if _, why, none := strings.Cut(err.Error(), "get credentials: "); none { // the call itself was not sent
+		return ErrCredentials, fmt.Sprintf("no credentials for %s: %s: give the task a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", action, withoutID(why))
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return action + ": no answer in time (it is asked again; check AWS's health, and the way to its endpoint)"
+		return ErrUnreachable, fmt.Sprintf("%s gave no answer to %s in time: check AWS's health and the route to its endpoint; the program tries again", service, action)
 	case errors.Is(err, context.Canceled):
-		return action + ": " + context.Canceled.Error()
+		return nil, action + ": " + context.Canceled.Error()
 	case errors.As(err, &refused) && refused.ErrorCode() != "UnknownError":
-		return withAdvice(refused, action)
+		return refusal(refused, action, status)
 	case errors.As(err, &sent):
-		return action + ": no answer from " + hostOf(sent.URL) + ": " + atTheBottom(sent.Err) + " (check the way to the endpoint: route, security group, DNS)"
+		return ErrUnreachable, fmt.Sprintf("no answer from %s to %s: %s: check the route, the security group and DNS; the program tries again", hostOf(sent.URL), action, atTheBottom(sent.Err))
 	case status/100 == 2, errors.Is(err, io.ErrUnexpectedEOF):
-		return action + ": the answer broke off, or is not one of AWS's (it is asked again)"
+		return ErrUnreachable, fmt.Sprintf("the answer of %s to %s broke off, or did not come from AWS; the program tries again", service, action)
 	case status != 0:
-		return fmt.Sprintf("%s: HTTP %d without a reason (it is asked again)", action, status)
+		return ErrUnreachable, fmt.Sprintf("%s answers %s with HTTP %d and no reason; the program tries again", service, action, status)
 	}
-	return action + ": " + err.Error()
+	return nil, action + ": " + err.Error()
 }
 
-func withAdvice(refused smithy.APIError, action string) string {
-	text := refused.ErrorCode()
-	if message := strings.TrimSpace(refused.ErrorMessage()); message != "" {
-		text += ": " + message
+// refusal describes an answer of AWS that has an error code.
+func refusal(refused smithy.APIError, action string, status int) (kind error, reason string) {
+	kind, advice := adviceFor(refused.ErrorCode(), action)
+	verb := "rejects"
+	switch {
+	case kind == ErrDenied:
+		return kind, denial(refused, action)
+	case kind == ErrThrottled:
+		verb = "throttles"
+	case kind == nil && (refused.ErrorFault() == smithy.FaultServer || status >= 500):
+		kind, verb, advice = ErrUnreachable, "fails at", "the program tries again; check AWS's health"
 	}
-	if advice := adviceFor(refused.ErrorCode(), action); advice != "" {
-		text += " (" + advice + ")"
+	reason = fmt.Sprintf("%s %s %s (%s)", serviceOf(action), verb, action, codeAndMessage(refused.ErrorCode(), refused.ErrorMessage()))
+	if advice != "" {
+		reason += ": " + advice
 	}
-	return text
+	return kind, reason
 }
 
-// adviceFor says what to do about a refusal, by its code:
+func codeAndMessage(code, message string) string {
+	if message = strings.TrimSpace(message); message != "" {
+		return code + ": " + message
+	}
+	return code
+}
+
+// notAuthorized is how AWS words a denial: who, what, on what, because of what.
+// The session at the end of an assumed role's ARN is left out: on ECS it is the
+// task, and another each time.
+var notAuthorized = regexp.MustCompile(`^User: (\S+) is not authorized to perform: (\S+)(?: on resource: (\S+))?(?: (?:because|with) (.+))?$`)
+
+// denial names the action, the resource and the role, where AWS names them.
+func denial(refused smithy.APIError, action string) string {
+	service, message := serviceOf(action), strings.TrimSpace(refused.ErrorMessage())
+	told := notAuthorized.FindStringSubmatch(message)
+	if told == nil {
+		return fmt.Sprintf("%s denies %s (%s): allow %s in the role that the program runs as", service, action, codeAndMessage(refused.ErrorCode(), message), action)
+	}
+	who, denied, resource, because := roleOf(told[1]), told[2], told[3], told[4]
+	if strings.EqualFold(denied, action) { // SQS writes sqs:getqueueurl
+		denied = action
+	}
+	on := ""
+	if resource = strings.Trim(resource, `"`); resource != "" {
+		on = " on " + resource
+	}
+	advice := fmt.Sprintf("allow %s in the policy of %s", denied, who)
+	if strings.Contains(because, "explicit deny") {
+		advice = "an explicit deny wins over every allow: remove it, or make an exception for " + who
+	}
+	return fmt.Sprintf("%s denies %s%s to %s (%s): %s", service, denied, on, who, codeAndMessage(refused.ErrorCode(), because), advice)
+}
+
+// roleOf is the role of a session, or the ARN as it is.
+func roleOf(arn string) string {
+	_, rest, assumed := strings.Cut(arn, ":assumed-role/")
+	if !assumed {
+		return arn
+	}
+	role, _, _ := strings.Cut(rest, "/")
+	return "role " + role
+}
+
+// serviceOf is the name of the service that an IAM action belongs to.
+func serviceOf(action string) string {
+	prefix, _, _ := strings.Cut(action, ":")
+	return cmp.Or(map[string]string{
+		"cloudwatch": "CloudWatch", "application-autoscaling": "Application Auto Scaling", "secretsmanager": "Secrets Manager",
+	}[prefix], strings.ToUpper(prefix))
+}
+
+// adviceFor returns the kind of a refusal and what to do about it, by its code:
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/CommonErrors.html
-func adviceFor(code, action string) string {
+func adviceFor(code, action string) (kind error, advice string) {
 	switch code {
 	case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized":
-		return "allow " + action + " in the role that the program runs as"
+		return ErrDenied, ""
 	case "ExpiredToken", "ExpiredTokenException", "RequestExpired":
-		return "renew the credentials; on ECS they are renewed by the task's role"
+		return ErrCredentials, "renew the credentials; on ECS the task's role renews them"
 	case "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "MissingAuthenticationToken":
-		return "the credentials are not known: check the task's role, or AWS_ACCESS_KEY_ID"
+		return ErrCredentials, "AWS does not know the credentials: check the task's role, or AWS_ACCESS_KEY_ID"
 	case "SignatureDoesNotMatch", "InvalidSignatureException", "RequestTimeTooSkewed", "IncompleteSignature":
-		return "check this machine's clock, and the secret key"
+		return ErrCredentials, "check this machine's clock, and the secret key"
 	case "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException",
 		"TooManyRequestsException", "RequestLimitExceeded", "LimitExceededException", "SlowDown":
-		return action + " is asked too often in this account; it is asked again"
+		return ErrThrottled, "this account makes too many of these calls; the program tries again"
 	case "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "InvalidAddress":
-		return "check the queue's name, region and account in the policy"
+		return ErrNotFound, "check the queue's name, region and account in the policy"
 	case "ClusterNotFoundException":
-		return "check spec.target.cluster, and AWS_REGION"
+		return ErrNotFound, "check spec.target.cluster, and AWS_REGION"
 	case "ServiceNotFoundException", "ServiceNotActiveException":
-		return "check spec.target.service, and whether it was deleted"
+		return ErrNotFound, "check spec.target.service, and whether it was deleted"
 	case "NoSuchKey", "NoSuchBucket", "ParameterNotFound", "ParameterVersionNotFound", "PermanentRedirect":
-		return "check the name, and AWS_REGION"
+		return ErrNotFound, "check the name, and AWS_REGION"
 	}
-	return ""
+	return nil, ""
 }
 
 var requestID = regexp.MustCompile(`(?i),? request ?id: ?[^,]*`)
 
-// withoutID leaves out what is another each time.
+// withoutID leaves out the request id, which is another each time.
 func withoutID(text string) string { return requestID.ReplaceAllString(text, "") }
 
 func hostOf(address string) string {
@@ -114,8 +191,8 @@ func hostOf(address string) string {
 	return address
 }
 
-// atTheBottom leaves out the addresses of a connection: its port is another
-// each time.
+// atTheBottom leaves out the addresses of a connection: its port is another each
+// time.
 func atTheBottom(err error) string {
 	if on := (*net.OpError)(nil); errors.As(err, &on) {
 		return on.Op + ": " + on.Err.Error()
