@@ -10,6 +10,7 @@ import (
 
 	"github.com/novaura/acs-operator/config"
 	"github.com/novaura/acs-operator/internal/cli"
+	"github.com/novaura/acs-operator/internal/cloud"
 	"github.com/novaura/acs-operator/internal/reconcile"
 	"github.com/novaura/acs-operator/internal/scaling"
 	"github.com/novaura/acs-operator/internal/store"
@@ -54,6 +55,9 @@ func (c planCommand) Run(ctx context.Context, streams cli.Streams) error {
 		return err
 	}
 	queues, err := metrics.Observe(ctx, p, time.Now())
+	if errors.Is(err, cloud.ErrQueueMissing) { // a plan that ignores a queue would mislead
+		return err
+	}
 	if err != nil {
 		_, _ = fmt.Fprintf(streams.Err, "controller: some metrics are unknown: %v\n", err)
 	}

@@ -40,11 +40,15 @@ func (f *CallError) Unwrap() error { return f.Err }
 // Is reports whether target is the kind of the failure.
 func (f *CallError) Is(target error) bool { return f.Kind != nil && target == f.Kind }
 
-// Explain returns err as a CallError, and nil for nil. The action is the IAM
+// Explain returns err as a CallError, nil for nil, and one that is explained
+// already as it is. The action is the IAM
 // action that the call needs, like ecs:UpdateService.
 func Explain(err error, action string) error {
 	if err == nil {
 		return nil
+	}
+	if explained := (*CallError)(nil); errors.As(err, &explained) {
+		return err
 	}
 	kind, reason := explain(err, action)
 	return &CallError{Action: action, Kind: kind, Reason: reason, Err: err}

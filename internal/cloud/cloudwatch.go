@@ -106,7 +106,7 @@ type answer struct {
 
 // NewMetrics observes through the two clients, which are of one region.
 func NewMetrics(cw cloudwatchAPI, sqs sqsAPI, region string) *Metrics {
-	m := &Metrics{cw: cw, region: region, live: newDepths(sqs), cache: map[string]*answer{}, workers: map[string]*workerAnswer{}}
+	m := &Metrics{cw: cw, region: region, live: newDepths(sqs, region), cache: map[string]*answer{}, workers: map[string]*workerAnswer{}}
 	m.queues = newGather(queriesPerAsk/len(queueMetrics), roundTimeout, minuteOf.group, minuteOf.thing, m.askQueues)
 	m.reported = newGather(queriesPerAsk/len(workerMetrics), roundTimeout, minuteOf.group, minuteOf.thing, m.askWorkers)
 	return m
@@ -135,7 +135,7 @@ func (m *Metrics) Observe(ctx context.Context, p *config.ScalingPolicy, now time
 		workers, workerErr = m.fromWorkers(ctx, p.Metadata.Name, lastPart(p.Spec.Target.Service), names, now)
 	})
 	if p.Spec.Metrics.Source != config.SourceCloudWatch {
-		asking.Go(func() { live, sqsErr = m.live.read(ctx, urlsOf(p), now) })
+		asking.Go(func() { live, sqsErr = m.live.read(ctx, urlsOf(p), fieldName, now) })
 		asking.Go(func() { dead, deadErr = m.DeadLetters(ctx, p, now) })
 	}
 	asking.Wait()
@@ -166,7 +166,7 @@ func (m *Metrics) here(p *config.ScalingPolicy) (*config.ScalingPolicy, []string
 		region := regionOf(q.URL)
 		abroad := region != "" && m.region != "" && region != m.region
 		if abroad {
-			errs = append(errs, fmt.Errorf("queue %q is of region %s by its url, and this controller works in %s: run one there, or correct the url", queueName(q), region, m.region))
+			errs = append(errs, fmt.Errorf("queue %q is in region %s, according to its url, and this controller works in %s: run a controller there, or correct spec.queues[].url", queueName(q), region, m.region))
 		}
 		return abroad
 	})
@@ -189,7 +189,7 @@ func (m *Metrics) DeadLetters(ctx context.Context, p *config.ScalingPolicy, now 
 			urls[q.DeadLetterQueue] = ""
 		}
 	}
-	found, err := m.live.read(ctx, urls, now)
+	found, err := m.live.read(ctx, urls, fieldDeadLetter, now)
 	visible := map[string]scaling.Sample{}
 	for name, q := range found {
 		if q.Visible != nil {
@@ -337,13 +337,13 @@ func (m *Metrics) ask(ctx context.Context, names []string, now time.Time) (map[s
 	queues := make(map[string]scaling.Queue, len(names))
 	var errs []error
 	if err != nil {
-		errs = append(errs, fmt.Errorf("read metrics of queues %q from CloudWatch: %w", names, awsclient.Explain(err, "cloudwatch:GetMetricData")))
+		errs = append(errs, fmt.Errorf("read metrics of queues %q: %w", names, awsclient.Explain(err, "cloudwatch:GetMetricData")))
 	}
 	for _, name := range names {
 		if of, known := answers[minutesOf(now, "", []string{name})[0]]; known {
 			queues[name] = withoutOldAge(of.queue)
 			if of.err != nil {
-				errs = append(errs, fmt.Errorf("read %s of queue %q from CloudWatch: %w", strings.Join(of.unknown, ", "), name, of.err))
+				errs = append(errs, fmt.Errorf("read %s of queue %q: %w", strings.Join(of.unknown, ", "), name, of.err))
 			}
 		}
 	}
@@ -480,15 +480,16 @@ func countsOf(r *types.MetricDataResult, place func(*scaling.Counts) **scaling.S
 	return counts
 }
 
-// incomplete says that CloudWatch could not give all of a metric. PartialData
-// is no trouble: the rest comes on the next page.
+// incomplete returns why CloudWatch did not return all of a metric. PartialData
+// is no error: the rest comes on the next page.
 func incomplete(r *types.MetricDataResult) error {
+	const action = "cloudwatch:GetMetricData"
 	switch r.StatusCode {
 	case types.StatusCodeInternalError:
-		return errors.New("it answers InternalError (it is asked again)")
+		return &awsclient.CallError{Action: action, Kind: awsclient.ErrUnreachable, Reason: "CloudWatch fails at " + action + " (InternalError); the controller asks again"}
 	case types.StatusCodeComplete, types.StatusCodePartialData:
 	case types.StatusCodeForbidden:
-		return errors.New("it answers Forbidden (allow cloudwatch:GetMetricData in the role that the program runs as)")
+		return &awsclient.CallError{Action: action, Kind: awsclient.ErrDenied, Reason: "CloudWatch denies " + action + " (Forbidden): allow " + action + " in the role that the program runs as"}
 	}
 	return nil
 }

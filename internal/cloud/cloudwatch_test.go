@@ -23,6 +23,9 @@ import (
 type queues struct {
 	visible map[string]string
 	refusal error
+	names   []string // URLs of the account's queues
+	denied  error    // of ListQueues
+	listed  int
 }
 
 func (q *queues) GetQueueUrl(_ context.Context, in *sqs.GetQueueUrlInput, _ ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error) {
@@ -35,6 +38,11 @@ func (q *queues) GetQueueAttributes(_ context.Context, in *sqs.GetQueueAttribute
 		"ApproximateNumberOfMessagesNotVisible": "2",
 		"ApproximateNumberOfMessagesDelayed":    "3",
 	}}, q.refusal
+}
+
+func (q *queues) ListQueues(context.Context, *sqs.ListQueuesInput, ...func(*sqs.Options)) (*sqs.ListQueuesOutput, error) {
+	q.listed++
+	return &sqs.ListQueuesOutput{QueueUrls: q.names}, q.denied
 }
 
 // published is a stand-in that has published one minute, and that minute's end.

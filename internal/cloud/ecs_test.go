@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -20,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 
 	"github.com/novaura/acs-operator/config"
+	"github.com/novaura/acs-operator/internal/awsclient"
 )
 
 // cluster is one of ECS, by the names of its services.
@@ -241,5 +243,18 @@ func TestACountThatSomeoneElseSetIsSeenAtOnce(t *testing.T) {
 	c.services["s"]["desiredCount"] = 0
 	if found, err := s.Describe(t.Context(), ref); err != nil || found.Desired != 0 {
 		t.Errorf("%d are desired (%v), want the 0 that someone set", found.Desired, err)
+	}
+}
+
+func TestADeniedWriteNamesTheActionTheServiceAndTheRole(t *testing.T) {
+	t.Parallel()
+	c := with(nil)
+	c.denied = "UpdateService"
+	err := c.open().SetDesired(t.Context(), ref, 8)
+	const want = `set desired count of service "s" in cluster "c" to 8: ECS denies ecs:UpdateService on arn:aws:ecs:us-east-1:123456789012:service/c/s ` +
+		`to role novaura-acs-controller-task (AccessDeniedException: no identity-based policy allows the ecs:UpdateService action): ` +
+		`allow ecs:UpdateService in the policy of role novaura-acs-controller-task`
+	if !errors.Is(err, awsclient.ErrDenied) || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }

@@ -134,7 +134,7 @@ func TestDepthsAreReadWhileCloudWatchHangs(t *testing.T) {
 		defer cancel()
 		now := time.Now()
 		got, err := m.Observe(bounded, policy(config.SourceHybrid), now)
-		if err == nil || !strings.Contains(err.Error(), "no answer in time") {
+		if err == nil || !strings.Contains(err.Error(), "no answer to cloudwatch:GetMetricData in time") {
 			t.Errorf("error is %v, want that CloudWatch did not answer", err)
 		}
 		wantSample(t, "visible", got["sms"].Visible, scaling.Sample{Value: 9, Time: now})
@@ -146,7 +146,7 @@ func TestDepthsAreReadWhileCloudWatchHangs(t *testing.T) {
 }
 
 func TestPoliciesShareTheCallsOfCloudWatch(t *testing.T) {
-	for _, tc := range []struct{ policies, want int }{{1, 2}, {12, 2}, {60, 6}} { // 60 of 3 queues are 1,260 metrics, and 1,080 of workers
+	for _, tc := range []struct{ policies, want int }{{1, 2}, {12, 2}, {60, 8}} { // 60 of 3 queues are 1,260 metrics, and 2,160 of workers
 		t.Run(fmt.Sprint(tc.policies), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				end := time.Now().Truncate(time.Minute)
@@ -230,7 +230,7 @@ func TestAQueueOfAnotherRegionIsNotTakenForOneOfTheSameName(t *testing.T) {
 	if _, known := got["push"]; known || got["sms"].OldestAge == nil {
 		t.Errorf("got %+v, want what is here alone", got)
 	}
-	if err == nil || !strings.Contains(err.Error(), `"push" is of region eu-west-1`) {
+	if err == nil || !strings.Contains(err.Error(), `"push" is in region eu-west-1`) {
 		t.Errorf("error is %v, want the queue and its region", err)
 	}
 }

@@ -84,7 +84,7 @@ func (r *Rivals) ask(ctx context.Context, ref config.ServiceRef) (bool, error) {
 		ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
 	})
 	if err != nil {
-		return false, fmt.Errorf("ask Application Auto Scaling for %s: %w", id, awsclient.Explain(err, "application-autoscaling:DescribeScalableTargets"))
+		return false, fmt.Errorf("read whether Application Auto Scaling controls %s: %w", id, awsclient.Explain(err, "application-autoscaling:DescribeScalableTargets"))
 	}
 	for _, target := range out.ScalableTargets {
 		if aws.ToString(target.ResourceId) == id && !suspended(target.SuspendedState) {

@@ -61,7 +61,7 @@ func (m *Metrics) Utilization(ctx context.Context, ref config.ServiceRef, from, 
 		MetricDataQueries: []types.MetricDataQuery{query("cpu", "CPUUtilization", "Average"), query("memory", "MemoryUtilization", "Maximum")},
 	})
 	if err != nil {
-		return u, 0, fmt.Errorf("read utilization of service %q from CloudWatch: %w", ref.Service, awsclient.Explain(err, "cloudwatch:GetMetricData"))
+		return u, 0, fmt.Errorf("read utilization of service %q: %w", ref.Service, awsclient.Explain(err, "cloudwatch:GetMetricData"))
 	}
 	for _, r := range out.MetricDataResults {
 		for _, v := range r.Values {

@@ -28,21 +28,29 @@ const readsAtOnce = 64
 type sqsAPI interface {
 	GetQueueUrl(ctx context.Context, in *sqs.GetQueueUrlInput, o ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
 	GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, o ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+	ListQueues(ctx context.Context, in *sqs.ListQueuesInput, o ...func(*sqs.Options)) (*sqs.ListQueuesOutput, error)
 }
 
-// depths reads how deep queues are now. Asking keeps a queue awake, so that
-// its CloudWatch metrics never stop.
+// depths reads how many messages queues have now. Reading keeps a queue awake,
+// so that its CloudWatch metrics never stop.
 type depths struct {
-	api  sqsAPI
-	mu   sync.Mutex
-	urls map[string]string // by queue name
+	api    sqsAPI
+	region string
+
+	mu       sync.Mutex
+	urls     map[string]string    // by queue name
+	lastRead map[string]time.Time // by queue name
+	names    names                // of the account's queues
 }
 
-func newDepths(api sqsAPI) *depths { return &depths{api: api, urls: map[string]string{}} }
+func newDepths(api sqsAPI, region string) *depths {
+	return &depths{api: api, region: region, urls: map[string]string{}, lastRead: map[string]time.Time{}}
+}
 
-// read gives the depth of each queue (name → URL, empty to look it up). The
-// error names those that could not be read, once for each reason.
-func (d *depths) read(ctx context.Context, queues map[string]string, now time.Time) (map[string]scaling.Queue, error) {
+// read returns the depth of each queue (name → URL, empty to look it up), which
+// a field of the policy names. The error names the queues that could not be
+// read, once for each reason; each that does not exist has a QueueMissingError.
+func (d *depths) read(ctx context.Context, queues map[string]string, field string, now time.Time) (map[string]scaling.Queue, error) {
 	var (
 		mu     sync.Mutex
 		wg     sync.WaitGroup
@@ -54,7 +62,8 @@ func (d *depths) read(ctx context.Context, queues map[string]string, now time.Ti
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			q, err := d.readOne(ctx, name, address, now)
+			q, err := d.readOne(ctx, name, address, field, now)
+			reason := d.reasonOf(name, err)
 			mu.Lock()
 			defer mu.Unlock()
 			if q.Visible != nil || q.InFlight != nil || q.Delayed != nil {
@@ -63,35 +72,66 @@ func (d *depths) read(ctx context.Context, queues map[string]string, now time.Ti
 			if err == nil {
 				return
 			}
-			if failed[err.Error()] == nil {
-				failed[err.Error()] = &failedReads{err: err}
+			if failed[reason] == nil {
+				failed[reason] = &failedReads{err: err, lastRead: d.lastReadOf(name)}
 			}
-			failed[err.Error()].queues = append(failed[err.Error()].queues, name)
+			failed[reason].queues = append(failed[reason].queues, name)
 		})
 	}
 	wg.Wait()
 	var errs []error
 	for _, reason := range slices.Sorted(maps.Keys(failed)) {
-		one := failed[reason]
-		slices.Sort(one.queues)
-		errs = append(errs, fmt.Errorf("read depth of queues %q from SQS: %w", one.queues, one.err))
+		errs = append(errs, failed[reason].explain(field))
 	}
 	return found, errors.Join(errs...)
 }
 
-// failedReads are the queues that could not be read for one reason.
+// failedReads are the queues that could not be read for one reason, and the
+// time they were last read, in words.
 type failedReads struct {
-	queues []string
-	err    error
+	queues   []string
+	err      error
+	lastRead string
 }
 
-func (d *depths) readOne(ctx context.Context, name, address string, now time.Time) (scaling.Queue, error) {
+// explain says what could not be read, and which count is used meanwhile.
+func (f *failedReads) explain(field string) error {
+	if errors.Is(f.err, ErrQueueMissing) {
+		return f.err
+	}
+	slices.Sort(f.queues)
+	meanwhile := ""
+	if field != fieldDeadLetter {
+		meanwhile = "; meanwhile the controller uses CloudWatch's counts, which are minutes old"
+	}
+	return fmt.Errorf("read the depth of queues %q: %w. It was %s%s", f.queues, f.err, f.lastRead, meanwhile)
+}
+
+// reasonOf is equal for queues that share a sentence.
+func (d *depths) reasonOf(name string, err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error() + d.lastReadOf(name)
+}
+
+func (d *depths) lastReadOf(name string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if at, known := d.lastRead[name]; known {
+		return "last read at " + at.UTC().Format(time.TimeOnly) + " UTC"
+	}
+	return "not read since this program started"
+}
+
+func (d *depths) readOne(ctx context.Context, name, given, field string, now time.Time) (scaling.Queue, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	address := given
 	if address == "" {
 		var err error
 		if address, err = d.urlOf(ctx, name); err != nil {
-			return scaling.Queue{}, awsclient.Explain(err, "sqs:GetQueueUrl")
+			return scaling.Queue{}, d.explain(ctx, name, given, field, now, awsclient.Explain(err, "sqs:GetQueueUrl"))
 		}
 	}
 	out, err := d.api.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
@@ -103,10 +143,27 @@ func (d *depths) readOne(ctx context.Context, name, address string, now time.Tim
 		},
 	})
 	if err != nil {
-		d.forget(name) // a queue made anew elsewhere has another URL
-		return scaling.Queue{}, awsclient.Explain(err, "sqs:GetQueueAttributes")
+		err = awsclient.Explain(err, "sqs:GetQueueAttributes")
+		if errors.Is(err, awsclient.ErrNotFound) || errors.Is(err, awsclient.ErrDenied) {
+			d.forget(name) // a queue that was created again may have another URL
+		}
+		return scaling.Queue{}, d.explain(ctx, name, given, field, now, err)
 	}
-	return depthOf(out.Attributes, now)
+	q, err := depthOf(out.Attributes, now)
+	if err == nil {
+		d.mu.Lock()
+		d.lastRead[name] = now
+		d.mu.Unlock()
+	}
+	return q, err
+}
+
+// explain is err, or that the queue does not exist.
+func (d *depths) explain(ctx context.Context, name, given, field string, now time.Time, err error) error {
+	if errors.Is(err, awsclient.ErrNotFound) {
+		return d.missing(ctx, name, given, field, now, err)
+	}
+	return err
 }
 
 // depthOf is what the attributes say; the error names those that say nothing.
@@ -131,7 +188,7 @@ func depthOf(attributes map[string]string, now time.Time) (scaling.Queue, error)
 		*part.field = &scaling.Sample{Value: float64(messages), Time: now}
 	}
 	if unknown != nil {
-		return q, fmt.Errorf("its answer has no number for %s (it is asked again)", strings.Join(unknown, ", "))
+		return q, fmt.Errorf("the answer of sqs:GetQueueAttributes has no number for %s; the controller asks again", strings.Join(unknown, ", "))
 	}
 	return q, nil
 }

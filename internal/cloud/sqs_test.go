@@ -33,8 +33,8 @@ func TestManyQueuesThatDoNotAnswerKeepNoOtherFromBeingRead(t *testing.T) {
 		}
 		bounded, cancel := context.WithTimeout(t.Context(), 10*time.Second) // as the loop's
 		defer cancel()
-		found, err := newDepths(&partly{queues{visible: visible}}).read(bounded, asked, time.Now())
-		if len(found) != 30 || err == nil || strings.Count(err.Error(), "no answer in time") != 1 {
+		found, err := newDepths(&partly{queues{visible: visible}}, "us-east-1").read(bounded, asked, fieldName, time.Now())
+		if len(found) != 30 || err == nil || strings.Count(err.Error(), "no answer to sqs:GetQueueAttributes in time") != 1 {
 			t.Errorf("read %d of the 30 that answer, error %v", len(found), err)
 		}
 	})

@@ -16,28 +16,32 @@ import (
 
 const (
 	workerNamespace = "ACS/Worker"
-	// askWhenSilent is how soon workers that publish nothing are asked again:
-	// each metric asked for costs, whether it is there or not.
+	// askWhenSilent is how soon the metrics of workers that publish none are read
+	// again: CloudWatch bills each metric in a request, whether it exists or not.
 	askWhenSilent = 10 * time.Minute
 	// limitedShare is the share of messages held back by the provider, of
 	// those processed, from which the provider and not the tasks set the pace.
 	limitedShare = 0.2
 )
 
-// reported is what the workers alone know of a queue, in one minute.
+// reported is what only the workers know about a queue, over one minute.
 type reported struct {
 	Failed, DeadLettered, Limited, Refused, Processed, Oldest *scaling.Sample
+
+	Retried, BusySeconds, SlotSeconds          *scaling.Sample
+	ProviderCalls, ProviderErrors, BreakerOpen *scaling.Sample
 }
 
-// toldByWorkers is what one answer says of a queue, and why it is not all.
+// toldByWorkers is what one answer says about a queue, and why it is not all.
 type toldByWorkers struct {
 	reported
 
 	err error
 }
 
-// workerMetrics is what is asked of each queue: counts add up over the
-// workers, and the oldest message is the oldest of any.
+// workerMetrics are the metrics that are read for each queue. Counts and seconds
+// add up over the workers. The oldest message is the oldest of any worker, and
+// one open circuit breaker is enough.
 var workerMetrics = []struct {
 	name, stat string
 	field      func(*reported) **scaling.Sample
@@ -48,6 +52,12 @@ var workerMetrics = []struct {
 	{"CredentialsRefused", "Sum", func(r *reported) **scaling.Sample { return &r.Refused }},
 	{"Processed", "Sum", func(r *reported) **scaling.Sample { return &r.Processed }},
 	{"OldestMessage", "Maximum", func(r *reported) **scaling.Sample { return &r.Oldest }},
+	{"Retried", "Sum", func(r *reported) **scaling.Sample { return &r.Retried }},
+	{"BusySeconds", "Sum", func(r *reported) **scaling.Sample { return &r.BusySeconds }},
+	{"SlotSeconds", "Sum", func(r *reported) **scaling.Sample { return &r.SlotSeconds }},
+	{"ProviderCalls", "Sum", func(r *reported) **scaling.Sample { return &r.ProviderCalls }},
+	{"ProviderErrors", "Sum", func(r *reported) **scaling.Sample { return &r.ProviderErrors }},
+	{"BreakerOpen", "Maximum", func(r *reported) **scaling.Sample { return &r.BreakerOpen }},
 }
 
 // workerAnswer is what was said last of a policy's queues, and when to ask
@@ -91,7 +101,7 @@ func (a *workerAnswer) then(answers map[minuteOf]toldByWorkers, now time.Time, e
 		err = cmp.Or(err, told.err)
 	}
 	if err != nil {
-		next.err = fmt.Errorf("read the workers' metrics of queues %q from CloudWatch: %w", a.names, awsclient.Explain(err, "cloudwatch:GetMetricData"))
+		next.err = fmt.Errorf("read the workers' metrics of queues %q: %w", a.names, awsclient.Explain(err, "cloudwatch:GetMetricData"))
 		next.nextAsk = now.Add(askWhenDue)
 		maps.Copy(next.queues, a.queues)
 	}
@@ -106,11 +116,35 @@ func (a *workerAnswer) then(answers map[minuteOf]toldByWorkers, now time.Time, e
 	return next
 }
 
-// addTo is q with what the workers know of it.
+// addTo returns q with what the workers know about it.
 func (r reported) addTo(q scaling.Queue) scaling.Queue {
 	q.Failed, q.DeadLettered, q.OldestWaiting, q.ProviderLimited = r.Failed, r.DeadLettered, r.Oldest, r.limited()
 	q.CredentialsRefused = r.Refused
+	q.Retried, q.BusySeconds, q.SlotSeconds, q.Providers = r.Retried, r.BusySeconds, r.SlotSeconds, r.providers()
 	return q
+}
+
+// providers returns one entry without a name: CloudWatch has no metrics for each
+// provider, only for all of a queue. Nil: the workers did not say.
+func (r reported) providers() []scaling.Provider {
+	newest := newerSample(r.ProviderCalls, r.BreakerOpen)
+	if newest == nil {
+		return nil
+	}
+	at := func(s *scaling.Sample) float64 { // the value of the same minute
+		if s == nil || !s.Time.Equal(newest.Time) {
+			return 0
+		}
+		return s.Value
+	}
+	return []scaling.Provider{{Time: newest.Time, Calls: at(r.ProviderCalls), Failed: at(r.ProviderErrors), Open: at(r.BreakerOpen) > 0}}
+}
+
+func newerSample(a, b *scaling.Sample) *scaling.Sample {
+	if a == nil || b != nil && b.Time.After(a.Time) {
+		return b
+	}
+	return a
 }
 
 // limited is nil where the workers did not say.

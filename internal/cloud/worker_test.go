@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -48,6 +49,7 @@ func TestWhatTheWorkersPublishIsObserved(t *testing.T) {
 	p.Spec.Target = config.ServiceRef{Service: "arn:aws:ecs:us-east-1:123456789012:service/c/s"}
 	cw := &workers{end: end, values: map[string]float64{
 		"Failed": 3, "DeadLettered": 1, "CredentialsRefused": 4, "ProviderLimited": 20, "Processed": 60, "OldestMessage": 42,
+		"Retried": 7, "BusySeconds": 410, "SlotSeconds": 1920, "ProviderCalls": 90, "ProviderErrors": 30, "BreakerOpen": 1,
 	}}
 	got, err := NewMetrics(cw, &queues{}, "us-east-1").Observe(t.Context(), p, end.Add(time.Second))
 	if err != nil || len(cw.wrong) > 0 {
@@ -58,6 +60,12 @@ func TestWhatTheWorkersPublishIsObserved(t *testing.T) {
 	wantSample(t, "dead-lettered", sms.DeadLettered, scaling.Sample{Value: 1, Time: end, Period: 60})
 	wantSample(t, "credentials refused", sms.CredentialsRefused, scaling.Sample{Value: 4, Time: end, Period: 60})
 	wantSample(t, "oldest waiting", sms.OldestWaiting, scaling.Sample{Value: 42, Time: end})
+	wantSample(t, "retried", sms.Retried, scaling.Sample{Value: 7, Time: end, Period: 60})
+	wantSample(t, "busy", sms.BusySeconds, scaling.Sample{Value: 410, Time: end, Period: 60})
+	wantSample(t, "slots", sms.SlotSeconds, scaling.Sample{Value: 1920, Time: end, Period: 60})
+	if want := []scaling.Provider{{Time: end, Calls: 90, Failed: 30, Open: true}}; !slices.Equal(sms.Providers, want) {
+		t.Errorf("providers are %+v, want %+v", sms.Providers, want)
+	}
 	if sms.ProviderLimited == nil || !*sms.ProviderLimited {
 		t.Error("a third of the messages waits for the provider, and it is not said")
 	}
@@ -85,6 +93,29 @@ func TestTheProviderSetsThePaceWhenManyMessagesWaitForIt(t *testing.T) {
 			}
 			if got != tc.want {
 				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestProvidersAreKnownFromOneMinuteOnly(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	sample := func(value float64, at time.Time) *scaling.Sample { return &scaling.Sample{Value: value, Time: at} }
+	for name, tc := range map[string]struct {
+		reported reported
+		want     []scaling.Provider
+	}{
+		"workers that say nothing":            {reported{ProviderErrors: sample(3, now)}, nil},
+		"calls without an error":              {reported{ProviderCalls: sample(9, now)}, []scaling.Provider{{Time: now, Calls: 9}}},
+		"errors of an earlier minute are old": {reported{ProviderCalls: sample(9, now), ProviderErrors: sample(3, now.Add(-time.Minute))}, []scaling.Provider{{Time: now, Calls: 9}}},
+		"an open breaker makes no calls":      {reported{ProviderCalls: sample(9, now.Add(-time.Minute)), BreakerOpen: sample(1, now)}, []scaling.Provider{{Time: now, Open: true}}},
+		"a breaker that closed":               {reported{ProviderCalls: sample(9, now), BreakerOpen: sample(0, now)}, []scaling.Provider{{Time: now, Calls: 9}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := tc.reported.providers(); !slices.Equal(got, tc.want) {
+				t.Errorf("got %+v, want %+v", got, tc.want)
 			}
 		})
 	}
