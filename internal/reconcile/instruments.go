@@ -149,12 +149,38 @@ var queueGauges = []struct {
 	desc *prometheus.Desc
 	of   func(scaling.Queue) *scaling.Sample
 }{
-	{queueDesc("acs_queue_visible_messages", "Messages that wait."), func(q scaling.Queue) *scaling.Sample { return q.Visible }},
-	{queueDesc("acs_queue_in_flight_messages", "Messages that are worked on."), func(q scaling.Queue) *scaling.Sample { return q.InFlight }},
-	{queueDesc("acs_queue_delayed_messages", "Messages that wait for their time."), func(q scaling.Queue) *scaling.Sample { return q.Delayed }},
+	{queueDesc("acs_queue_visible_messages", "Messages that wait to be received."), func(q scaling.Queue) *scaling.Sample { return q.Visible }},
+	{queueDesc("acs_queue_in_flight_messages", "Messages in flight."), func(q scaling.Queue) *scaling.Sample { return q.InFlight }},
+	{queueDesc("acs_queue_delayed_messages", "Delayed messages."), func(q scaling.Queue) *scaling.Sample { return q.Delayed }},
 	{queueDesc("acs_queue_parked_messages", "Messages in the store that are due within a start lag."), func(q scaling.Queue) *scaling.Sample { return q.Parked }},
-	{queueDesc("acs_queue_oldest_age_seconds", "Age of the oldest message, by CloudWatch."), func(q scaling.Queue) *scaling.Sample { return q.OldestAge }},
+	{queueDesc("acs_queue_oldest_age_seconds", "Age of the oldest message, by CloudWatch; absent while the queue is empty."), currentAge},
 	{queueDesc("acs_queue_oldest_waiting_seconds", "Age of the oldest message, by the workers."), func(q scaling.Queue) *scaling.Sample { return q.OldestWaiting }},
+	{queueDesc("acs_queue_oldest_unsettled_seconds", "Age of the oldest message that workers claimed and did not settle yet, by the database."), func(q scaling.Queue) *scaling.Sample { return q.OldestUnsettled }},
+	{queueDesc("acs_dead_letters", "Messages on the queue's dead-letter queue."), func(q scaling.Queue) *scaling.Sample { return q.DeadLetters }},
+	{queueDesc("acs_worker_slots_busy_ratio", "Part of the workers' slots that worked on the queue's messages, over the last minute."), busyRatio},
+}
+
+// currentAge is CloudWatch's age of the oldest message, unless the queue was
+// seen empty since: SQS stops publishing then, and the last age is not true any
+// more.
+func currentAge(q scaling.Queue) *scaling.Sample {
+	if q.OldestAge == nil {
+		return nil
+	}
+	for _, depth := range []*scaling.Sample{q.Visible, q.InFlight} {
+		if depth == nil || depth.Value > 0 || depth.Time.Before(q.OldestAge.Time) {
+			return q.OldestAge
+		}
+	}
+	return nil
+}
+
+// busyRatio is known when both sums are, over the same minute.
+func busyRatio(q scaling.Queue) *scaling.Sample {
+	if q.BusySeconds == nil || q.SlotSeconds == nil || q.SlotSeconds.Value <= 0 || !q.BusySeconds.Time.Equal(q.SlotSeconds.Time) {
+		return nil
+	}
+	return &scaling.Sample{Value: q.BusySeconds.Value / q.SlotSeconds.Value, Time: q.SlotSeconds.Time}
 }
 
 var (
