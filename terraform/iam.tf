@@ -171,7 +171,7 @@ resource "aws_iam_role_policy" "worker" {
 
 resource "aws_iam_role" "controller" {
   name               = "novaura-acs-controller-task"
-  description        = "What the controller may do: read depths and ages, set the desired count of the worker services."
+  description        = "What the controller may do: read depths, ages and tasks, set the desired count of the worker services."
   assume_role_policy = data.aws_iam_policy_document.tasks_trust.json
   tags               = local.tags
 }
@@ -181,6 +181,27 @@ data "aws_iam_policy_document" "controller" {
     sid       = "SteerTheWorkers"
     actions   = ["ecs:DescribeServices", "ecs:UpdateService"]
     resources = local.worker_service_arns
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = [local.cluster_arn]
+    }
+  }
+  # Why tasks stopped, and how many are protected while they finish their messages.
+  statement {
+    sid       = "ListTheTasks" # takes no task as its resource, only the cluster as its condition
+    actions   = ["ecs:ListTasks"]
+    resources = ["*"]
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = [local.cluster_arn]
+    }
+  }
+  statement {
+    sid       = "ReadTheTasks"
+    actions   = ["ecs:DescribeTasks", "ecs:GetTaskProtection"]
+    resources = ["arn:${local.partition}:ecs:${local.region}:${local.account}:task/${local.cluster}/*"]
     condition {
       test     = "ArnEquals"
       variable = "ecs:cluster"

@@ -38,6 +38,10 @@ func neighbours() []call {
 		{"controller", "ecs:UpdateService", arn("ecs", "service/"+harness.Cluster+"/shop")},
 		{"controller", "ecs:UpdateService", arn("ecs", "service/other-cluster/"+harness.WorkerService)},
 		{"controller", "ecs:DeleteService", worker},
+		{"controller", "ecs:ListTasks", arn("ecs", "container-instance/other-cluster/*")},
+		{"controller", "ecs:DescribeTasks", arn("ecs", "task/other-cluster/0123456789abcdef")},
+		{"controller", "ecs:StopTask", arn("ecs", "task/"+harness.Cluster+"/0123456789abcdef")},
+		{"controller", "ecs:UpdateTaskProtection", arn("ecs", "task/"+harness.Cluster+"/0123456789abcdef")},
 		{"controller", "ecs:RunTask", arn("ecs", "task-definition/novaura-acs-processor:1")},
 		{"controller", "ecs:RegisterTaskDefinition", "*"},
 		{"controller", "ecs:ExecuteCommand", arn("ecs", "task/"+harness.Cluster+"/0123456789abcdef")},
@@ -65,6 +69,8 @@ func neighbours() []call {
 // onOurBehalf are permissions that no call of our programs shows, each with the
 // page that says who uses it.
 var onOurBehalf = map[string]string{
+	"controller/ecs:GetTaskProtection":         "the controller itself, while a scale-down takes longer than 90 s (the run's does not): https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_GetTaskProtection.html",
+	"controller/ecs:DescribeTasks":             "the controller itself, when a task stopped (in the run none does): https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html",
 	"ecs:GetTaskProtection":                    "ECS's agent, for the worker: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection-endpoint.html",
 	"ecs:UpdateTaskProtection":                 "ECS's agent, for the worker: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection-endpoint.html",
 	"ecr:GetAuthorizationToken":                "ECS, to start a task: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html",

@@ -133,9 +133,12 @@ var services = map[string]func(r *http.Request, operation string, body []byte) (
 	"ecs": func(_ *http.Request, operation string, body []byte) (string, []string, error) {
 		var in struct {
 			Cluster, Service string
-			Services         []string
+			Services, Tasks  []string
 		}
 		err := json.Unmarshal(body, &in)
+		if operation == "ListTasks" { // IAM knows the cluster as a condition, and no task
+			return "ecs:ListTasks", []string{arn("ecs", "container-instance/"+in.Cluster+"/*")}, err
+		}
 		if in.Service != "" {
 			in.Services = []string{in.Service}
 		}
@@ -143,8 +146,11 @@ var services = map[string]func(r *http.Request, operation string, body []byte) (
 		for _, service := range in.Services {
 			resources = append(resources, arn("ecs", "service/"+in.Cluster+"/"+service))
 		}
+		for _, task := range in.Tasks {
+			resources = append(resources, arn("ecs", "task/"+in.Cluster+"/"+task[strings.LastIndexByte(task, '/')+1:]))
+		}
 		if len(resources) == 0 {
-			err = errors.Join(err, errors.New("it names no service"))
+			err = errors.Join(err, errors.New("it names no service and no task"))
 		}
 		return "ecs:" + operation, resources, err
 	},
@@ -225,13 +231,11 @@ func arn(service, resource string) string {
 // request is the call with the condition keys that AWS sets for it.
 func (c call) request() iam.Request {
 	context := map[string]string{"aws:SecureTransport": "true", "aws:PrincipalAccount": harness.Account}
-	if rest, found := strings.CutPrefix(c.Resource, arn("ecs", "service/")); found {
-		cluster, _, _ := strings.Cut(rest, "/")
-		context["ecs:cluster"] = arn("ecs", "cluster/"+cluster)
-	}
-	if rest, found := strings.CutPrefix(c.Resource, arn("ecs", "task/")); found {
-		cluster, _, _ := strings.Cut(rest, "/")
-		context["ecs:cluster"] = arn("ecs", "cluster/"+cluster)
+	for _, kind := range []string{"service/", "task/", "container-instance/"} {
+		if rest, found := strings.CutPrefix(c.Resource, arn("ecs", kind)); found {
+			cluster, _, _ := strings.Cut(rest, "/")
+			context["ecs:cluster"] = arn("ecs", "cluster/"+cluster)
+		}
 	}
 	return iam.Request{Action: c.Action, Resource: c.Resource, Context: context}
 }

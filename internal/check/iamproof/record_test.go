@@ -28,7 +28,9 @@ func TestARequestIsReadInIAMsTerms(t *testing.T) {
 		"a mail as MIME is another action":           {"ses", "/v2/email/outbound-emails", "", `{"FromEmailAddress":"a@example.com","Content":{"Raw":{"Data":""}}}`, []call{{"me", "ses:SendRawEmail", "arn:aws:ses:us-east-1:123456789012:identity/example.com"}}},
 		"another call of SES is an error":            {"ses", "/v2/email/account", "", "", nil},
 		"a service that is not known is an error":    {"iam", "/", "", "", nil},
-		"a call of ECS without service is an error":  {"ecs", "/", "AmazonEC2ContainerServiceV20141113.ListTasks", `{"cluster":"c"}`, nil},
+		"a call of ECS without service is an error":  {"ecs", "/", "AmazonEC2ContainerServiceV20141113.ListServices", `{"cluster":"c"}`, nil},
+		"a list of tasks is asked of the cluster":    {"ecs", "/", "AmazonEC2ContainerServiceV20141113.ListTasks", `{"cluster":"c","serviceName":"w"}`, []call{{"me", "ecs:ListTasks", "arn:aws:ecs:us-east-1:123456789012:container-instance/c/*"}}},
+		"each task of a request is asked for":        {"ecs", "/", "AmazonEC2ContainerServiceV20141113.DescribeTasks", `{"cluster":"c","tasks":["arn:aws:ecs:us-east-1:123456789012:task/c/1","2"]}`, []call{{"me", "ecs:DescribeTasks", "arn:aws:ecs:us-east-1:123456789012:task/c/1"}, {"me", "ecs:DescribeTasks", "arn:aws:ecs:us-east-1:123456789012:task/c/2"}}},
 		"a body that cannot be read is an error too": {"sqs", "/", "AmazonSQS.SendMessage", `{`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
