@@ -154,7 +154,7 @@ func parameter(name string) func(context.Context, aws.Config, reading) (reading,
 			return now, awsclient.Explain(err, "ssm:GetParameter")
 		}
 		if out.Parameter == nil {
-			return now, fmt.Errorf("ssm:GetParameter: the answer has no parameter (it is asked again)")
+			return now, fmt.Errorf("ssm:GetParameter: the answer has no parameter; the program tries again")
 		}
 		return reading{data: []byte(aws.ToString(out.Parameter.Value)), mark: fmt.Sprint(out.Parameter.Version)}, nil
 	}

@@ -15,16 +15,16 @@ import (
 // some tens of milliseconds to ask.
 const gatherFor = 100 * time.Millisecond
 
-// A gather folds reads of single things, asked for at about the same time by
-// whomever, into calls for many. What fails together is asked for alone at
-// once, and goes alone from then on until it succeeds: one bad name, or one
-// slow one, holds up no other. Throttling is the exception, since it is
-// nobody's in particular and more calls would feed it.
+// A gather combines reads of single things, which several callers want at about
+// the same time, into calls for many. When such a call fails, each thing is read
+// alone at once. A thing that fails alone is read alone until it succeeds, so
+// that one bad or slow name delays no other. A throttled call is not split: more
+// calls would only be throttled more.
 type gather[K comparable, V any] struct {
 	most  int           // things that a call takes
 	bound time.Duration // of a round: half for the calls for many, half for those alone
 	group func(K) string
-	thing func(K) string                                       // by which it is known again, whatever time it is asked for
+	thing func(K) string                                       // identifies it from one round to the next
 	ask   func(ctx context.Context, keys []K) (map[K]V, error) // keys are of one group
 
 	mu    sync.Mutex
@@ -105,7 +105,7 @@ func (g *gather[K, V]) run(ctx context.Context, r *round[K, V]) {
 	asking.Wait()
 }
 
-// calls says which things go together.
+// calls divides the things into calls.
 func (g *gather[K, V]) calls(keys []K) (calls [][]K) {
 	open := map[string]int{} // the last call of a group
 	for _, key := range keys {
@@ -157,8 +157,8 @@ func (g *gather[K, V]) call(ctx context.Context, r *round[K, V], keys []K) {
 	g.apart(ctx, r, left, err == nil)
 }
 
-// apart asks for each thing alone, after a call for all of them has failed, or
-// left them out.
+// apart reads each thing alone, after a call for all of them failed, or left
+// them out.
 func (g *gather[K, V]) apart(ctx context.Context, r *round[K, V], keys []K, leftOut bool) {
 	var asking sync.WaitGroup
 	for _, key := range keys {
@@ -187,7 +187,7 @@ func (g *gather[K, V]) apart(ctx context.Context, r *round[K, V], keys []K, left
 	asking.Wait()
 }
 
-// note remembers how a thing that was asked for by itself fared.
+// note remembers whether a thing that was read alone failed.
 func (g *gather[K, V]) note(key K, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -201,5 +201,5 @@ func (g *gather[K, V]) note(key K, err error) {
 
 var throttles = retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}
 
-// throttled says that AWS asks for fewer calls.
+// throttled reports whether AWS throttled the call.
 func throttled(err error) bool { return err != nil && throttles.IsErrorThrottle(err).Bool() }

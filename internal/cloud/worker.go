@@ -137,7 +137,11 @@ func (r reported) providers() []scaling.Provider {
 		}
 		return s.Value
 	}
-	return []scaling.Provider{{Time: newest.Time, Calls: at(r.ProviderCalls), Failed: at(r.ProviderErrors), Open: at(r.BreakerOpen) > 0}}
+	p := scaling.Provider{Time: newest.Time, Calls: at(r.ProviderCalls), Failed: at(r.ProviderErrors), Open: at(r.BreakerOpen) > 0}
+	if p.Calls > 0 {
+		p.Share = min(1, p.Failed/p.Calls)
+	}
+	return []scaling.Provider{p}
 }
 
 func newerSample(a, b *scaling.Sample) *scaling.Sample {

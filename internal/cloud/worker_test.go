@@ -63,7 +63,7 @@ func TestWhatTheWorkersPublishIsObserved(t *testing.T) {
 	wantSample(t, "retried", sms.Retried, scaling.Sample{Value: 7, Time: end, Period: 60})
 	wantSample(t, "busy", sms.BusySeconds, scaling.Sample{Value: 410, Time: end, Period: 60})
 	wantSample(t, "slots", sms.SlotSeconds, scaling.Sample{Value: 1920, Time: end, Period: 60})
-	if want := []scaling.Provider{{Time: end, Calls: 90, Failed: 30, Open: true}}; !slices.Equal(sms.Providers, want) {
+	if want := []scaling.Provider{{Time: end, Calls: 90, Failed: 30, Share: 30.0 / 90, Open: true}}; !slices.Equal(sms.Providers, want) {
 		t.Errorf("providers are %+v, want %+v", sms.Providers, want)
 	}
 	if sms.ProviderLimited == nil || !*sms.ProviderLimited {

@@ -123,8 +123,9 @@ func pauseText(p *store.Pause) string {
 	return text
 }
 
-// rivalled asks whether Application Auto Scaling steers the service too. What
-// is not known is said, and stops nothing that was not stopped before.
+// rivalled asks whether Application Auto Scaling sets the count of the service
+// too. What is not known is said, and stops nothing that was not stopped before;
+// nor does a count that somebody else contests.
 func (r *runner) rivalled(ctx context.Context, p *config.ScalingPolicy) bool {
 	if r.options.Rivals == nil {
 		return false
@@ -140,6 +141,11 @@ func (r *runner) rivalled(ctx context.Context, p *config.ScalingPolicy) bool {
 		message := "the service is registered with Application Auto Scaling, which changes the count too: nothing is written until it is deregistered there"
 		if r.setCondition(TargetExclusive, False, "AutoScalingRegistered", message) {
 			r.notice(Warning, "RivalAutoscaler", message)
+		}
+	case r.memory.contest.message() != "":
+		message := r.memory.contest.message()
+		if r.setCondition(TargetExclusive, False, "CountContested", message) {
+			r.notice(Warning, "CountContested", message)
 		}
 	default:
 		r.setCondition(TargetExclusive, True, "NotRegistered", "no other autoscaler has the service")

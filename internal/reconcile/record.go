@@ -30,6 +30,7 @@ type memory struct {
 	generation int64        // the policy's, then
 	gap        bool         // a decision since then was not recorded
 	tried      *int         // the count of a write that failed or whose answer was lost, until the next look
+	contest    contest      // how often someone else changed the count
 }
 
 // entry is one tick, to be recorded.

@@ -225,6 +225,7 @@ func (r *runner) tick(ctx context.Context) {
 	}
 	if err == nil {
 		r.memory.state = state // a count that could not be written is decided anew, from what was known before
+		r.memory.contest.see(decision)
 	}
 	r.publish(obs, &decision)
 	r.judge(p, obs, decision)

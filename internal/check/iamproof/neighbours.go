@@ -70,7 +70,6 @@ func neighbours() []call {
 // page that says who uses it.
 var onOurBehalf = map[string]string{
 	"controller/ecs:GetTaskProtection":         "the controller itself, while a scale-down takes longer than 90 s (the run's does not): https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_GetTaskProtection.html",
-	"controller/ecs:DescribeTasks":             "the controller itself, when a task stopped (in the run none does): https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html",
 	"ecs:GetTaskProtection":                    "ECS's agent, for the worker: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection-endpoint.html",
 	"ecs:UpdateTaskProtection":                 "ECS's agent, for the worker: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection-endpoint.html",
 	"ecr:GetAuthorizationToken":                "ECS, to start a task: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html",
