@@ -50,11 +50,11 @@ func Explain(err error, action string) error {
 	if explained := (*CallError)(nil); errors.As(err, &explained) {
 		return err
 	}
-	kind, reason := explain(err, action)
+	reason, kind := explain(err, action)
 	return &CallError{Action: action, Kind: kind, Reason: reason, Err: err}
 }
 
-func explain(err error, action string) (kind error, reason string) {
+func explain(err error, action string) (reason string, kind error) {
 	var (
 		refused  smithy.APIError
 		answered *smithyhttp.ResponseError
@@ -66,33 +66,33 @@ func explain(err error, action string) (kind error, reason string) {
 		status = answered.HTTPStatusCode()
 	}
 	if _, why, none := strings.Cut(err.Error(), "get credentials: "); none { // the call itself was not sent
-		return ErrCredentials, fmt.Sprintf("no credentials for %s: %s: give the task a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", action, withoutID(why))
+		return fmt.Sprintf("no credentials for %s: %s: give the task a role, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", action, withoutID(why)), ErrCredentials
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return ErrUnreachable, fmt.Sprintf("%s gave no answer to %s in time: check AWS's health and the route to its endpoint; the program tries again", service, action)
+		return fmt.Sprintf("%s gave no answer to %s in time: check AWS's health and the route to its endpoint; the program tries again", service, action), ErrUnreachable
 	case errors.Is(err, context.Canceled):
-		return nil, action + ": " + context.Canceled.Error()
+		return action + ": " + context.Canceled.Error(), nil
 	case errors.As(err, &refused) && refused.ErrorCode() != "UnknownError":
 		return refusal(refused, action, status)
 	case errors.As(err, &sent):
-		return ErrUnreachable, fmt.Sprintf("no answer from %s to %s: %s: check the route, the security group and DNS; the program tries again", hostOf(sent.URL), action, atTheBottom(sent.Err))
+		return fmt.Sprintf("no answer from %s to %s: %s: check the route, the security group and DNS; the program tries again", hostOf(sent.URL), action, atTheBottom(sent.Err)), ErrUnreachable
 	case status/100 == 2, errors.Is(err, io.ErrUnexpectedEOF):
-		return ErrUnreachable, fmt.Sprintf("the answer of %s to %s broke off, or did not come from AWS; the program tries again", service, action)
+		return fmt.Sprintf("the answer of %s to %s broke off, or did not come from AWS; the program tries again", service, action), ErrUnreachable
 	case status != 0:
-		return ErrUnreachable, fmt.Sprintf("%s answers %s with HTTP %d and no reason; the program tries again", service, action, status)
+		return fmt.Sprintf("%s answers %s with HTTP %d and no reason; the program tries again", service, action, status), ErrUnreachable
 	}
-	return nil, action + ": " + err.Error()
+	return action + ": " + err.Error(), nil
 }
 
 // refusal describes an answer of AWS that has an error code.
-func refusal(refused smithy.APIError, action string, status int) (kind error, reason string) {
-	kind, advice := adviceFor(refused.ErrorCode(), action)
+func refusal(refused smithy.APIError, action string, status int) (reason string, kind error) {
+	advice, kind := adviceFor(refused.ErrorCode())
 	verb := "rejects"
 	switch {
-	case kind == ErrDenied:
-		return kind, denial(refused, action)
-	case kind == ErrThrottled:
+	case errors.Is(kind, ErrDenied):
+		return denial(refused, action), kind
+	case errors.Is(kind, ErrThrottled):
 		verb = "throttles"
 	case kind == nil && (refused.ErrorFault() == smithy.FaultServer || status >= 500):
 		kind, verb, advice = ErrUnreachable, "fails at", "the program tries again; check AWS's health"
@@ -101,7 +101,7 @@ func refusal(refused smithy.APIError, action string, status int) (kind error, re
 	if advice != "" {
 		reason += ": " + advice
 	}
-	return kind, reason
+	return reason, kind
 }
 
 func codeAndMessage(code, message string) string {
@@ -156,31 +156,31 @@ func serviceOf(action string) string {
 	}[prefix], strings.ToUpper(prefix))
 }
 
-// adviceFor returns the kind of a refusal and what to do about it, by its code:
+// adviceFor returns what to do about a refusal, and its kind, by its code:
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/CommonErrors.html
-func adviceFor(code, action string) (kind error, advice string) {
+func adviceFor(code string) (advice string, kind error) {
 	switch code {
 	case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized":
-		return ErrDenied, ""
+		return "", ErrDenied
 	case "ExpiredToken", "ExpiredTokenException", "RequestExpired":
-		return ErrCredentials, "renew the credentials; on ECS the task's role renews them"
+		return "renew the credentials; on ECS the task's role renews them", ErrCredentials
 	case "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "MissingAuthenticationToken":
-		return ErrCredentials, "AWS does not know the credentials: check the task's role, or AWS_ACCESS_KEY_ID"
+		return "AWS does not know the credentials: check the task's role, or AWS_ACCESS_KEY_ID", ErrCredentials
 	case "SignatureDoesNotMatch", "InvalidSignatureException", "RequestTimeTooSkewed", "IncompleteSignature":
-		return ErrCredentials, "check this machine's clock, and the secret key"
+		return "check this machine's clock, and the secret key", ErrCredentials
 	case "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException",
 		"TooManyRequestsException", "RequestLimitExceeded", "LimitExceededException", "SlowDown":
-		return ErrThrottled, "this account makes too many of these calls; the program tries again"
+		return "this account makes too many of these calls; the program tries again", ErrThrottled
 	case "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "InvalidAddress":
-		return ErrNotFound, "check the queue's name, region and account in the policy"
+		return "check the queue's name, region and account in the policy", ErrNotFound
 	case "ClusterNotFoundException":
-		return ErrNotFound, "check spec.target.cluster, and AWS_REGION"
+		return "check spec.target.cluster, and AWS_REGION", ErrNotFound
 	case "ServiceNotFoundException", "ServiceNotActiveException":
-		return ErrNotFound, "check spec.target.service, and whether it was deleted"
+		return "check spec.target.service, and whether it was deleted", ErrNotFound
 	case "NoSuchKey", "NoSuchBucket", "ParameterNotFound", "ParameterVersionNotFound", "PermanentRedirect":
-		return ErrNotFound, "check the name, and AWS_REGION"
+		return "check the name, and AWS_REGION", ErrNotFound
 	}
-	return nil, ""
+	return "", nil
 }
 
 var requestID = regexp.MustCompile(`(?i),? request ?id: ?[^,]*`)

@@ -18,8 +18,8 @@ import (
 	"github.com/novaura/acs-operator/internal/sandbox/sqs"
 )
 
-// noQueue is SQS's answer for a name that it does not know.
-var noQueue = &smithy.GenericAPIError{Code: "QueueDoesNotExist", Message: "The specified queue does not exist."}
+// errNoQueue is SQS's answer for a name that it does not know.
+var errNoQueue = &smithy.GenericAPIError{Code: "QueueDoesNotExist", Message: "The specified queue does not exist."}
 
 func TestAMissingQueueSaysWhichOneWhereAndWhatToCheck(t *testing.T) {
 	t.Parallel()
@@ -49,7 +49,7 @@ func TestAMissingQueueSaysWhichOneWhereAndWhatToCheck(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			account := &queues{refusal: noQueue, names: tc.names, denied: tc.denied}
+			account := &queues{refusal: errNoQueue, names: tc.names, denied: tc.denied}
 			m := NewMetrics(&cloudWatch{}, account, "eu-west-1")
 			p := policy(config.SourceHybrid)
 			p.Spec.Queues = []config.QueueSpec{tc.queue}

@@ -184,10 +184,12 @@ func stopOf(t *types.Task) *scaling.TaskStop {
 func askedFor(t *types.Task) bool {
 	reason := aws.ToString(t.StoppedReason)
 	switch t.StopCode {
-	case types.TaskStopCodeUserInitiated, types.TaskStopCodeSpotInterruption, types.TaskStopCodeTerminationNotice:
+	case types.TaskStopCodeUserInitiated, types.TaskStopCodeSpotInterruption, types.TaskStopCodeTerminationNotice, types.TaskStopCodeInfrastructureHealth:
 		return true
 	case types.TaskStopCodeServiceSchedulerInitiated:
 		return !strings.Contains(reason, "health check")
+	case types.TaskStopCodeTaskFailedToStart, types.TaskStopCodeEssentialContainerExited:
+		return false
 	}
 	return strings.HasPrefix(reason, "Scaling activity initiated by")
 }

@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -29,9 +30,7 @@ func stoppedAt(at time.Time, more map[string]any) map[string]any {
 		"startedAt": at.Add(-time.Minute).Unix(), "executionStoppedAt": at.Unix(), "stoppedAt": at.Add(20 * time.Second).Unix(),
 		"containers": []any{map[string]any{"name": "log-router", "exitCode": 0}, map[string]any{"name": "worker", "exitCode": 137}},
 	}
-	for key, value := range more {
-		task[key] = value
-	}
+	maps.Copy(task, more)
 	return task
 }
 
