@@ -103,14 +103,14 @@ func groupLetters(letters []deadletter.Letter) []letterGroup {
 
 // advice is what to do about a group: a sentence for each fate in it.
 func (g letterGroup) advice() string {
-	discard := "worker deadletters discard --reason " + g.Reason
+	discard := "worker deadletters discard --reason " + g.Reason + ` --because "…" --dry-run`
 	redrive := "worker redrive --reason " + g.Reason
 	sentences := map[deadletter.Fate]string{
 		deadletter.Unreadable: "No worker understands them: have the producer correct the messages and send them anew, then discard these: " + discard + ".",
 		deadletter.Reused:     "Their ids were used before with other content: have the producer send them anew with ids of their own, then discard these: " + discard + ".",
 		deadletter.InDoubt:    "Nobody knows whether they were sent: find out at the provider, then decide about each: worker events resolve ID --sent or --not-sent.",
 		deadletter.Settled:    "Their messages have ended since, and the letters are no longer needed: " + redrive + " deletes them.",
-		deadletter.Redrivable: "Mend the cause (worker deadletters show " + g.Example + "), then try them again: " + redrive + ".",
+		deadletter.Redrivable: "Mend the cause (worker deadletters show " + g.Example + "), then try them again: " + redrive + ". Discard those that can never be sent: " + discard + ".",
 	}
 	if g.Reason == deadletter.MaxReceives {
 		sentences[deadletter.Redrivable] = "Workers received them too often without finishing: check the workers (worker doctor, and their log), then try them again: " + redrive + "."

@@ -178,7 +178,7 @@ func (v *verdicts) print(streams cli.Streams, output cli.Output, err error) erro
 		err = printErr
 	}
 	if v.skipped > 0 {
-		_, _ = fmt.Fprintf(streams.Err, "%d other dead letters were not selected.\n", v.skipped)
+		_, _ = fmt.Fprintf(streams.Err, "Dead letters that were not selected: %d.\n", v.skipped)
 	}
 	return err
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/novaura/acs-operator/internal/attribute"
+	"github.com/novaura/acs-operator/internal/deadletter"
 	"github.com/novaura/acs-operator/internal/message"
 	"github.com/novaura/acs-operator/internal/parking"
 	sandbox "github.com/novaura/acs-operator/internal/sandbox/sqs"
@@ -231,6 +232,125 @@ func TestRedriveLosesNothingOfALetterThatHasNoRoomForItsKey(t *testing.T) {
 	}
 	if code, _, errOut = worker(t, d.env, "events", "resolve", "doubt", "--not-sent"); code != 0 || d.status("doubt") != store.New || d.keys(d.dead) != "" {
 		t.Errorf("resolve: exit code %d, %s; the event is %s", code, errOut, d.status("doubt"))
+	}
+}
+
+// put puts a message on the dead-letter queue as it is; attributes are name and
+// value, one after the other.
+func (d *desk) put(body string, attributes ...string) (sqsID string) {
+	d.t.Helper()
+	set := attribute.Set{}
+	for i := 0; i < len(attributes); i += 2 {
+		set[attributes[i]] = attribute.Text(attributes[i+1])
+	}
+	out, err := d.client.SendMessage(d.t.Context(), &sqs.SendMessageInput{QueueUrl: &d.dead, MessageBody: &body, MessageAttributes: set})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return *out.MessageId
+}
+
+// record writes a row.
+func (d *desk) record(e store.Event) {
+	d.t.Helper()
+	e.Channel, e.Type = "sms", "message_send"
+	if inserted, err := d.db.Record(d.t.Context(), e); err != nil || !inserted {
+		d.t.Fatal(inserted, err)
+	}
+}
+
+// A rejected message is filed under its SQS id. Its own id decides whether it has
+// had its effect.
+func TestRedriveNeverSendsAKeyThatHasHadItsEffect(t *testing.T) {
+	const again = `{"id":"m5","type":"message_send","to":"+14155550123","body":"other content"}`
+	const first = `{"id":"m5","type":"message_send","to":"+14155550123","body":"first content"}`
+	const nameless = `{"type":"message_send","to":"+14155550123","body":"first content"}`
+	rejected := func(d *desk, code, hash string) {
+		d.record(store.Event{ID: "sqs-1", SQSMessageID: "sqs-1", Status: store.Failed, ErrorCode: code, PayloadHash: hash, SettledReason: store.RejectedAs("m5")})
+	}
+	taken := func(status store.Status) func(*desk) {
+		return func(d *desk) {
+			d.record(store.Event{ID: "m5", Status: status, Attempts: 1, PayloadHash: hashOf(d.t, first)})
+			rejected(d, "id_reuse", hashOf(d.t, again))
+			d.put(again, "acs_id", "sqs-1", "acs_reason", "id_reuse")
+		}
+	}
+	for name, tc := range map[string]struct {
+		play func(*desk)
+		want string // in the output
+		key  string // on the queue afterwards
+		left int    // dead letters afterwards
+	}{
+		"an id of other content that was delivered is left": {taken(store.Delivered), `its id "m5" was already delivered with other content; correct the id and send it anew, or discard it: worker deadletters discard --id sqs-1`, "", 1},
+		"so is one of other content that was suppressed":    {taken(store.Suppressed), `its id "m5" was already used (suppressed) with other content`, "", 1},
+		"so is one of other content that is being sent":     {taken(store.Processing), `its id "m5" is in use with other content`, "", 1},
+		"so is one of other content that failed":            {taken(store.Failed), `its id "m5" was already used (failed) with other content`, "", 1},
+		"a letter that SQS moved, whose id was delivered with other content, is left": {func(d *desk) {
+			d.record(store.Event{ID: "m5", Status: store.Delivered, Attempts: 1, PayloadHash: hashOf(d.t, first)})
+			d.put(again)
+		}, `its id "m5" was already delivered with other content`, "", 1},
+		"a letter that SQS moved, whose id was delivered with the same content, is deleted": {func(d *desk) {
+			d.record(store.Event{ID: "m5", Status: store.Delivered, Attempts: 1, PayloadHash: hashOf(d.t, first)})
+			d.put(first)
+		}, "it is settled: delivered", "", 0},
+		"a message that was rejected by an older worker goes under its own id": {func(d *desk) {
+			rejected(d, "bad_field", "of the body")
+			d.put(first, "acs_id", "sqs-1", "acs_reason", "bad_field")
+		}, "redriven", "m5", 0},
+		"and is deleted where a corrected one was delivered": {func(d *desk) {
+			rejected(d, "bad_field", "of the body")
+			d.record(store.Event{ID: "m5", Status: store.Delivered, Attempts: 1, PayloadHash: hashOf(d.t, first)})
+			d.put(first, "acs_id", "sqs-1", "acs_reason", "bad_field")
+		}, "it is settled: delivered", "", 0},
+		"and is left where a corrected one has other content": {func(d *desk) {
+			rejected(d, "bad_field", "of the body")
+			d.record(store.Event{ID: "m5", Status: store.Sent, Attempts: 1, PayloadHash: hashOf(d.t, again)})
+			d.put(first, "acs_id", "sqs-1", "acs_reason", "bad_field")
+		}, `its id "m5" was already sent with other content`, "", 1},
+		"one without an id of its own gets a key that its rejection does not hold": {func(d *desk) {
+			rejected(d, "bad_field", "of the body")
+			d.put(nameless, "acs_id", "sqs-1", "acs_reason", "bad_field")
+		}, "redriven", "sqs-1/redriven", 0},
+		"and only once": {func(d *desk) {
+			rejected(d, "bad_field", "of the body")
+			d.record(store.Event{ID: "sqs-1/redriven", Status: store.Sent, Attempts: 1, PayloadHash: hashOf(d.t, nameless)})
+			d.put(nameless, "acs_id", "sqs-1", "acs_reason", "bad_field")
+		}, "it is settled: sent", "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			tc.play(d)
+			code, out, errOut := worker(t, d.env, "redrive", "--rate", "1000")
+			if code != 0 || !strings.Contains(out, tc.want) {
+				t.Errorf("exit code %d, %s%s; want %q", code, out, errOut, tc.want)
+			}
+			if got := d.keys(d.queue); got != tc.key {
+				t.Errorf("on the queue: %q, want %q", got, tc.key)
+			}
+			if visible, hidden, err := d.depth(); err != nil || visible != tc.left || hidden != 0 {
+				t.Errorf("dead letters: %d visible, %d hidden, error %v; want %d", visible, hidden, err, tc.left)
+			}
+		})
+	}
+}
+
+// depth counts the dead letters.
+func (d *desk) depth() (visible, hidden int, err error) {
+	reader := deadletter.Reader{SQS: d.client, Sources: []deadletter.Source{{DeadLetters: d.dead}}}
+	return reader.Count(d.t.Context())
+}
+
+func TestRedriveOfAnIDTellsOfThatAlone(t *testing.T) {
+	d := newDesk(t)
+	for n := range 5 {
+		d.letter(fmt.Sprint("m", n), store.Failed, "21211")
+	}
+	code, out, errOut := worker(t, d.env, "redrive", "--id", "m3", "--rate", "1000")
+	if lines := strings.Split(strings.TrimSpace(out), "\n"); code != 0 || len(lines) != 2 || !strings.Contains(lines[1], "m3") || !strings.Contains(errOut, "not selected: 4") {
+		t.Errorf("exit code %d, %s%s", code, out, errOut)
+	}
+	if code, out, errOut := worker(t, d.env, "redrive", "--id", "m9"); code != 1 || !strings.Contains(errOut, `"m9"`) {
+		t.Errorf("an id that is not there: exit code %d, %s%s", code, out, errOut)
 	}
 }
 

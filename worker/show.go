@@ -71,7 +71,7 @@ func (c showEventCommand) Run(ctx context.Context, streams cli.Streams) error {
 		table = append(table, []string{fmt.Sprint(a.Number), clock(a.StartedAt), took, a.Summary, a.ProviderID, a.Owner})
 	}
 	if c.Output.Output == "table" {
-		value.printHead(streams, c.ID)
+		value.printHead(streams, c.ID, story.errorText())
 		if len(table) == 0 {
 			return nil
 		}
@@ -117,18 +117,18 @@ var foundBy = map[string]string{
 }
 
 // printHead prints what stands above the attempts.
-func (v shownEvent) printHead(streams cli.Streams, asked string) {
+func (v shownEvent) printHead(streams cli.Streams, asked, errorText string) {
 	if format := foundBy[v.FoundBy]; format != "" {
 		_, _ = fmt.Fprintf(streams.Out, format+"\n", asked)
 	}
 	if len(v.Others) > 0 {
-		_, _ = fmt.Fprintf(streams.Out, "The same id leads to: %s.\n", strings.Join(v.Others, ", "))
+		_, _ = fmt.Fprintf(streams.Out, "Also found by this id: %s (worker events show ID).\n", strings.Join(v.Others, ", "))
 	}
 	_, _ = fmt.Fprintf(streams.Out, "%s  %s %s  %s  to %s\n%s\n\n", v.ID, v.Channel, v.Type, v.Status, v.To, v.Summary)
 	lines := [][2]string{
 		{"Enqueued", clockOf(v.EnqueuedAt)}, {"Created", clock(v.CreatedAt)}, {"Due", clockOf(v.DueAt)}, {"Sent", clockOf(v.SentAt)},
 		{"Delivered", clockOf(v.DeliveredAt)}, {"Updated", clock(v.UpdatedAt)}, {"Next try", clockOf(v.NextTryAt)},
-		{"Queue", v.Queue}, {"SQS message", v.SQSMessageID}, {"Provider", strings.TrimSpace(v.Provider + " " + v.ProviderID)},
+		{"Queue", v.Queue}, {"SQS message", v.SQSMessageID}, {"Provider", strings.TrimSpace(v.Provider + " " + v.ProviderID)}, {"Error", errorText},
 	}
 	for _, line := range lines {
 		if line[1] != "" {

@@ -270,20 +270,14 @@ func brief(code, text string) string {
 	return strings.Trim(code+": "+about, ": ")
 }
 
-// failure is an error in full: what the provider answered, with its code and its
-// words.
+// failure is an error for a sentence: the status that the provider answered with,
+// or else what went wrong in words, and the code.
 func failure(code, text string) string {
-	words := preamble.ReplaceAllString(text, "")
-	status := httpStatus.FindString(text)
-	switch {
-	case status != "" && words != "":
-		return status + inBrackets(code) + ": " + words
-	case status != "":
-		return status + inBrackets(code)
-	case words != "":
-		return words + inBrackets(code)
+	about := cmp.Or(httpStatus.FindString(text), preamble.ReplaceAllString(text, ""))
+	if about == "" {
+		return cmp.Or(code, "no error was recorded")
 	}
-	return cmp.Or(code, "no error was recorded")
+	return about + inBrackets(code)
 }
 
 func inBrackets(code string) string {
@@ -295,18 +289,23 @@ func inBrackets(code string) string {
 
 // at is a time for a sentence: of today without its date.
 func (s story) at(t time.Time) string {
+	t = t.Round(time.Second)
 	if t.UTC().Format(time.DateOnly) == s.now.UTC().Format(time.DateOnly) {
 		return t.UTC().Format("15:04:05Z")
 	}
 	return clock(t)
 }
 
+// errorText is the event's error in full: the one that its row has, or while it has
+// not ended its newest attempt's.
+func (s story) errorText() string { return cmp.Or(s.Error, s.lastError.Error) }
+
 // clock is a time for a table; empty: it is not known.
 func clock(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.UTC().Format(time.RFC3339)
+	return t.Round(time.Second).UTC().Format(time.RFC3339)
 }
 
 // span is a duration in words of a length that a reader takes in.

@@ -203,8 +203,8 @@ type Filter struct {
 	Type       string
 	Status     Status
 	ProviderID string
-	Queue      string // the queue's name; with it, or with ErrorCode, only the newest SearchRows rows are read
-	ErrorCode  string
+	Queue      string    // the queue's name; with it, or with ErrorCode, only the newest SearchRows rows are read
+	ErrorCode  string    // the row's, or while the event has not ended, that of one of its last two attempts
 	Since      time.Time // created at or after
 	Kept       bool      // only those that failed or are in doubt, and whose row keeps the message (Upkeep.Keep)
 	Limit      int       // at most so many rows; 0: 100

@@ -161,7 +161,10 @@ func (s *Store) Events(ctx context.Context, f store.Filter) ([]store.Event, erro
 			AND ($5::text = '' OR e.provider_id = $5::text AND e.provider_id <> '')
 			AND ($6::timestamptz IS NULL OR e.created_at >= $6::timestamptz)
 			AND (NOT $8::boolean OR e.payload IS NOT NULL AND e.status IN ('failed', 'in_doubt'))
-			AND ($9::text = '' OR e.queue = $9::text) AND ($10::text = '' OR e.error_code = $10::text)
+			AND ($9::text = '' OR e.queue = $9::text) 
+			AND ($10::text = '' OR e.error_code = $10::text OR e.status IN ('new', 'scheduled', 'processing') AND EXISTS (
+				SELECT 1 FROM acs.communication_attempts a
+				WHERE a.event_id = e.id AND a.attempt >= e.attempts - 1 AND a.error_code = $10::text))
 		ORDER BY e.created_at DESC, e.id DESC LIMIT $7::bigint`,
 		f.ID, f.Channel, f.Type, string(f.Status), f.ProviderID, optional(f.Since), f.Rows(), f.Kept, f.Queue, f.ErrorCode)
 	if err != nil {

@@ -211,7 +211,9 @@ func (s *Store) Events(ctx context.Context, f store.Filter) ([]store.Event, erro
 	only("status = ?", string(f.Status))
 	only("provider_id = ? AND provider_id <> ''", f.ProviderID)
 	only("queue = ?", f.Queue)
-	only("error_code = ?", f.ErrorCode)
+	only(`? IN (SELECT communication_events.error_code UNION SELECT a.error_code FROM communication_attempts a
+		WHERE communication_events.status IN ('new', 'scheduled', 'processing')
+			AND a.event_id = communication_events.id AND a.attempt >= communication_events.attempts - 1)`, f.ErrorCode)
 	if !f.Since.IsZero() {
 		only("created_at >= ?", text(f.Since))
 	}
@@ -220,7 +222,7 @@ func (s *Store) Events(ctx context.Context, f store.Filter) ([]store.Event, erro
 	}
 	from := "communication_events"
 	if f.Queue != "" || f.ErrorCode != "" { // without an index: only the newest
-		from = fmt.Sprintf(`(SELECT * FROM communication_events ORDER BY created_at DESC, id DESC LIMIT %d)`, store.SearchRows)
+		from = fmt.Sprintf(`(SELECT * FROM communication_events ORDER BY created_at DESC, id DESC LIMIT %d) AS communication_events`, store.SearchRows)
 	}
 	events, err := list(ctx, s, scanEvent, `SELECT `+columns+` FROM `+from+` WHERE `+where+
 		` ORDER BY created_at DESC, id DESC LIMIT ?`, append(args, f.Rows())...)

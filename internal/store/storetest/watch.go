@@ -164,6 +164,11 @@ func searching(t *testing.T, open Open) {
 		if len(got) != 2 || got["a"].Number != 2 || got["a"].ErrorCode != "20503" || got["doubt"].Error != "HTTP 500" || !got["doubt"].FinishedAt.IsZero() {
 			t.Errorf("got %+v", got)
 		}
+		for code, want := range map[string]int{"20500": 1, "20503": 1, "20404": 0} { // doubt; a, whose first attempt is long over
+			if found, err := r.Events(ctx, store.Filter{ErrorCode: code}); err != nil || len(found) != want {
+				t.Errorf("events with error %s: got %d and error %v, want %d", code, len(found), err, want)
+			}
+		}
 		if got, err := r.LastErrors(ctx, nil); err != nil || len(got) != 0 {
 			t.Errorf("of no events: got %v and error %v", got, err)
 		}
