@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/novaura/acs-operator/internal/cli"
@@ -16,9 +15,9 @@ import (
 // attempts.
 type eventsCommand struct {
 	List listEventsCommand `cmd:"" default:"withargs" help:"List events, newest first."`
-	Show showEventCommand  `cmd:"" help:"Show one event and every attempt at it."`
+	Show showEventCommand  `cmd:"" help:"Show one event: where it stands, its times and every attempt."`
 
-	Resolve resolveEventCommand `cmd:"" help:"Decide about an event that is in doubt."`
+	Resolve resolveEventCommand `cmd:"" help:"Say whether an event that is in doubt was sent."`
 }
 
 type listEventsCommand struct {
@@ -27,8 +26,10 @@ type listEventsCommand struct {
 	Channel string        `enum:",sms,email,push" default:"" help:"Only this channel."`
 	Type    string        `enum:",message_send,message_received,message_status" default:"" help:"Only this type."`
 	Status  string        `enum:",new,processing,scheduled,sent,delivered,undelivered,failed,suppressed,expired,in_doubt,received" default:"" help:"Only this status: ${enum}."`
-	Since   time.Duration `help:"Only events of the last so long."`
-	Limit   int           `default:"100" help:"At most so many."`
+	Queue   string        `placeholder:"NAME" help:"Only this queue, among the newest 100,000 events."`
+	Error   string        `placeholder:"CODE" help:"Only events whose last recorded error has this code, among the newest 100,000 events."`
+	Since   time.Duration `placeholder:"DURATION" help:"Only events created within this time, such as 15m."`
+	Limit   int           `default:"100" placeholder:"N" help:"Events to list, at most."`
 	Reveal  bool          `help:"Show addresses in full; otherwise they are masked."`
 }
 
@@ -41,7 +42,7 @@ func (c listEventsCommand) Run(ctx context.Context, streams cli.Streams) error {
 	if err := db.Ready(ctx); err != nil {
 		return fmt.Errorf("list events: %w", err)
 	}
-	filter := store.Filter{Channel: c.Channel, Type: c.Type, Status: store.Status(c.Status), Limit: c.Limit}
+	filter := store.Filter{Channel: c.Channel, Type: c.Type, Status: store.Status(c.Status), Queue: c.Queue, ErrorCode: c.Error, Limit: c.Limit}
 	if c.Since > 0 {
 		filter.Since = time.Now().Add(-c.Since)
 	}
@@ -49,15 +50,32 @@ func (c listEventsCommand) Run(ctx context.Context, streams cli.Streams) error {
 	if err != nil {
 		return fmt.Errorf("list events: %w", err)
 	}
+	lastErrors, err := lastErrors(ctx, db, events)
+	if err != nil {
+		return fmt.Errorf("list events: %w", err)
+	}
 	rows, table := make([]eventRow, 0, len(events)), make([][]string, 0, len(events))
 	for _, e := range events {
-		row := rowOf(e, c.Reveal)
+		story := story{Event: e, now: time.Now(), lastError: lastErrors[e.ID]}
+		row := rowOf(story, c.Reveal)
 		rows = append(rows, row)
 		table = append(table, []string{
-			row.CreatedAt.Local().Format(time.DateTime), row.ID, row.Channel, row.Type, row.Status, row.To, fmt.Sprint(row.Attempts), row.ProviderID, row.ErrorCode,
+			clock(row.CreatedAt), row.ID, row.Channel, row.Type, row.Status, row.To, fmt.Sprint(row.Attempts), row.ProviderID, story.problem(),
 		})
 	}
 	return c.Print(streams.Out, rows, []string{"CREATED", "ID", "CHANNEL", "TYPE", "STATUS", "TO", "ATTEMPTS", "PROVIDER ID", "ERROR"}, table)
+}
+
+// lastErrors are those of the events that have not ended: the rows of the others
+// have it.
+func lastErrors(ctx context.Context, db store.Messages, events []store.Event) (map[string]store.Attempt, error) {
+	var ids []string
+	for _, e := range events {
+		if !e.Status.Settled() && e.Attempts > 0 {
+			ids = append(ids, e.ID)
+		}
+	}
+	return db.LastErrors(ctx, ids)
 }
 
 // eventRow is a row of communication_events under its columns' names.
@@ -83,19 +101,36 @@ type eventRow struct {
 	UpdatedAt    time.Time  `json:"updated_at"`
 	SentAt       *time.Time `json:"sent_at"`
 	EnqueuedAt   *time.Time `json:"enqueued_at"`
+	DueAt        *time.Time `json:"due_at"`       // it waits in its row until then
+	DeliveredAt  *time.Time `json:"delivered_at"` // when the report came
+	NextTryAt    *time.Time `json:"next_try_at"`
+	// The newest attempt that failed, while the event has not ended.
+	LastErrorCode    string     `json:"last_error_code"`
+	LastError        string     `json:"last_error"`
+	LastErrorAttempt int        `json:"last_error_attempt"`
+	LastErrorAt      *time.Time `json:"last_error_at"` // when that attempt began
+	SettledReason    string     `json:"settled_reason"`
+	Summary          string     `json:"summary"` // where it stands, in a sentence
 }
 
-func rowOf(e store.Event, reveal bool) eventRow {
+func rowOf(s story, reveal bool) eventRow {
+	e := s.Event
 	address := redact.Personal.String
 	if reveal {
 		address = redact.Personal.Reveal
 	}
-	return eventRow{
+	row := eventRow{
 		ID: e.ID, Channel: e.Channel, Type: e.Type, Status: string(e.Status), From: address(e.From), To: address(e.To),
 		Provider: e.Provider, ProviderID: e.ProviderID, Attempts: e.Attempts, ErrorCode: e.ErrorCode, Error: e.Error,
 		Queue: e.Queue, SQSMessageID: e.SQSMessageID, BodyHash: e.BodyHash, Segments: e.Segments, Template: e.Template, Priority: e.Priority,
-		CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt, SentAt: known(e.SentAt), EnqueuedAt: known(e.EnqueuedAt),
+		CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt, SentAt: known(e.SentAt), EnqueuedAt: known(e.EnqueuedAt), DueAt: known(e.DueAt), NextTryAt: known(s.nextTry()),
+		LastErrorCode: s.lastError.ErrorCode, LastError: s.lastError.Error, LastErrorAttempt: s.lastError.Number, LastErrorAt: known(s.lastError.StartedAt),
+		SettledReason: e.SettledReason, Summary: s.sentence(),
 	}
+	if e.Status == store.Delivered {
+		row.DeliveredAt = known(e.UpdatedAt)
+	}
+	return row
 }
 
 func known(t time.Time) *time.Time {
@@ -103,58 +138,6 @@ func known(t time.Time) *time.Time {
 		return nil
 	}
 	return &t
-}
-
-type showEventCommand struct {
-	open.Flags
-	cli.Output
-	ID     string `arg:"" help:"The event's id."`
-	Reveal bool   `help:"Show addresses in full; otherwise they are masked."`
-}
-
-// attemptRow is a row of communication_attempts.
-type attemptRow struct {
-	Number     int        `json:"attempt"`
-	Owner      string     `json:"owner"`
-	StartedAt  time.Time  `json:"started_at"`
-	FinishedAt *time.Time `json:"finished_at"`
-	Outcome    string     `json:"outcome"`
-	Provider   string     `json:"provider"`
-	ProviderID string     `json:"provider_id"`
-	ErrorCode  string     `json:"error_code"`
-	Error      string     `json:"error"`
-}
-
-func (c showEventCommand) Run(ctx context.Context, streams cli.Streams) error {
-	db, err := c.OpenExisting(ctx)
-	if err != nil {
-		return &cli.UsageError{Err: err}
-	}
-	defer func() { _ = db.Close() }()
-	event, err := findEvent(ctx, db, c.ID)
-	if err != nil {
-		return err
-	}
-	attempts, err := db.Attempts(ctx, c.ID)
-	if err != nil {
-		return fmt.Errorf("read the attempts of event %s: %w", c.ID, err)
-	}
-	value := struct {
-		eventRow
-		Tries []attemptRow `json:"tries"`
-	}{rowOf(event, c.Reveal), attemptRows(attempts)}
-	table := make([][]string, 0, len(attempts))
-	for _, a := range value.Tries {
-		finished := "unfinished"
-		if a.FinishedAt != nil {
-			finished = a.FinishedAt.Sub(a.StartedAt).Round(time.Millisecond).String()
-		}
-		table = append(table, []string{fmt.Sprint(a.Number), a.StartedAt.Local().Format(time.DateTime), finished, a.Outcome, a.ProviderID, a.ErrorCode, a.Error, a.Owner})
-	}
-	if c.Output.Output == "table" {
-		_, _ = fmt.Fprintf(streams.Out, "%s  %s %s  %s  to %s\n%s\n", value.ID, value.Channel, value.Type, value.Status, value.To, value.why())
-	}
-	return c.Print(streams.Out, value, []string{"ATTEMPT", "STARTED", "TOOK", "OUTCOME", "PROVIDER ID", "CODE", "ERROR", "OWNER"}, table)
 }
 
 // findEvent is the event of an id. An empty one, as an unset variable leaves it,
@@ -171,21 +154,4 @@ func findEvent(ctx context.Context, db store.Messages, id string) (store.Event, 
 		return store.Event{}, fmt.Errorf("read event %s: %w; `worker events` lists them", id, store.ErrNotFound)
 	}
 	return events[0], nil
-}
-
-// why is what is wrong with the event, on a line of its own, or nothing: what
-// was refused before any attempt has no other place to say so.
-func (r eventRow) why() string {
-	if r.ErrorCode == "" && r.Error == "" {
-		return ""
-	}
-	return strings.TrimPrefix(r.ErrorCode+": "+r.Error, ": ") + "\n"
-}
-
-func attemptRows(attempts []store.Attempt) []attemptRow {
-	rows := make([]attemptRow, 0, len(attempts))
-	for _, a := range attempts {
-		rows = append(rows, attemptRow{a.Number, a.Owner, a.StartedAt, known(a.FinishedAt), a.Outcome, a.Provider, a.ProviderID, a.ErrorCode, a.Error})
-	}
-	return rows
 }

@@ -18,7 +18,8 @@ type grammar struct {
 	Run          runCommand          `cmd:"" aliases:"run_communication_worker" help:"Process the queues until stopped."`
 	Send         sendCommand         `cmd:"" aliases:"build_sqs_message" help:"Put messages on a queue, as an application would."`
 	Events       eventsCommand       `cmd:"" help:"Show the history of messages."`
-	Redrive      redriveCommand      `cmd:"" help:"Give dead letters another try."`
+	DeadLetters  deadLettersCommand  `cmd:"" name:"deadletters" help:"List, show and discard dead letters."`
+	Redrive      redriveCommand      `cmd:"" help:"Try dead letters again."`
 	Prune        pruneCommand        `cmd:"" help:"Erase old addresses from the history, and delete older events."`
 	Forget       forgetCommand       `cmd:"" help:"Erase a person from the history, and never write to them again."`
 	Suppressions suppressionsCommand `cmd:"" help:"Who is not written to any more: list, add, remove."`

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/novaura/acs-operator/internal/attribute"
+	"github.com/novaura/acs-operator/internal/deadletter"
 	"github.com/novaura/acs-operator/internal/message"
 	"github.com/novaura/acs-operator/internal/parking"
 	sandbox "github.com/novaura/acs-operator/internal/sandbox/sqs"
@@ -231,6 +232,50 @@ func TestRedriveLosesNothingOfALetterThatHasNoRoomForItsKey(t *testing.T) {
 	}
 	if code, _, errOut = worker(t, d.env, "events", "resolve", "doubt", "--not-sent"); code != 0 || d.status("doubt") != store.New || d.keys(d.dead) != "" {
 		t.Errorf("resolve: exit code %d, %s; the event is %s", code, errOut, d.status("doubt"))
+	}
+}
+
+// put puts a message on the dead-letter queue as it is; attributes are name and
+// value, one after the other.
+func (d *desk) put(body string, attributes ...string) (sqsID string) {
+	d.t.Helper()
+	set := attribute.Set{}
+	for i := 0; i < len(attributes); i += 2 {
+		set[attributes[i]] = attribute.Text(attributes[i+1])
+	}
+	out, err := d.client.SendMessage(d.t.Context(), &sqs.SendMessageInput{QueueUrl: &d.dead, MessageBody: &body, MessageAttributes: set})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return *out.MessageId
+}
+
+// record writes a row.
+func (d *desk) record(e store.Event) {
+	d.t.Helper()
+	e.Channel, e.Type = "sms", "message_send"
+	if inserted, err := d.db.Record(d.t.Context(), e); err != nil || !inserted {
+		d.t.Fatal(inserted, err)
+	}
+}
+
+// depth counts the dead letters.
+func (d *desk) depth() (visible, hidden int, err error) {
+	reader := deadletter.Reader{SQS: d.client, Sources: []deadletter.Source{{DeadLetters: d.dead}}}
+	return reader.Count(d.t.Context())
+}
+
+func TestRedriveOfAnIDTellsOfThatAlone(t *testing.T) {
+	d := newDesk(t)
+	for n := range 5 {
+		d.letter(fmt.Sprint("m", n), store.Failed, "21211")
+	}
+	code, out, errOut := worker(t, d.env, "redrive", "--id", "m3", "--rate", "1000")
+	if lines := strings.Split(strings.TrimSpace(out), "\n"); code != 0 || len(lines) != 2 || !strings.Contains(lines[1], "m3") || !strings.Contains(errOut, "not selected: 4") {
+		t.Errorf("exit code %d, %s%s", code, out, errOut)
+	}
+	if code, out, errOut := worker(t, d.env, "redrive", "--id", "m9"); code != 1 || !strings.Contains(errOut, `"m9"`) {
+		t.Errorf("an id that is not there: exit code %d, %s%s", code, out, errOut)
 	}
 }
 

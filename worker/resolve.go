@@ -60,12 +60,13 @@ func (c resolveEventCommand) Run(ctx context.Context, streams cli.Streams) error
 
 // sendAgain puts the event's dead letter back on its queue.
 func (c resolveEventCommand) sendAgain(ctx context.Context, db store.Store) error {
-	r, err := c.redriver(ctx, db)
+	reader, err := c.reader(ctx, db)
 	if err != nil {
 		return err
 	}
-	hidden, unknown := r.Hidden(ctx) // before this look hides them itself
-	r.Resolves, r.First, r.Match = true, true, func(letter deadletter.Letter) bool { return letter.ID == c.ID }
+	_, hidden, unknown := reader.Count(ctx) // before this look hides them itself
+	reader.First, reader.Match = true, func(letter deadletter.Letter) bool { return letter.ID == c.ID }
+	r := deadletter.Redriver{Reader: reader, By: c.author(), Resolves: true}
 	var found *deadletter.Verdict
 	err = r.Run(ctx, func(v deadletter.Verdict) {
 		if v.ID == c.ID {

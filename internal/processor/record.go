@@ -106,7 +106,7 @@ func (i *item) report(ctx context.Context) consumer.Outcome {
 		return i.storeDown(ctx, "suppress", err)
 	}
 	event := i.event(store.Received)
-	event.ErrorCode, event.SettledReason = i.m.ProviderCode, "reported "+i.m.ProviderStatus
+	event.ErrorCode, event.SettledReason = i.m.ProviderCode, store.Reported(i.m.ProviderStatus)
 	return i.record(ctx, event)
 }
 
@@ -204,7 +204,8 @@ const idReuse = "id_reuse"
 func (i *item) conflict(ctx context.Context) consumer.Outcome {
 	e := i.event(store.Failed)
 	e.ID, e.ProviderID, e.ErrorCode = i.received.MessageID, "", idReuse
-	e.Error = fmt.Sprintf("the id %q stands for other content already", i.m.ID)
+	e.Error = fmt.Sprintf("the id %q was used before, by a message with other content", i.m.ID)
+	e.SettledReason = store.RejectedAs(i.m.ID)
 	if err := i.insert(ctx, e); err != nil {
 		return i.storeDown(ctx, "record", err)
 	}
@@ -227,7 +228,7 @@ func (p *Processor) refuse(ctx context.Context, received consumer.Received, err 
 	sum := sha256.Sum256([]byte(received.Body))
 	e.PayloadHash = hex.EncodeToString(sum[:])
 	if invalid.OwnID != "" {
-		e.SettledReason = fmt.Sprintf("the message's own id is %q", invalid.OwnID)
+		e.SettledReason = store.RejectedAs(invalid.OwnID)
 	}
 	if err := p.insert(ctx, e); err != nil {
 		return one.storeDown(ctx, "record", err)

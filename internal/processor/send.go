@@ -142,9 +142,9 @@ func (s *send) held(ctx context.Context) *consumer.Outcome {
 			Status: store.Expired, ErrorCode: "expired", Reason: "expired at " + s.m.ExpiresAt.UTC().Format(time.RFC3339),
 		}, consumer.Outcome{Action: consumer.Delete, Reason: "expired"})
 	case s.m.NotBefore.After(now):
-		outcome = s.release(ctx, "not_before", s.m.NotBefore.Sub(now))
+		outcome = s.release(ctx, store.NotBefore, s.m.NotBefore.Sub(now))
 	case quiet.After(now):
-		outcome = s.release(ctx, "quiet_hours", quiet.Sub(now))
+		outcome = s.release(ctx, store.QuietHours, quiet.Sub(now))
 	default:
 		return nil
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/novaura/acs-operator/internal/redact"
@@ -19,7 +20,24 @@ const (
 	Unresolved    = "unresolved" // only a lookup: the doubt stays
 	Reopened      = "reopened"   // a person had it tried again
 	Resolved      = "resolved"   // a person said that it was sent
+	Discarded     = "discarded"  // a person gave it up
 )
+
+// SearchRows bounds the rows that a search without an index reads.
+const SearchRows = 100_000
+
+// The codes of attempts whose message waits on purpose.
+const (
+	NotBefore  = "not_before"  // for the time that the message names
+	QuietHours = "quiet_hours" // for the end of the recipient's night
+)
+
+// RejectedAs is the SettledReason of a message that was rejected under its SQS
+// id, and names itself by an id of its own.
+func RejectedAs(ownID string) string { return fmt.Sprintf("the message's own id is %q", ownID) }
+
+// Reported is the SettledReason of a delivery report.
+func Reported(status string) string { return "reported " + status }
 
 // Parked is a message that its row keeps while no queue has it.
 type Parked struct {
@@ -87,6 +105,12 @@ type Resolution struct {
 	By, Reason           string // become an attempt of the history
 }
 
+// Discarding is a person's word that a message is given up.
+type Discarding struct {
+	ID         string
+	By, Reason string // become an attempt of the history
+}
+
 // Cursor is a place in the history, oldest first.
 type Cursor struct {
 	CreatedAt time.Time
@@ -114,6 +138,10 @@ type Upkeep interface {
 	// as the person saw it, or the provider has had it: nothing changed. What is
 	// New again, and kept in its row, is due at once.
 	Resolve(ctx context.Context, r Resolution) error
+	// Discard ends the row of a message that a person gives up, and forgets what
+	// the row keeps of it. ErrLost: the row is missing, a worker holds it, it is in
+	// doubt or has ended in another way than by a failure before anything was sent.
+	Discard(ctx context.Context, d Discarding) error
 	// Keep gives the row of a message that failed or is in doubt the message
 	// itself, where no dead-letter queue takes it; After means nothing. ErrLost:
 	// there is no such row.

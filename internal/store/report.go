@@ -83,8 +83,8 @@ type Reporting interface {
 
 // Unsettled describes the messages of one queue that have a row and no end yet.
 type Unsettled struct {
-	Messages int
-	Oldest   time.Time // when the oldest was put on its queue
+	Messages int       // of those that were looked at, see UnsettledRows
+	Oldest   time.Time // when the oldest was put on its queue, or became due
 }
 
 // Feedback counts what became of the messages of one sender or campaign.
@@ -102,12 +102,17 @@ type Feedback struct {
 type Watching interface {
 	// OldestUnsettled describes, by queue name, the messages that workers claimed
 	// and that have no end yet. Messages that wait on purpose (not_before,
-	// quiet_hours) do not count.
+	// quiet_hours) do not count; once they are due, their age counts from then,
+	// and that of a message that a person had tried again from that moment.
+	// It looks at the oldest and the newest UnsettledRows rows of each status.
 	OldestUnsettled(ctx context.Context) (map[string]Unsettled, error)
 	// Feedback counts by sender and template what happened since a time, over at
 	// most the newest FeedbackRows rows.
 	Feedback(ctx context.Context, since time.Time) ([]Feedback, error)
 }
+
+// UnsettledRows bounds what one call of OldestUnsettled reads.
+const UnsettledRows = 5_000
 
 // FeedbackRows bounds what one call of Feedback reads.
 const FeedbackRows = 50_000

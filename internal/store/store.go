@@ -103,7 +103,7 @@ type Attempt struct {
 	StartedAt  time.Time
 	FinishedAt time.Time // zero: still running, or its owner died
 	// Outcome is a Status, or released, parked, unresolved (the doubt stays),
-	// reopened or resolved (a person's word); empty while running.
+	// reopened, resolved or discarded (a person's word); empty while running.
 	Outcome    string
 	Provider   string
 	ProviderID string
@@ -203,6 +203,8 @@ type Filter struct {
 	Type       string
 	Status     Status
 	ProviderID string
+	Queue      string    // the queue's name; with it, or with ErrorCode, only the newest SearchRows rows are read
+	ErrorCode  string    // the row's, or while the event has not ended, that of one of its last two attempts
 	Since      time.Time // created at or after
 	Kept       bool      // only those that failed or are in doubt, and whose row keeps the message (Upkeep.Keep)
 	Limit      int       // at most so many rows; 0: 100
@@ -271,6 +273,14 @@ type Messages interface {
 	// Events lists events; Attempts lists the tries of one, first to last.
 	Events(ctx context.Context, f Filter) ([]Event, error)
 	Attempts(ctx context.Context, eventID string) ([]Attempt, error)
+	// LastErrors returns, by event id, the newest attempt that recorded an error
+	// code. Events without such an attempt are left out.
+	LastErrors(ctx context.Context, eventIDs []string) (map[string]Attempt, error)
+	// Search finds events that id leads to although it is not their own: the SQS
+	// message id, or the id that a rejected message names itself by. It reads the
+	// newest SearchRows rows, and as many rejected ones, and returns the newest
+	// events first, at most ten.
+	Search(ctx context.Context, id string) ([]Event, error)
 	// Rival reports whether the recipient is written to just now, in the same
 	// channel, by another event whose claim holds and began before a time.
 	Rival(ctx context.Context, r Rivalry) (bool, error)
@@ -347,6 +357,7 @@ type Store interface {
 	Controller
 	Steering
 	Silencing
+	Watching
 	// Migrate brings the schema up to date and reports the version it has
 	// now. It refuses a communication_events that is not ours.
 	Migrate(ctx context.Context) (version int64, err error)

@@ -96,6 +96,8 @@ type Bounces interface {
 	// Suppressions lists a channel's suppression list (empty: all of them),
 	// newest first, at most limit.
 	Suppressions(ctx context.Context, channel string, limit int) ([]Suppression, error)
+	// SuppressionOf is the line of one address; ErrNotFound: it is not on the list.
+	SuppressionOf(ctx context.Context, channel string, address redact.Personal) (Suppression, error)
 }
 
 // SpacingOf is the time from one turn to the next, in microseconds.

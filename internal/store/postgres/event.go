@@ -155,28 +155,47 @@ func (s *Store) Events(ctx context.Context, f store.Filter) ([]store.Event, erro
 	events, err := list(ctx, s, func(row pgx.CollectableRow) (e store.Event, err error) {
 		err = row.Scan(fields(&e)...)
 		return e, err
-	}, `SELECT `+columns+` FROM acs.communication_events e
+	}, `SELECT `+columns+` FROM `+source(f)+` e
 		WHERE ($1::text = '' OR e.id = $1::text) AND ($2::text = '' OR e.channel = $2::text)
 			AND ($3::text = '' OR e.type = $3::text) AND ($4::text = '' OR e.status = $4::text)
 			AND ($5::text = '' OR e.provider_id = $5::text AND e.provider_id <> '')
 			AND ($6::timestamptz IS NULL OR e.created_at >= $6::timestamptz)
 			AND (NOT $8::boolean OR e.payload IS NOT NULL AND e.status IN ('failed', 'in_doubt'))
+			AND ($9::text = '' OR e.queue = $9::text) 
+			AND ($10::text = '' OR e.error_code = $10::text OR e.status IN ('new', 'scheduled', 'processing') AND EXISTS (
+				SELECT 1 FROM acs.communication_attempts a
+				WHERE a.event_id = e.id AND a.attempt >= e.attempts - 1 AND a.error_code = $10::text))
 		ORDER BY e.created_at DESC, e.id DESC LIMIT $7::bigint`,
-		f.ID, f.Channel, f.Type, string(f.Status), f.ProviderID, optional(f.Since), f.Rows(), f.Kept)
+		f.ID, f.Channel, f.Type, string(f.Status), f.ProviderID, optional(f.Since), f.Rows(), f.Kept, f.Queue, f.ErrorCode)
 	if err != nil {
 		return nil, fmt.Errorf("list events: %w", err)
 	}
 	return events, nil
 }
 
+// source is the table, or its newest rows for a filter that has no index.
+func source(f store.Filter) string {
+	if f.Queue == "" && f.ErrorCode == "" {
+		return "acs.communication_events"
+	}
+	return fmt.Sprintf(`(SELECT * FROM acs.communication_events WHERE $4::text = '' OR status = $4::text
+		ORDER BY created_at DESC, id DESC LIMIT %d)`, store.SearchRows)
+}
+
+// attemptColumns are communication_attempts, named a, in the order of scanAttempt.
+const attemptColumns = `a.event_id, a.attempt, a.owner, a.started_at, a.finished_at, a.outcome, a.provider, a.provider_id,
+	a.error_code, a.error`
+
+func scanAttempt(row pgx.CollectableRow) (a store.Attempt, err error) {
+	err = row.Scan(&a.EventID, &a.Number, &a.Owner, moment{&a.StartedAt}, moment{&a.FinishedAt}, &a.Outcome,
+		&a.Provider, &a.ProviderID, &a.ErrorCode, &a.Error)
+	return a, err
+}
+
 // Attempts implements store.Messages.
 func (s *Store) Attempts(ctx context.Context, eventID string) ([]store.Attempt, error) {
-	attempts, err := list(ctx, s, func(row pgx.CollectableRow) (a store.Attempt, err error) {
-		err = row.Scan(&a.EventID, &a.Number, &a.Owner, moment{&a.StartedAt}, moment{&a.FinishedAt}, &a.Outcome,
-			&a.Provider, &a.ProviderID, &a.ErrorCode, &a.Error)
-		return a, err
-	}, `SELECT event_id, attempt, owner, started_at, finished_at, outcome, provider, provider_id, error_code, error
-		FROM acs.communication_attempts WHERE event_id = $1 ORDER BY attempt`, eventID)
+	attempts, err := list(ctx, s, scanAttempt,
+		`SELECT `+attemptColumns+` FROM acs.communication_attempts a WHERE a.event_id = $1 ORDER BY a.attempt`, eventID)
 	if err != nil {
 		return nil, fmt.Errorf("list attempts of %q: %w", eventID, err)
 	}

@@ -168,3 +168,19 @@ func (s *Store) Suppressions(ctx context.Context, channel string, limit int) ([]
 	}
 	return found, nil
 }
+
+// SuppressionOf implements store.Bounces.
+func (s *Store) SuppressionOf(ctx context.Context, channel string, address redact.Personal) (store.Suppression, error) {
+	found, err := list(ctx, s, func(row pgx.CollectableRow) (one store.Suppression, err error) {
+		err = row.Scan(&one.Channel, &one.AddressHash, &one.Reason, moment{&one.CreatedAt})
+		return one, err
+	}, `SELECT channel, address_hash, reason, created_at FROM acs.suppressions WHERE channel = $1 AND address_hash = $2`,
+		channel, store.AddressHash(address))
+	if err == nil && len(found) == 0 {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return store.Suppression{}, fmt.Errorf("look up suppression: %w", err)
+	}
+	return found[0], nil
+}

@@ -40,6 +40,30 @@ func (s *Store) Resolve(ctx context.Context, r store.Resolution) error {
 	return nil
 }
 
+// Discard implements store.Upkeep: the row and the attempt that tells of it in one
+// statement.
+func (s *Store) Discard(ctx context.Context, d store.Discarding) error {
+	done, err := list(ctx, s, pgx.RowTo[string], clock+`, discarded AS (
+			UPDATE acs.communication_events e
+			SET status = 'failed', attempts = e.attempts + 1, updated_at = clock.now, payload = NULL, payload_attributes = NULL,
+				payload_group = '', error_code = CASE WHEN e.error_code = '' THEN $5::text ELSE e.error_code END
+			FROM clock WHERE e.id = $2::text AND e.sent_at IS NULL
+				AND (e.status = 'failed' OR e.status IN ('new', 'scheduled') AND e.payload IS NULL)
+			RETURNING e.id, e.attempts
+		), told AS (
+			INSERT INTO acs.communication_attempts (event_id, attempt, owner, started_at, finished_at, outcome, error)
+			SELECT id, attempts, $3::text, clock.now, clock.now, $5::text, $4::text FROM discarded, clock
+		)
+		SELECT id FROM discarded`, s.now(), d.ID, d.By, d.Reason, store.Discarded)
+	if err == nil && len(done) == 0 {
+		err = store.ErrLost
+	}
+	if err != nil {
+		return fmt.Errorf("discard %q: %w", d.ID, err)
+	}
+	return nil
+}
+
 // Keep implements store.Upkeep.
 func (s *Store) Keep(ctx context.Context, id string, p store.Parked) error {
 	changed, err := s.exec(ctx, `UPDATE acs.communication_events SET payload = $2::text, payload_attributes = $4::text, payload_group = $3::text

@@ -210,13 +210,21 @@ func (s *Store) Events(ctx context.Context, f store.Filter) ([]store.Event, erro
 	only("type = ?", f.Type)
 	only("status = ?", string(f.Status))
 	only("provider_id = ? AND provider_id <> ''", f.ProviderID)
+	only("queue = ?", f.Queue)
+	only(`? IN (SELECT communication_events.error_code UNION SELECT a.error_code FROM communication_attempts a
+		WHERE communication_events.status IN ('new', 'scheduled', 'processing')
+			AND a.event_id = communication_events.id AND a.attempt >= communication_events.attempts - 1)`, f.ErrorCode)
 	if !f.Since.IsZero() {
 		only("created_at >= ?", text(f.Since))
 	}
 	if f.Kept {
 		where += " AND payload IS NOT NULL AND status IN ('failed', 'in_doubt')"
 	}
-	events, err := list(ctx, s, scanEvent, `SELECT `+columns+` FROM communication_events WHERE `+where+
+	from := "communication_events"
+	if f.Queue != "" || f.ErrorCode != "" { // without an index: only the newest
+		from = fmt.Sprintf(`(SELECT * FROM communication_events ORDER BY created_at DESC, id DESC LIMIT %d) AS communication_events`, store.SearchRows)
+	}
+	events, err := list(ctx, s, scanEvent, `SELECT `+columns+` FROM `+from+` WHERE `+where+
 		` ORDER BY created_at DESC, id DESC LIMIT ?`, append(args, f.Rows())...)
 	if err != nil {
 		return nil, fmt.Errorf("list events: %w", err)
@@ -224,14 +232,19 @@ func (s *Store) Events(ctx context.Context, f store.Filter) ([]store.Event, erro
 	return events, nil
 }
 
+// attemptColumns are communication_attempts in the order of scanAttempt.
+const attemptColumns = `event_id, attempt, owner, started_at, finished_at, outcome, provider, provider_id, error_code, error`
+
+func scanAttempt(row scanner) (a store.Attempt, err error) {
+	err = row.Scan(&a.EventID, &a.Number, &a.Owner, moment{&a.StartedAt}, moment{&a.FinishedAt}, &a.Outcome,
+		&a.Provider, &a.ProviderID, &a.ErrorCode, &a.Error)
+	return a, err
+}
+
 // Attempts implements store.Messages.
 func (s *Store) Attempts(ctx context.Context, eventID string) ([]store.Attempt, error) {
-	attempts, err := list(ctx, s, func(row scanner) (a store.Attempt, err error) {
-		err = row.Scan(&a.EventID, &a.Number, &a.Owner, moment{&a.StartedAt}, moment{&a.FinishedAt}, &a.Outcome,
-			&a.Provider, &a.ProviderID, &a.ErrorCode, &a.Error)
-		return a, err
-	}, `SELECT event_id, attempt, owner, started_at, finished_at, outcome, provider, provider_id, error_code, error
-		FROM communication_attempts WHERE event_id = ? ORDER BY attempt`, eventID)
+	attempts, err := list(ctx, s, scanAttempt,
+		`SELECT `+attemptColumns+` FROM communication_attempts WHERE event_id = ? ORDER BY attempt`, eventID)
 	if err != nil {
 		return nil, fmt.Errorf("list attempts of %q: %w", eventID, err)
 	}

@@ -181,3 +181,19 @@ func (s *Store) Suppressions(ctx context.Context, channel string, limit int) ([]
 	}
 	return found, nil
 }
+
+// SuppressionOf implements store.Bounces.
+func (s *Store) SuppressionOf(ctx context.Context, channel string, address redact.Personal) (store.Suppression, error) {
+	found, err := list(ctx, s, func(row scanner) (one store.Suppression, err error) {
+		err = row.Scan(&one.Channel, &one.AddressHash, &one.Reason, moment{&one.CreatedAt})
+		return one, err
+	}, `SELECT channel, address_hash, reason, created_at FROM suppressions WHERE channel = ? AND address_hash = ?`,
+		channel, store.AddressHash(address))
+	if err == nil && len(found) == 0 {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return store.Suppression{}, fmt.Errorf("look up suppression: %w", err)
+	}
+	return found[0], nil
+}

@@ -46,6 +46,31 @@ func (s *Store) Resolve(ctx context.Context, r store.Resolution) error {
 	return nil
 }
 
+// Discard implements store.Upkeep.
+func (s *Store) Discard(ctx context.Context, d store.Discarding) error {
+	err := s.write(ctx, func(tx *sql.Tx) error {
+		now := text(s.now())
+		held, err := changed(tx.ExecContext(ctx, `UPDATE communication_events
+			SET status = 'failed', attempts = attempts + 1, updated_at = ?, payload = NULL, payload_attributes = NULL,
+				payload_group = '', error_code = CASE WHEN error_code = '' THEN ? ELSE error_code END
+			WHERE id = ? AND sent_at IS NULL AND (status = 'failed' OR status IN ('new', 'scheduled') AND payload IS NULL)`,
+			now, store.Discarded, d.ID))
+		if err != nil {
+			return err
+		}
+		if !held {
+			return store.ErrLost
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO communication_attempts (event_id, attempt, owner, started_at, finished_at, outcome, error)
+			SELECT id, attempts, ?, ?, ?, ?, ? FROM communication_events WHERE id = ?`, d.By, now, now, store.Discarded, d.Reason, d.ID)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("discard %q: %w", d.ID, err)
+	}
+	return nil
+}
+
 // Keep implements store.Upkeep.
 func (s *Store) Keep(ctx context.Context, id string, p store.Parked) error {
 	err := s.write(ctx, func(tx *sql.Tx) error {

@@ -64,9 +64,9 @@ func filters(t *testing.T, open Open) {
 	r := enter(t, open)
 	for _, e := range []store.Event{
 		{ID: "1", Channel: "sms", Type: "message_send", Status: store.Sent, ProviderID: "SM1", CreatedAt: start},
-		{ID: "2", Channel: "email", Type: "message_send", Status: store.Failed, CreatedAt: start.Add(time.Second)},
+		{ID: "2", Channel: "email", Queue: "q2", Type: "message_send", Status: store.Failed, CreatedAt: start.Add(time.Second)},
 		{ID: "3", Channel: "sms", Type: "message_received", Status: store.Received, ProviderID: "SM3", CreatedAt: start.Add(2 * time.Second)},
-		{ID: "4", Channel: "sms", Type: "message_send", Status: store.Failed, CreatedAt: start.Add(2 * time.Second)},
+		{ID: "4", Channel: "sms", ErrorCode: "21211", Type: "message_send", Status: store.Failed, CreatedAt: start.Add(2 * time.Second)},
 	} {
 		r.record(e)
 	}
@@ -82,6 +82,8 @@ func filters(t *testing.T, open Open) {
 		"by status":                                {store.Filter{Status: store.Failed}, []string{"4", "2"}},
 		"by provider id":                           {store.Filter{ProviderID: "SM1"}, []string{"1"}},
 		"since a time, which counts itself":        {store.Filter{Since: start.Add(time.Second)}, []string{"4", "3", "2"}},
+		"by error code":                            {store.Filter{ErrorCode: "21211"}, []string{"4"}},
+		"by queue":                                 {store.Filter{Queue: "q2", Status: store.Failed}, []string{"2"}},
 		"all conditions must hold":                 {store.Filter{Channel: "sms", Status: store.Failed}, []string{"4"}},
 		"what is not there is no error":            {store.Filter{ID: "no"}, nil},
 		"a quote in a filter is a quote, not code": {store.Filter{ID: "' OR 1=1 --"}, nil},
