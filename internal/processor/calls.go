@@ -92,6 +92,7 @@ type tally struct {
 	recent
 
 	totals   map[string]int // by class (AnsweredOK or the error's), since the start
+	faults   int            // calls that failed by the provider's fault, since the start
 	failedAt time.Time      // when the failures began that have not ended; zero: there are none
 }
 
@@ -100,8 +101,19 @@ type claimTally struct {
 	recent
 
 	calls, failed int // since the start
-	failedAt      time.Time
+	failedAt      time.Time // when claims began to fail; zero: the newest was answered
+	newestFailure time.Time
 	err           string // of the newest that failed
+}
+
+// failing is since when claims fail; zero: they do not. What failed more than a
+// minute ago says nothing any more: an idle worker has no further claim to show
+// that the store is back.
+func (t *claimTally) failing(now time.Time) time.Time {
+	if now.Sub(t.newestFailure) > store.ReportWindow {
+		return time.Time{}
+	}
+	return t.failedAt
 }
 
 // AnsweredOK is the class of a call that was accepted, beside those of
@@ -134,11 +146,11 @@ func (t *tally) count(now time.Time, took time.Duration, err *provider.Error) {
 		}
 	}
 	switch fault := err != nil && err.ProviderFault(); {
-	case fault && t.failedAt.IsZero():
-		t.failedAt = now
-		b.failed++
 	case fault:
-		b.failed++
+		b.failed, t.faults = b.failed+1, t.faults+1
+		if t.failedAt.IsZero() {
+			t.failedAt = now
+		}
 	case !t.failedAt.IsZero() && !t.sum(now).mostFail():
 		t.failedAt = time.Time{}
 	}
@@ -177,10 +189,10 @@ func (c *calls) claimed(queue string, now time.Time, took time.Duration, err err
 		t.failedAt = time.Time{}
 		return
 	}
-	t.failed, b.failed, t.err = t.failed+1, b.failed+1, cut(err.Error())
-	if t.failedAt.IsZero() {
+	if t.failing(now).IsZero() {
 		t.failedAt = now
 	}
+	t.failed, b.failed, t.err, t.newestFailure = t.failed+1, b.failed+1, cut(err.Error()), now
 }
 
 // Standing says how the providers of a queue's channel, and the store's claims,
@@ -196,8 +208,8 @@ func (p *Processor) Standing(queue consumer.Queue) (providers []store.ProviderRe
 	}
 	if t := p.calls.claims[queue.Name]; t != nil {
 		sum := t.sum(now)
-		claims = store.ClaimReport{Calls: sum.calls, Failed: sum.failed, Mean: sum.mean(), FailedAt: t.failedAt}
-		if sum.failed > 0 || !t.failedAt.IsZero() {
+		claims = store.ClaimReport{Calls: sum.calls, Failed: sum.failed, Mean: sum.mean(), FailedAt: t.failing(now)}
+		if sum.failed > 0 {
 			claims.Error = t.err
 		}
 	}
@@ -246,9 +258,22 @@ func mostFrequent(counts map[store.Failure]int) []store.Failure {
 	return failures[:min(len(failures), store.MostFailures)]
 }
 
+// OfClass counts the calls of all providers that came to a class; empty: all.
+func (q QueueTotals) OfClass(class string) (calls int) {
+	for _, byClass := range q.Calls {
+		for each, count := range byClass {
+			if class == "" || each == class {
+				calls += count
+			}
+		}
+	}
+	return calls
+}
+
 // QueueTotals counts what happened for one queue since the start.
 type QueueTotals struct {
 	Calls                map[string]map[string]int // by provider and class: AnsweredOK or one of provider.Class, in snake_case
+	Faults               int                       // calls that failed by the provider's fault
 	Claims, ClaimsFailed int                       // statements
 }
 
@@ -260,6 +285,7 @@ func (p *Processor) Totals(queue string) QueueTotals {
 	for key, t := range p.calls.tallies {
 		if key.queue == queue {
 			totals.Calls[key.provider] = maps.Clone(t.totals)
+			totals.Faults += t.faults
 		}
 	}
 	if t := p.calls.claims[queue]; t != nil {
@@ -282,8 +308,8 @@ func (p *Processor) Unclaimable() (lines []string) {
 	p.calls.mu.Lock()
 	defer p.calls.mu.Unlock()
 	for queue, t := range p.calls.claims {
-		if !t.failedAt.IsZero() {
-			lines = append(lines, fmt.Sprintf("claims of %s cannot be written since %s: %s", queue, t.failedAt.UTC().Format(time.RFC3339), t.err))
+		if since := t.failing(p.Now()); !since.IsZero() {
+			lines = append(lines, fmt.Sprintf("claims of %s cannot be written since %s: %s", queue, since.UTC().Format(time.RFC3339), t.err))
 		}
 	}
 	slices.Sort(lines)

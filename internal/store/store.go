@@ -362,7 +362,7 @@ type Store interface {
 	// only reads, a lock that another process does not give up.
 	Writable(ctx context.Context) error
 	// Verify looks for damage (ErrDamaged), as far as the engine does not by
-	// itself, and then for what Writable does. It reads all of a SQLite file.
+	// itself: it reads all of a SQLite file.
 	Verify(ctx context.Context) error
 	Close() error
 }

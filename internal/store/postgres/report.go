@@ -74,4 +74,4 @@ func (s *Store) Writable(ctx context.Context) error {
 }
 
 // Verify implements store.Store. PostgreSQL finds damage by itself.
-func (s *Store) Verify(ctx context.Context) error { return s.Writable(ctx) }
+func (s *Store) Verify(context.Context) error { return nil }
