@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -157,7 +156,7 @@ func percent(part, of int) string {
 	if of == 0 {
 		return "0 %"
 	}
-	return fmt.Sprintf("%.0f %%", math.Floor(hundred*float64(part)/float64(of)))
+	return fmt.Sprintf("%.0f %%", hundred*float64(part)/float64(of))
 }
 
 // onClaims says where workers cannot write their claims.

@@ -31,7 +31,8 @@ type circuit struct {
 }
 
 // breaker stops the calls of a provider that fails. It opens when most of at
-// least breakerCalls calls within breakerWindow failed by the provider's fault.
+// least breakerCalls calls within breakerWindow failed by the provider's fault, or
+// when as many in a row did: a busy worker need not fail for half of the window.
 // While it is open one call every probeEvery is let through, the probe; when the
 // provider answers one, the breaker closes.
 //
@@ -47,6 +48,8 @@ type breaker struct {
 		at            int64 // Unix time
 		calls, failed int
 	}
+	row      int             // calls that failed since the last one that did not
+	rowAt    time.Time       // the first of these
 	openedAt time.Time       // zero: it is closed
 	closedAt time.Time       // end of the newest outage; zero: there was none, or it lasts
 	beganAt  time.Time       // start of the newest outage
@@ -61,9 +64,20 @@ func (b *breaker) count(now time.Time, failed bool) {
 		second.at, second.calls, second.failed = now.Unix(), 0, 0
 	}
 	second.calls++
-	if failed {
-		second.failed++
+	if !failed {
+		b.row = 0
+		return
 	}
+	if second.failed++; b.row == 0 {
+		b.rowAt = now
+	}
+	b.row++
+}
+
+// trips says that it is time to open, after so many calls of which so many failed.
+func (b *breaker) trips(now time.Time, calls, failed int) bool {
+	return calls >= breakerCalls && 2*failed > calls ||
+		b.row >= breakerCalls && now.Sub(b.rowAt) <= breakerWindow*time.Second
 }
 
 // share is how many calls there were in the window, and how many failed.
@@ -143,7 +157,7 @@ func (c *calls) judge(of circuit, now time.Time, probe bool, err *provider.Error
 	b.count(now, fault)
 	calls, failed := b.share(now)
 	switch {
-	case b.openedAt.IsZero() && calls >= breakerCalls && 2*failed > calls:
+	case b.openedAt.IsZero() && b.trips(now, calls, failed):
 		b.openedAt, b.beganAt, b.closedAt, b.probeAt = now, now, time.Time{}, now.Add(probeEvery)
 		return &turnover{opened: true, calls: calls, failed: failed, last: b.last}
 	case !b.openedAt.IsZero() && probe && !fault:
@@ -261,7 +275,7 @@ func (s *send) logTurnover(ctx context.Context, t turnover) {
 	attrs := []slog.Attr{slog.String("provider", s.sender.Name()), slog.String("channel", string(s.m.Channel))}
 	if !t.opened {
 		s.Logger.LogAttrs(ctx, slog.LevelInfo, "the provider works again: circuit breaker closed",
-			append(attrs, slog.Duration("was_open", t.lasted.Round(time.Second)))...)
+			append(attrs, slog.String("was_open", t.lasted.Round(time.Second).String()))...)
 		return
 	}
 	const hundred = 100

@@ -63,6 +63,7 @@ func TestABreakerOpensByTheProvidersFaultAlone(t *testing.T) {
 	for name, tc := range map[string]struct {
 		err    *provider.Error
 		failed int // of each ten calls
+		before int // calls that are accepted before
 		every  time.Duration
 		open   bool
 	}{
@@ -70,6 +71,7 @@ func TestABreakerOpensByTheProvidersFaultAlone(t *testing.T) {
 		"no connection":                   {err: awayNow, failed: 10, open: true},
 		"HTTP 500 to six of ten":          {err: down, failed: 6, open: true},
 		"HTTP 500 to three of ten":        {err: down, failed: 3},
+		"HTTP 500, after much success":    {err: down, failed: 10, before: 500, open: true},
 		"HTTP 500, one call in 2 s":       {err: down, failed: 10, every: 2 * time.Second},
 		"throttled":                       {err: throttle, failed: 10},
 		"the message is not valid":        {err: wrong, failed: 10},
@@ -83,6 +85,9 @@ func TestABreakerOpensByTheProvidersFaultAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
+			for range tc.before {
+				b.calls.answered("sms-events", circuit{message.SMS, "fake"}, b.clock.now(), time.Second, false, nil)
+			}
 			for i := range 3 * breakerCalls {
 				b.always(nil)
 				if i%10 < tc.failed {
