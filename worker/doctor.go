@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"github.com/novaura/acs-operator/internal/awsclient"
 	"github.com/novaura/acs-operator/internal/cli"
 	"github.com/novaura/acs-operator/internal/parking"
+	"github.com/novaura/acs-operator/internal/store"
 	"github.com/novaura/acs-operator/internal/store/open"
 )
 
@@ -59,6 +61,7 @@ func (c doctorCommand) Run(ctx context.Context, streams cli.Streams) error {
 		findings = append(findings, c.checkQueues(ctx, config)...)
 	}
 	findings = append(findings, c.checkSenders(ctx, config)...)
+	findings = append(findings, c.checkReports(ctx)...)
 	failures, table := 0, [][]string{}
 	for _, f := range findings {
 		if f.Verdict == failed {
@@ -115,7 +118,7 @@ func (c doctorCommand) checkPolicy(ctx context.Context) finding {
 	}
 	ctx, cancel := context.WithTimeout(ctx, oneCheck)
 	defer cancel()
-	if _, _, err := c.follow(ctx, slog.New(slog.DiscardHandler)); err != nil {
+	if _, err := c.follow(ctx, slog.New(slog.DiscardHandler)); err != nil {
 		return finding{"policy", failed, err.Error(), "correct the policy at " + c.Policy}
 	}
 	return finding{"policy", fine, "loaded from " + c.Policy, ""}
@@ -132,7 +135,30 @@ func (c doctorCommand) checkDatabase(ctx context.Context) finding {
 	if err := db.Ready(ctx); err != nil {
 		return finding{"database", failed, err.Error(), "see that it is reached from here, and run `worker migrate`"}
 	}
-	return finding{"database", fine, "it answers, and its schema is up to date", ""}
+	return verify(ctx, db)
+}
+
+// verify looks for damage and writes, which an answer alone does not prove.
+func verify(ctx context.Context, db store.Store) finding {
+	const reading = 30 * time.Second // a file of some GB
+	patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), reading)
+	defer cancel()
+	undamaged := "undamaged"
+	switch err := db.Verify(patient); {
+	case errors.Is(err, context.DeadlineExceeded) || patient.Err() != nil:
+		undamaged = "not checked for damage: it is too big to read within " + reading.String()
+	case err != nil:
+		return finding{"database", failed, err.Error(), "stop the workers and the controller, and restore a backup"}
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), oneCheck)
+	defer cancel()
+	if err := db.Writable(bounded); err != nil {
+		return finding{
+			"database", failed, "it can be read but not written to: " + err.Error(),
+			"free disk space, make it writable, or end the transaction that locks it; until then messages wait and none is lost",
+		}
+	}
+	return finding{"database", fine, "it answers, its schema is up to date, and it is writable and " + undamaged, ""}
 }
 
 // checkStrays looks for parked messages of queues that are named here no more.

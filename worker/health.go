@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,10 +14,11 @@ import (
 	"github.com/novaura/acs-operator/internal/cli"
 )
 
-// serveHealth serves /livez, for the container's health check, and /readyz, for
-// people and balancers. A dead database makes a worker unready, and so do
-// credentials that are refused; they are no reason to kill it: the next one would
-// find them as they are.
+// serveHealth serves /livez, for the container's health check, /readyz, for
+// people and balancers, and /metrics, for Prometheus. A worker is not ready while
+// the database does not answer or cannot be written to, and while a provider
+// rejects its credentials. These are no reason to kill it: the next one would find
+// them as they are.
 func (s *services) serveHealth(ctx context.Context, running *sync.WaitGroup) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.HealthListen)
 	if err != nil {
@@ -25,6 +27,7 @@ func (s *services) serveHealth(ctx context.Context, running *sync.WaitGroup) err
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { s.answer(w, s.live(r.Context())) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { s.answer(w, s.ready(r.Context())) })
+	mux.Handle("GET /metrics", s.metrics())
 	const bound = 10 * time.Second
 	server := &http.Server{Handler: mux, ReadTimeout: bound, WriteTimeout: bound, IdleTimeout: time.Minute}
 	s.logger.InfoContext(ctx, "health is served", "address", listener.Addr().String())
@@ -73,8 +76,8 @@ func (s *services) ready(ctx context.Context) error {
 	if err := s.db.Ready(ctx); err != nil {
 		return fmt.Errorf("the database does not answer")
 	}
-	if refusals := s.refusals(); len(refusals) > 0 {
-		return errors.New(strings.Join(refusals, "\n"))
+	if problems := slices.Concat(s.reporter.problems(), s.problems()); len(problems) > 0 {
+		return errors.New(strings.Join(problems, "\n"))
 	}
 	return nil
 }

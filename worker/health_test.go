@@ -27,7 +27,7 @@ func TestADeadDatabaseMakesAWorkerUnreadyAndNoReasonToKillIt(t *testing.T) {
 	address := listener.Addr().String()
 	_ = listener.Close()
 	beside := &services{
-		serviceFlags: serviceFlags{HealthListen: address}, db: dead{}, refusals: func() []string { return nil }, logger: slog.New(slog.DiscardHandler),
+		serviceFlags: serviceFlags{HealthListen: address}, db: dead{}, problems: func() []string { return nil }, logger: slog.New(slog.DiscardHandler),
 		consumers: []*consumer.Consumer{consumer.New(consumer.Options{})},
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -60,7 +60,7 @@ func (living) Ready(context.Context) error { return nil }
 
 func TestCredentialsThatAreRefusedMakeAWorkerUnready(t *testing.T) {
 	var refusals []string
-	beside := &services{db: living{}, refusals: func() []string { return refusals }}
+	beside := &services{db: living{}, problems: func() []string { return refusals }}
 	if err := beside.ready(t.Context()); err != nil {
 		t.Error(err)
 	}

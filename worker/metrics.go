@@ -2,10 +2,15 @@ package main
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/novaura/acs-operator/internal/consumer"
 	"github.com/novaura/acs-operator/internal/emf"
+	"github.com/novaura/acs-operator/internal/message"
+	"github.com/novaura/acs-operator/internal/processor"
+	"github.com/novaura/acs-operator/internal/provider"
 	"github.com/novaura/acs-operator/internal/store"
 )
 
@@ -19,7 +24,7 @@ const (
 // Counts are since the line before; every worker tells the same of the store,
 // and the oldest message is the oldest of each: read both by their maximum.
 func (s *services) publish(ctx context.Context) {
-	last := make([]consumer.Stats, len(s.consumers))
+	last := make([]totals, len(s.consumers))
 	ticker := time.NewTicker(publishEvery)
 	defer ticker.Stop()
 	for {
@@ -33,13 +38,13 @@ func (s *services) publish(ctx context.Context) {
 	}
 }
 
-func (s *services) publishOnce(ctx context.Context, last []consumer.Stats) {
+func (s *services) publishOnce(ctx context.Context, last []totals) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	held, heldErr := s.db.CountStatus(ctx, store.InDoubt)
 	parked, parkedErr := s.db.CountDue(ctx, parkedWithin)
 	for i, c := range s.consumers {
-		now := c.Stats()
+		now := s.totals(c)
 		metrics := workMetrics(now, last[i])
 		last[i] = now
 		if heldErr == nil { // what is not known is not 0
@@ -56,9 +61,25 @@ func (s *services) publishOnce(ctx context.Context, last []consumer.Stats) {
 	}
 }
 
-func workMetrics(now, last consumer.Stats) []emf.Metric {
+// totals are what was counted for one queue since the start, and how it stands.
+type totals struct {
+	consumer.Stats
+
+	calls       processor.QueueTotals
+	breakerOpen bool // of a provider of its channel
+}
+
+func (s *services) totals(c *consumer.Consumer) totals {
+	open := s.handler.Breakers(message.Channel(c.Queue.Channel))
+	return totals{c.Stats(), s.handler.Totals(c.Queue.Name), slices.Contains(slices.Collect(maps.Values(open)), true)}
+}
+
+func workMetrics(now, last totals) []emf.Metric {
 	count := func(name string, now, last int) emf.Metric {
 		return emf.Metric{Name: name, Unit: emf.Count, Value: float64(now - last)}
+	}
+	calls := func(name, class string) emf.Metric {
+		return count(name, now.calls.OfClass(class), last.calls.OfClass(class))
 	}
 	return []emf.Metric{
 		count("Processed", now.Processed, last.Processed),
@@ -69,5 +90,22 @@ func workMetrics(now, last consumer.Stats) []emf.Metric {
 		count("LeasesLost", now.LeasesLost, last.LeasesLost),
 		{Name: "OldestMessage", Unit: emf.Seconds, Value: now.OldestWaiting.Seconds()},
 		{Name: "InFlight", Unit: emf.Count, Value: float64(now.InFlight)},
+		count("Retried", now.Retried, last.Retried),
+		{Name: "BusySeconds", Unit: emf.Seconds, Value: now.BusySeconds - last.BusySeconds},
+		{Name: "SlotSeconds", Unit: emf.Seconds, Value: now.SlotSeconds - last.SlotSeconds},
+		calls("ProviderCalls", ""),
+		count("ProviderErrors", now.calls.Faults, last.calls.Faults),
+		calls("ProviderThrottled", provider.Throttled.String()),
+		calls("ProviderRejected", provider.Config.String()),
+		{Name: "BreakerOpen", Unit: emf.Count, Value: float64(oneIf(now.breakerOpen))},
+		count("ClaimsFailed", now.calls.ClaimsFailed, last.calls.ClaimsFailed),
 	}
+}
+
+// oneIf is a truth as a number.
+func oneIf(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
 }

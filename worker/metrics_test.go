@@ -22,7 +22,7 @@ import (
 
 func TestTheMetricsTellOfCredentialsThatAreRefused(t *testing.T) {
 	t.Parallel()
-	metrics := workMetrics(consumer.Stats{Refused: 7}, consumer.Stats{Refused: 4})
+	metrics := workMetrics(totals{Stats: consumer.Stats{Refused: 7}}, totals{Stats: consumer.Stats{Refused: 4}})
 	if !slices.Contains(metrics, emf.Metric{Name: "CredentialsRefused", Unit: emf.Count, Value: 3}) {
 		t.Errorf("got %+v", metrics)
 	}

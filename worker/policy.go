@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -18,24 +21,43 @@ type workerPolicyFlag struct {
 	Policy string `env:"WORKER_POLICY" placeholder:"SOURCE" help:"Where the DeliveryPolicy is: a file, a folder, s3://BUCKET/KEY or ssm:///NAME; none: its defaults."`
 }
 
-// rules are what the DeliveryPolicy says of a channel now.
-type rules func(message.Channel) config.ChannelSpec
+// deliveryPolicy is the DeliveryPolicy that holds now.
+type deliveryPolicy struct {
+	current atomic.Pointer[config.DeliveryPolicy]
+	source  string // empty: nobody wrote one
+}
+
+// rules are what it says of a channel.
+func (d *deliveryPolicy) rules(channel message.Channel) config.ChannelSpec {
+	return d.current.Load().Spec.Channels.Of(string(channel))
+}
+
+func (d *deliveryPolicy) retention() time.Duration { return d.current.Load().Spec.Retention }
+
+// hash identifies it among all that workers follow; empty: the defaults.
+func (d *deliveryPolicy) hash() string {
+	if d.source == "" {
+		return ""
+	}
+	spec, err := json.Marshal(d.current.Load().Spec)
+	if err != nil { // plain data
+		return "unknown"
+	}
+	sum := sha256.Sum256(spec)
+	return hex.EncodeToString(sum[:8])
+}
 
 // follow reads the DeliveryPolicy, and follows its changes until ctx ends. A
 // first version that is wrong is an error; a later one leaves what runs.
-func (f workerPolicyFlag) follow(ctx context.Context, logger *slog.Logger) (of rules, retention func() time.Duration, err error) {
-	current := &atomic.Pointer[config.DeliveryPolicy]{}
-	current.Store(config.DefaultDeliveryPolicy())
-	of = func(channel message.Channel) config.ChannelSpec {
-		return current.Load().Spec.Channels.Of(string(channel))
-	}
-	retention = func() time.Duration { return current.Load().Spec.Retention }
+func (f workerPolicyFlag) follow(ctx context.Context, logger *slog.Logger) (*deliveryPolicy, error) {
+	followed := &deliveryPolicy{source: f.Policy}
+	followed.current.Store(config.DefaultDeliveryPolicy())
 	if f.Policy == "" {
-		return of, retention, nil
+		return followed, nil
 	}
 	src, err := source.Open(f.Policy)
 	if err != nil {
-		return nil, nil, &cli.UsageError{Err: err}
+		return nil, &cli.UsageError{Err: err}
 	}
 	var first error
 	var started atomic.Bool
@@ -46,19 +68,19 @@ func (f workerPolicyFlag) follow(ctx context.Context, logger *slog.Logger) (of r
 		}
 		switch {
 		case err == nil:
-			current.Store(policy)
+			followed.current.Store(policy)
 			logger.InfoContext(ctx, "delivery policy accepted", "policy", policy.Metadata.Name,
 				"generation", policy.Metadata.Generation, "condition", "PolicyAccepted=True", "source", f.Policy)
 		case started.Load():
-			logger.ErrorContext(ctx, "delivery policy refused, the running one stays", "policy", current.Load().Metadata.Name,
+			logger.ErrorContext(ctx, "delivery policy refused, the running one stays", "policy", followed.current.Load().Metadata.Name,
 				"condition", "PolicyAccepted=False", "source", f.Policy, "error", err)
 		}
 	})
 	started.Store(true)
 	if first != nil {
-		return nil, nil, cli.Usagef("the policy of WORKER_POLICY is not valid:\n%w", first)
+		return nil, cli.Usagef("the policy of WORKER_POLICY is not valid:\n%w", first)
 	}
-	return of, retention, nil
+	return followed, nil
 }
 
 // deliveryOf is the one DeliveryPolicy of a source.

@@ -54,28 +54,31 @@ func TestABadEditOfTheDeliveryPolicyLeavesTheRunningOne(t *testing.T) {
 		}
 	}
 	log := &journal{}
-	follow := func() (rules, error) {
-		of, _, err := workerPolicyFlag{Policy: path}.follow(t.Context(), slog.New(slog.NewTextHandler(log, nil)))
-		return of, err
+	follow := func() (*deliveryPolicy, error) {
+		return workerPolicyFlag{Policy: path}.follow(t.Context(), slog.New(slog.NewTextHandler(log, nil)))
 	}
 	edit("much")
 	if _, err := follow(); err == nil || !strings.Contains(err.Error(), "rateLimit") {
 		t.Fatalf("a bad policy at the start: %v", err)
 	}
 	edit("5")
-	rules, err := follow()
+	policy, err := follow()
 	if err != nil {
 		t.Fatal(err)
 	}
 	rate := func(want float64) func() bool {
-		return func() bool { return rules(message.SMS).RateLimit == want }
+		return func() bool { return policy.rules(message.SMS).RateLimit == want }
 	}
 	edit("7")
+	first := policy.hash()
 	eventually(t, "the new rate holds", rate(7))
+	if second := policy.hash(); first == "" || second == first {
+		t.Errorf("two policies have the hashes %q and %q", first, second)
+	}
 	edit("much")
 	eventually(t, "the bad edit is refused", func() bool { return log.has("PolicyAccepted=False") })
 	if !rate(7)() {
-		t.Errorf("the bad edit changed the rate to %v", rules(message.SMS).RateLimit)
+		t.Errorf("the bad edit changed the rate to %v", policy.rules(message.SMS).RateLimit)
 	}
 	edit("9")
 	eventually(t, "the mended edit holds", rate(9))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -75,7 +76,7 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	rules, retention, err := c.follow(ctx, logger)
+	policy, err := c.follow(ctx, logger)
 	if err != nil {
 		return err
 	}
@@ -86,15 +87,16 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 	defer func() { _ = db.Close() }()
 	self := owner()
 	handler := processor.New(processor.Options{
-		Store: claims(store.Grouped(db)), Senders: senders, Rules: rules, Owner: self, Lease: c.Lease, ProviderTimeout: c.ProviderTimeout, Logger: logger,
+		Store: claims(store.Grouped(db)), Senders: senders, Rules: policy.rules, Owner: self, Lease: c.Lease, ProviderTimeout: c.ProviderTimeout, Logger: logger,
 		ProviderSettles: c.ProviderSettles, Webhooks: webhooks,
 		KeepBodies: c.KeepBodies,
 	})
 	logger.Info("worker started", "worker_type", c.WorkerType, "queues", len(queues), "concurrency", c.Concurrency, "version", version.String())
 	checkStop(logger, c.StopTimeout, c.ProviderTimeout)
 	return c.consume(ctx, handler, &services{
-		serviceFlags: c.serviceFlags, db: db, refusals: handler.Refusals, sqs: sqs.NewFromConfig(aws), queues: queues, out: streams.Out, logger: logger,
-		upkeep: upkeep{historyFlags: c.historyFlags, every: c.PruneEvery, retention: retention, db: db, owner: self, logger: logger},
+		serviceFlags: c.serviceFlags, db: db, handler: handler, problems: func() []string { return slices.Concat(handler.Unclaimable(), handler.Refusals()) }, sqs: sqs.NewFromConfig(aws), queues: queues, out: streams.Out, logger: logger,
+		upkeep: upkeep{historyFlags: c.historyFlags, every: c.PruneEvery, retention: policy.retention, db: db, owner: self, logger: logger},
+		reporter: reporter{owner: self, handler: handler, policyHash: policy.hash, db: db, logger: logger},
 	})
 }
 
@@ -108,12 +110,16 @@ func (c runCommand) consume(ctx context.Context, handler *processor.Processor, b
 		if err := beside.db.Ready(ctx); err != nil {
 			return err
 		}
+		if err := beside.db.Writable(ctx); err != nil {
+			return err
+		}
 		return handler.Unclaim(ctx)
 	}
 	for _, queue := range beside.queues {
 		beside.consumers = append(beside.consumers, consumer.New(consumer.Options{
 			SQS: beside.sqs, Handler: handler, Queue: queue, Slots: c.Concurrency, StopTimeout: drainOf(c.StopTimeout),
 			Keep: beside.keep, UntilEmpty: c.UntilEmpty, Logger: beside.logger, Ready: ready, VisibilityTimeout: c.Visibility,
+			Admit: func(n int) (int, time.Duration) { return handler.Admit(queue, n) },
 		}))
 	}
 	working, end := context.WithCancel(ctx)

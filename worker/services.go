@@ -18,13 +18,14 @@ import (
 	"github.com/novaura/acs-operator/internal/consumer"
 	"github.com/novaura/acs-operator/internal/ecsagent"
 	"github.com/novaura/acs-operator/internal/parking"
+	"github.com/novaura/acs-operator/internal/processor"
 	"github.com/novaura/acs-operator/internal/redact"
 	"github.com/novaura/acs-operator/internal/store"
 )
 
 // serviceFlags are the settings of what runs beside the consumers.
 type serviceFlags struct {
-	HealthListen string `env:"WORKER_HEALTH_LISTEN" name:"health-listen" placeholder:"HOST:PORT" help:"Where /livez and /readyz are served; not at all when absent."`
+	HealthListen string `env:"WORKER_HEALTH_LISTEN" name:"health-listen" placeholder:"HOST:PORT" help:"Where /livez, /readyz and /metrics are served; not at all when absent."`
 	EMF          string `env:"WORKER_EMF" name:"emf" enum:"auto,true,false" default:"auto" help:"Metrics as log lines that CloudWatch reads (EMF), on standard output; auto: on ECS."`
 	Service      string `env:"WORKER_SERVICE" name:"service" help:"The service's name in the metrics; what ECS says when absent."`
 }
@@ -36,7 +37,9 @@ type services struct {
 	upkeep    upkeep
 	db        store.Store
 	sqs       *sqs.Client
-	refusals  func() []string // credentials that are refused now
+	handler   *processor.Processor
+	problems  func() []string // why the handler cannot do its work now
+	reporter  reporter
 	queues    []consumer.Queue
 	consumers []*consumer.Consumer
 	out       io.Writer
@@ -60,6 +63,8 @@ func (s *services) start(ctx context.Context) (stop func(), err error) {
 	}
 	running.Go(func() { carrier.Run(ctx) })
 	running.Go(func() { s.upkeep.run(ctx) })
+	s.reporter.consumers = s.consumers
+	running.Go(func() { s.reporter.run(lasting) })
 	if agent := os.Getenv("ECS_AGENT_URI"); agent != "" {
 		protector := ecsagent.Protector{AgentURI: strings.TrimSuffix(agent, "/"), Busy: s.busy, Logger: s.logger}
 		running.Go(func() { protector.Run(lasting) })

@@ -57,6 +57,10 @@ type Options struct {
 	// Ready says whether messages can be worked on; it is asked, at most every
 	// few seconds, after an outcome that has Gate. nil: they can.
 	Ready func(context.Context) error
+	// Admit says how many of up to n messages may be received now, or else how
+	// soon to ask again: while a provider fails, one message is received as a probe
+	// and no more. It must not block. nil: all n.
+	Admit func(n int) (admitted int, again time.Duration)
 	// UntilEmpty makes Run drain and return once the queue holds nothing:
 	// nothing visible, in flight (here or elsewhere) or delayed.
 	UntilEmpty bool
@@ -106,6 +110,7 @@ type Consumer struct {
 	slots       slots
 	pausedUntil time.Time
 	gated       bool   // Ready is to be asked before the next receive
+	offering    bool   // the last time that slots were asked for, messages could be received into them
 	deadLetters string // the discovered dead-letter queue's URL
 	maxReceives int    // the queue's maxReceiveCount; 0: none, or not known yet
 	receives    receives

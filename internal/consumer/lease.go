@@ -202,6 +202,7 @@ func (c *Consumer) reportStuck(after time.Duration) {
 func (c *Consumer) freeSlot(h *held) {
 	if !h.slotFree {
 		h.slotFree = true
+		c.stats.BusySeconds += time.Since(h.since).Seconds()
 		c.busy--
 		c.announce()
 	}

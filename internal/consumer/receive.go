@@ -121,6 +121,7 @@ func (c *Consumer) awaitSlots() bool {
 func (c *Consumer) take() (slots int, pause time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.offering = false
 	if pause := time.Until(c.pausedUntil); pause > 0 {
 		return 0, pause
 	}
@@ -128,9 +129,18 @@ func (c *Consumer) take() (slots int, pause time.Duration) {
 		return 0, 0
 	}
 	n := max(min(batchSize, c.free()), 0)
+	if n > 0 && c.Admit != nil {
+		if n, pause = c.Admit(n); n == 0 {
+			return 0, max(pause, shortestPause)
+		}
+	}
 	c.busy += n
+	c.offering = true
 	return n, 0
 }
+
+// shortestPause keeps an Admit that names no pause from being asked in a loop.
+const shortestPause = 50 * time.Millisecond
 
 // askReady opens the gate when messages can be worked on again, and otherwise
 // pauses for a while: a receive that can lead to nothing counts towards the

@@ -52,17 +52,23 @@ func newSlots(given int) slots {
 	return slots{now: firstSlots, rest: firstRest}
 }
 
-// adapt ticks until ctx ends.
+// adapt ticks until ctx ends. What is offered is counted here, to half a second,
+// and not at each receive.
 func (c *Consumer) adapt(ctx context.Context) {
 	ticker := time.NewTicker(adaptEvery)
 	defer ticker.Stop()
-	for {
+	for last := time.Now(); ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
+		now := time.Now()
 		c.mu.Lock()
+		if c.offering && c.phases.receiving.Err() == nil {
+			c.stats.SlotSeconds += float64(c.slots.now) * now.Sub(last).Seconds()
+		}
+		last = now
 		if was := c.slots.now; c.slots.tick() > was {
 			c.announce()
 		}

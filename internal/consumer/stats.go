@@ -24,10 +24,13 @@ type Stats struct {
 	Limited int // outcomes that have Limited
 	Refused int // outcomes that have Refused
 
+	BusySeconds float64 // how long slots were taken by messages, from receipt to the job's end: slot-seconds
+	SlotSeconds float64 // how long there were slots that messages could be received into: slot-seconds
+
 	InFlight      int           // held now
 	Slots         int           // jobs that may run at once now
 	StuckNow      int           // of the stuck jobs, those that still run
-	OldestWaiting time.Duration // since the oldest of these was sent; 0: none is held
+	OldestWaiting time.Duration // since the oldest of the messages held was sent; 0: none is held
 }
 
 // Stats returns the counts. It may be called at any time, by anyone.
@@ -40,6 +43,9 @@ func (c *Consumer) Stats() Stats {
 	for _, h := range c.held {
 		if h.stuck && !h.ended {
 			s.StuckNow++
+		}
+		if !h.slotFree {
+			s.BusySeconds += now.Sub(h.since).Seconds()
 		}
 		if !h.SentAt.IsZero() {
 			s.OldestWaiting = max(s.OldestWaiting, now.Sub(h.SentAt))

@@ -22,6 +22,9 @@ func (s *send) resolve(ctx context.Context) consumer.Outcome {
 	if len(s.m.Tokens) > 0 { // each device has a doubt of its own
 		return s.pushTokens(ctx)
 	}
+	if blocked := s.blocked(ctx, true); blocked != nil {
+		return *blocked
+	}
 	doubt, err := s.doubts(ctx)
 	if err != nil {
 		return s.unsettled(ctx, err)
@@ -89,7 +92,8 @@ func (s *send) yield(ctx context.Context) consumer.Outcome {
 
 // doubt is what the attempts tell of a message whose end nobody recorded.
 type doubt struct {
-	count   int       // attempts without an end
+	count   int       // attempts without an end, but for those made while the provider was known to fail
+	probes  int       // these
 	since   time.Time // when the first of them began
 	cause   string    // why it has no end, where its worker could say so
 	lookups int       // that failed since the provider answered one
@@ -115,8 +119,13 @@ func (s *send) doubts(ctx context.Context) (d doubt, err error) {
 				d.unheard = attempt.StartedAt
 			}
 		case attempt.FinishedAt.IsZero():
-			if d.count++; d.count == 1 {
+			if d.count+d.probes == 0 {
 				d.since, d.cause = attempt.StartedAt, attempt.Error
+			}
+			if s.calls.open(s.circuit(), attempt.StartedAt) {
+				d.probes++
+			} else {
+				d.count++
 			}
 		case attempt.Outcome != store.Unresolved || attempt.ErrorCode == yielded: // the provider answered
 			d.lookups, d.unheard = 0, time.Time{}

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,6 +53,9 @@ type fakeSender struct {
 	accepted []acceptance
 	// next answers the calls to come, one each; nil accepts.
 	next []func(f *fakeSender, m *message.Message) error
+	// always answers every call beside these while it is set.
+	always *provider.Error
+	name   string // empty: fake
 	// findError answers every lookup while it is set.
 	findError error
 	sends     int
@@ -69,7 +73,7 @@ type acceptance struct {
 	at                 time.Time
 }
 
-func (f *fakeSender) Name() string { return "fake" }
+func (f *fakeSender) Name() string { return cmp.Or(f.name, "fake") }
 
 func (f *fakeSender) Send(_ context.Context, m *message.Message) (provider.Receipt, error) {
 	if f.before != nil {
@@ -92,6 +96,8 @@ func (f *fakeSender) send(m *message.Message) (provider.Receipt, error) {
 		if err := answer(f, m); err != nil {
 			return provider.Receipt{}, err
 		}
+	} else if f.always != nil {
+		return provider.Receipt{}, f.always
 	}
 	return f.accept(m), nil
 }

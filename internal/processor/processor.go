@@ -98,6 +98,8 @@ func (o Options) withDefaults() Options {
 type Processor struct {
 	Options
 
+	calls *calls
+
 	mu          sync.Mutex
 	lost        []store.Claim      // by ID and Token: claims whose answers never came
 	lostDevices []store.TokenClaim // by EventID and Token: the same of devices
@@ -118,7 +120,7 @@ func New(o Options) *Processor {
 	}
 	maps.Copy(limiters, o.Limiters)
 	o.Limiters = limiters
-	return &Processor{Options: o, refusals: map[string]refusal{}}
+	return &Processor{Options: o, calls: newCalls(), refusals: map[string]refusal{}}
 }
 
 // router is a Sender that has others deliver, by the message.
@@ -218,6 +220,9 @@ func (p *Processor) claim(ctx context.Context, sends []*send) *consumer.Outcome 
 	bounded, cancel := context.WithTimeout(ctx, p.StoreTimeout)
 	defer cancel()
 	results, err := p.Store.Claim(bounded, p.Owner, p.Lease, claims)
+	if err == nil || ctx.Err() == nil { // else we gave up, and not the store
+		p.calls.claimed(sends[0].received.Queue.Name, p.Now(), p.Now().Sub(began), err)
+	}
 	if err != nil {
 		p.unheard(ctx, claims)
 		outcome := sends[0].storeDown(ctx, "claim", err)

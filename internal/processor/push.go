@@ -32,6 +32,7 @@ type pushRun struct {
 
 	pending  []redact.Personal // the devices to write to
 	checked  time.Time         // when it was last looked whether they may be written to
+	probe    bool              // the call under way is one, and the only one
 	reopened time.Time         // when a person last had the event tried again; zero: never
 
 	mu         sync.Mutex
@@ -49,6 +50,9 @@ type pushRun struct {
 // is claimed before its call and settled right after it; the event's settlement
 // sums them up.
 func (s *send) pushTokens(ctx context.Context) consumer.Outcome {
+	if blocked := s.blocked(ctx, false); blocked != nil {
+		return *blocked
+	}
 	run := &pushRun{send: s, known: map[string]store.Token{}}
 	if err := run.load(ctx); err != nil {
 		return s.unsettled(ctx, err)
@@ -167,7 +171,16 @@ func (r *pushRun) some(ctx context.Context) (*consumer.Outcome, error) {
 	if err := r.prolong(ctx); err != nil {
 		return nil, err
 	}
-	n := r.mayCall(ctx, min(len(r.pending), r.tokensAtOnce))
+	most := min(len(r.pending), r.tokensAtOnce)
+	var allowed bool
+	if r.probe, allowed = r.calls.begin(r.circuit(), r.Now()); !allowed {
+		r.stop = &provider.Error{Provider: r.sender.Name(), Class: provider.Transient, Away: true, Code: providerFailing}
+		return nil, nil
+	}
+	if r.probe {
+		most = 1
+	}
+	n := r.mayCall(ctx, most)
 	if n == 0 {
 		return nil, nil
 	}
@@ -309,17 +322,15 @@ func (r *pushRun) prolong(ctx context.Context) error {
 func (r *pushRun) one(ctx context.Context, token redact.Personal, hash string) {
 	m := *r.m
 	m.Tokens = []redact.Personal{token}
-	bounded, cancel := context.WithTimeout(ctx, r.ProviderTimeout)
-	receipt, err := r.sender.Send(bounded, &m)
-	cancel()
+	receipt, _, refusal := r.ask(ctx, &m, r.probe)
 	settled := store.Token{Hash: hash, Provider: r.sender.Name()}
-	if err == nil {
+	if refusal == nil {
 		r.heard(settled.Provider, nil)
 		settled.Outcome, settled.ProviderID = tokenSent, receipt.ID
-	} else if !r.refusedToken(ctx, token, provider.AsError(err), &settled) {
+	} else if !r.refusedToken(ctx, token, refusal, &settled) {
 		return // the row says that an answer is missing
 	}
-	err = r.keep(ctx, func(ctx context.Context) error {
+	err := r.keep(ctx, func(ctx context.Context) error {
 		return r.Store.SettleTokens(ctx, r.m.ID, []store.Token{settled})
 	})
 	r.mu.Lock()
@@ -406,6 +417,8 @@ func (r *pushRun) conclude(ctx context.Context) consumer.Outcome {
 		return r.afterLease(ctx, "in_doubt")
 	case left > 0 && ctx.Err() != nil:
 		return r.drained(ctx)
+	case left > 0 && r.stop != nil && r.stop.Code == providerFailing:
+		return r.comeBack(ctx)
 	case left > 0 && r.stop == nil && r.later != nil && !r.over():
 		return r.comeLater(ctx)
 	case left > 0 && !r.lastTry(ctx):

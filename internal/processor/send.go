@@ -101,7 +101,7 @@ func (s *send) deliver(ctx context.Context) consumer.Outcome {
 	if len(s.m.Tokens) > 0 {
 		return s.pushTokens(ctx)
 	}
-	if held := s.held(ctx); held != nil {
+	if held := cmp.Or(s.held(ctx), s.blocked(ctx, false)); held != nil {
 		return *held
 	}
 	if err := s.turn(ctx); err != nil && ctx.Err() == nil {
@@ -185,16 +185,17 @@ func (s *send) turn(ctx context.Context) error {
 	return limiter.Wait(ctx, s.received.Queue.Rank)
 }
 
-// call asks the provider once.
+// call asks the provider once, unless its breaker has opened meanwhile.
 func (s *send) call(ctx context.Context) consumer.Outcome {
-	bounded, cancel := context.WithTimeout(ctx, s.ProviderTimeout)
-	defer cancel()
-	began := s.Now()
-	receipt, err := s.sender.Send(bounded, s.m)
-	if err != nil {
-		return s.refused(ctx, provider.AsError(err))
+	probe, allowed := s.calls.begin(s.circuit(), s.Now())
+	if !allowed {
+		return s.comeBack(ctx)
 	}
-	return s.accepted(ctx, receipt, slog.Duration("took", s.Now().Sub(began)))
+	receipt, took, err := s.ask(ctx, s.m, probe)
+	if err != nil {
+		return s.refused(ctx, err)
+	}
+	return s.accepted(ctx, receipt, slog.Duration("took", took))
 }
 
 // take settles a message that the provider had all along, unless another event
@@ -307,9 +308,10 @@ func (s *send) again(ctx context.Context, err *provider.Error) consumer.Outcome 
 
 // spends says that a refusal for the moment counts against MaxAttempts. What is
 // no fault of the message's own does so when it has lasted for long: no message
-// comes back for ever. A set-up that is wrong is all messages', and is mended.
+// comes back for ever. A set-up that is wrong is all messages', and is mended; so is
+// a provider whose circuit breaker is open.
 func (s *send) spends(err *provider.Error) bool {
-	if err.Class == provider.Config {
+	if err.Class == provider.Config || err.ProviderFault() && s.calls.open(s.circuit(), s.Now()) {
 		return false
 	}
 	if err.Away || err.Alone {

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/novaura/acs-operator/internal/message"
@@ -32,6 +33,11 @@ func (p Platforms) Route(m *message.Message) Sender {
 	return p.FCM
 }
 
+// All are the senders that are there.
+func (p Platforms) All() []Sender {
+	return slices.DeleteFunc([]Sender{p.FCM, p.APNs, p.WebPush}, func(s Sender) bool { return s == nil })
+}
+
 // Name implements Sender.
 func (p Platforms) Name() string { return "push" }
 
@@ -52,10 +58,7 @@ func (p Platforms) Find(context.Context, *message.Message, time.Time) ([]Receipt
 // Check implements Checker: all that are there are tried.
 func (p Platforms) Check(ctx context.Context) error {
 	var errs []error
-	for _, sender := range []Sender{p.FCM, p.APNs, p.WebPush} {
-		if sender == nil {
-			continue
-		}
+	for _, sender := range p.All() {
 		if err := Check(ctx, sender); err != nil && !errors.Is(err, ErrNoCheck) {
 			errs = append(errs, err)
 		}

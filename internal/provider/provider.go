@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/novaura/acs-operator/internal/message"
@@ -87,6 +88,25 @@ func (e *Error) Kind() string {
 	}
 	return e.Class.String()
 }
+
+// ProviderFault says that the provider failed, and neither the message nor our
+// set-up: it could not be reached, gave no answer or answered with a 5xx. A provider
+// that throttles works.
+func (e *Error) ProviderFault() bool {
+	switch e.Class {
+	case InDoubt:
+		return !e.Alone
+	case Transient:
+		noReply := e.Code == "" && e.HTTPStatus == 0
+		return !e.Alone && !e.Credentials && (e.Away || noReply || e.HTTPStatus >= http.StatusInternalServerError)
+	case Permanent, Suppress, Config, Throttled:
+	}
+	return false
+}
+
+// Answered says that a provider answered at all: what it refused may also have
+// been refused here, before any call.
+func (e *Error) Answered() bool { return e.HTTPStatus != 0 || e.Code != "" }
 
 func (e *Error) Error() string {
 	text := fmt.Sprintf("%s: %s", e.Provider, e.Kind())

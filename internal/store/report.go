@@ -33,8 +33,12 @@ type Report struct {
 	PolicyHash string `json:"policyHash,omitempty"`
 }
 
-// ReportWindow is how far back a report counts.
-const ReportWindow = time.Minute
+// ReportWindow is how far back a report counts, and ReportRetention how long a
+// report is kept that its worker does not replace any more.
+const (
+	ReportWindow    = time.Minute
+	ReportRetention = time.Hour
+)
 
 // ProviderReport says how one provider answered one worker.
 type ProviderReport struct {
@@ -75,7 +79,8 @@ type ClaimReport struct {
 // Reporting carries reports from workers to controllers and to people.
 type Reporting interface {
 	// SaveReports replaces the reports of the workers and queues that it names,
-	// in one statement, and drops those older than an hour.
+	// in one statement, and drops those older than ReportRetention. No worker and
+	// queue may be named twice in one call.
 	SaveReports(ctx context.Context, reports []Report) error
 	// Reports lists the reports made within so long, by queue and worker.
 	Reports(ctx context.Context, within time.Duration) ([]Report, error)

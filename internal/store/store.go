@@ -58,6 +58,9 @@ const OptedOut = "STOP"
 // ErrNotFound says that there is no such row.
 var ErrNotFound = errors.New("not found")
 
+// ErrDamaged says that the database's file is damaged: restore a backup.
+var ErrDamaged = errors.New("the database is damaged")
+
 // ErrLost says that a write was fenced off: the claim it speaks for is no
 // longer its owner's. The row was not changed.
 var ErrLost = errors.New("the claim is lost to another owner")
@@ -246,8 +249,8 @@ type Messages interface {
 	// lost, is answered with nil: nothing is changed.
 	Settle(ctx context.Context, settlements []Settlement) ([]error, error)
 	// Explain records why nobody knows how an attempt ended: its Provider, ErrorCode
-	// and Error. It stays without an end, and the doubt as it is. One that has
-	// ended is left alone.
+	// and Error, the last two in the event's row too. It stays without an end, and the
+	// doubt as it is. One that has ended is left alone.
 	Explain(ctx context.Context, a Attempt) error
 	// Record inserts a row that needs no provider (inbound, a status,
 	// something that cannot be understood) and reports whether it is new. A
@@ -358,11 +361,19 @@ type Store interface {
 	Steering
 	Silencing
 	Watching
+	Reporting
 	// Migrate brings the schema up to date and reports the version it has
 	// now. It refuses a communication_events that is not ours.
 	Migrate(ctx context.Context) (version int64, err error)
 	// Ready reports nil when the database answers and its schema is one this
 	// code can work with.
 	Ready(ctx context.Context) error
+	// Writable reports nil when a write is committed; it rewrites a row of the
+	// store's own as it is. It finds what Ready cannot: a full disk, a file that
+	// only reads, a lock that another process does not give up.
+	Writable(ctx context.Context) error
+	// Verify looks for damage (ErrDamaged), as far as the engine does not by
+	// itself: it reads all of a SQLite file.
+	Verify(ctx context.Context) error
 	Close() error
 }

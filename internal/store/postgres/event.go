@@ -202,11 +202,22 @@ func (s *Store) Attempts(ctx context.Context, eventID string) ([]store.Attempt, 
 	return attempts, nil
 }
 
+// explainSQL takes the event's lock before the attempt's, as settleSQL does.
+const explainSQL = `
+WITH mine AS (
+	SELECT e.id FROM acs.communication_events e JOIN acs.communication_attempts a ON a.event_id = e.id AND a.attempt = e.attempts
+	WHERE e.id = $4 AND e.attempts = $5 AND e.owner = $6 AND ` + underWay + ` AND a.finished_at IS NULL FOR UPDATE OF e
+), told AS (
+	UPDATE acs.communication_events e SET error_code = $2, error = $3,
+		updated_at = date_trunc('milliseconds', coalesce($7::timestamptz, now()))
+	FROM mine WHERE e.id = mine.id
+)
+UPDATE acs.communication_attempts SET provider = $1, error_code = $2, error = $3
+WHERE event_id = $4 AND attempt = $5 AND owner = $6 AND finished_at IS NULL`
+
 // Explain implements store.Messages.
 func (s *Store) Explain(ctx context.Context, a store.Attempt) error {
-	_, err := s.exec(ctx, `UPDATE acs.communication_attempts SET provider = $1, error_code = $2, error = $3
-		WHERE event_id = $4 AND attempt = $5 AND owner = $6 AND finished_at IS NULL`,
-		a.Provider, a.ErrorCode, a.Error, a.EventID, a.Number, a.Owner)
+	_, err := s.exec(ctx, explainSQL, a.Provider, a.ErrorCode, a.Error, a.EventID, a.Number, a.Owner, s.now())
 	if err != nil {
 		return fmt.Errorf("explain attempt %d of %q: %w", a.Number, a.EventID, err)
 	}

@@ -254,9 +254,15 @@ func (s *Store) Attempts(ctx context.Context, eventID string) ([]store.Attempt, 
 // Explain implements store.Messages.
 func (s *Store) Explain(ctx context.Context, a store.Attempt) error {
 	err := s.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE communication_attempts SET provider = ?, error_code = ?, error = ?
+		explained, err := changed(tx.ExecContext(ctx, `UPDATE communication_attempts SET provider = ?, error_code = ?, error = ?
 			WHERE event_id = ? AND attempt = ? AND owner = ? AND finished_at IS NULL`,
-			a.Provider, a.ErrorCode, a.Error, a.EventID, a.Number, a.Owner)
+			a.Provider, a.ErrorCode, a.Error, a.EventID, a.Number, a.Owner))
+		if err != nil || !explained {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE communication_events SET error_code = ?, error = ?, updated_at = ?
+			WHERE id = ? AND attempts = ? AND owner = ? AND status = 'processing'`,
+			a.ErrorCode, a.Error, text(s.now()), a.EventID, a.Number, a.Owner)
 		return err
 	})
 	if err != nil {

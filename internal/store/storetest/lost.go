@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -42,12 +43,32 @@ func lostAnswers(t *testing.T, open Open) {
 			t.Errorf("once it is settled: got outcome %d", got.Outcome)
 		}
 	})
+	t.Run("an event carries the error of its last attempt while it waits for another one, and while that one runs", func(t *testing.T) {
+		r := enter(t, open)
+		for i, status := range []store.Status{store.Scheduled, store.Processing} {
+			e := r.claim("worker-1", message("m")).Event
+			want := fmt.Sprint("503", i)
+			r.must(r.settle(store.Settlement{ID: "m", Attempt: e.Attempts, Owner: "worker-1", Status: status, ErrorCode: want, Error: "overloaded"}))
+			if e := r.row("m"); e.ErrorCode != want || e.Error != "overloaded" {
+				t.Errorf("after %s: the event says %q: %q", status, e.ErrorCode, e.Error)
+			}
+			if a := r.attempts("m"); a[i].ErrorCode != want || a[i].Error != "overloaded" {
+				t.Errorf("after %s: the attempt says %+v", status, a[i])
+			}
+		}
+		if e := r.claim("worker-2", message("m")).Event; e.ErrorCode != "5031" {
+			t.Errorf("claimed again: the event says %q", e.ErrorCode)
+		}
+	})
 	t.Run("why an attempt is in doubt is kept, and changes no doubt; one that has ended, or is another's, is left alone", func(t *testing.T) {
 		r := enter(t, open)
 		first := r.claim("worker-1", message("m")).Event
 		why := store.Attempt{EventID: "m", Number: first.Attempts, Owner: "worker-1", Provider: "smtp", ErrorCode: "421", Error: "connection lost after DATA"}
 		r.must(r.Explain(ctx, store.Attempt{EventID: "m", Number: first.Attempts, Owner: "worker-2", Error: "not mine"}))
 		r.must(r.Explain(ctx, why))
+		if e := r.row("m"); e.ErrorCode != why.ErrorCode || e.Error != why.Error || e.Status != store.Processing || e.Provider != "" {
+			t.Errorf("the event says %+v", e)
+		}
 		r.Advance(lease)
 		second := r.claim("worker-2", message("m"))
 		if second.Outcome != store.Doubtful {

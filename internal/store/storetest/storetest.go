@@ -48,6 +48,7 @@ func Run(t *testing.T, open Open) {
 	t.Run("controller", func(t *testing.T) { controller(t, open) })
 	t.Run("steering", func(t *testing.T) { steering(t, open) })
 	t.Run("silences", func(t *testing.T) { silences(t, open) })
+	t.Run("reports", func(t *testing.T) { reports(t, open) })
 }
 
 // start is when every test's clock starts.
@@ -168,3 +169,11 @@ func (r room) must(err error) {
 
 // someone is an address for suppressions.
 const someone redact.Personal = "Ann@Example.com"
+
+// attempts are the tries of one event, first to last.
+func (r room) attempts(id string) []store.Attempt {
+	r.t.Helper()
+	found, err := r.Attempts(context.Background(), id)
+	r.must(err)
+	return found
+}
