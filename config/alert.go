@@ -48,8 +48,8 @@ type AlertSpec struct {
 	// RepeatInterval is the time after which an unchanged group is told again;
 	// default 4h.
 	RepeatInterval time.Duration `json:"repeatInterval" jsonschema:"minimum=1m,maximum=744h" yaml:"repeatInterval"`
-	Receivers      []Receiver    `json:"receivers"      jsonschema:"required,minItems=1"     yaml:"receivers"`
-	Rules          []AlertRule   `json:"rules"          jsonschema:"required,minItems=1"     yaml:"rules"`
+	Receivers      []Receiver    `json:"receivers"      jsonschema:"required,minItems=1,maxItems=100" yaml:"receivers"`
+	Rules          []AlertRule   `json:"rules"          jsonschema:"required,minItems=1,maxItems=1000" yaml:"rules"`
 }
 
 // Receiver is one way to people: a name and exactly one of the others.
@@ -78,7 +78,7 @@ func (r Receiver) Recipients() int {
 
 // SMSReceiver texts people: one text a recipient and message.
 type SMSReceiver struct {
-	To []redact.Personal `form:"phone" json:"to" jsonschema:"required,minItems=1" yaml:"to"` // E.164
+	To []redact.Personal `form:"phone" json:"to" jsonschema:"required,minItems=1,maxItems=100" yaml:"to"` // E.164
 	// MaxPerHour bounds the texts of this receiver, over all recipients; 0
 	// stands for the default, 30.
 	MaxPerHour int `json:"maxPerHour,omitempty" jsonschema:"minimum=1,maximum=1000" yaml:"maxPerHour,omitempty"`
@@ -103,7 +103,7 @@ type SNSReceiver struct {
 
 // EmailReceiver mails people.
 type EmailReceiver struct {
-	To []redact.Personal `form:"mail" json:"to" jsonschema:"required,minItems=1" yaml:"to"`
+	To []redact.Personal `form:"mail" json:"to" jsonschema:"required,minItems=1,maxItems=100" yaml:"to"`
 }
 
 // PagerDutyReceiver triggers an incident by the Events API v2.
@@ -139,7 +139,7 @@ type AlertRule struct {
 	// it names queue, the rule is judged for every queue of every
 	// ScalingPolicy; otherwise once a ScalingPolicy.
 	Expr      string   `json:"expr"      jsonschema:"required"            yaml:"expr"`
-	Receivers []string `json:"receivers" jsonschema:"required,minItems=1" yaml:"receivers"`
+	Receivers []string `json:"receivers" jsonschema:"required,minItems=1,maxItems=100" yaml:"receivers"`
 	// Message is a text/template over the same variables; default: the
 	// condition and the values that it names.
 	Message string `json:"message" yaml:"message"`

@@ -206,6 +206,9 @@ func typeName(celName string) string { return celTypes.Replace(celName) }
 // celWords rewrites the message of a type error; others are CEL's own.
 func celWords(message string) (problem, hint string) {
 	rest, found := strings.CutPrefix(message, "found no matching overload for '")
+	if strings.Contains(message, "recursion limit exceeded") {
+		return fmt.Sprintf("has more than %d brackets within each other", maxExprDepth), "make it simpler"
+	}
 	if !found {
 		message, _, _ = strings.Cut(strings.TrimPrefix(message, "Syntax error: "), " (in container")
 		message, _, _ = strings.Cut(message, " expecting ") // a list of every token there is

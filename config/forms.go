@@ -38,6 +38,7 @@ const (
 	maxECSName    = 255 // also of each part of an ARN
 	maxQueueName  = 80
 	maxTopicName  = 256
+	maxCron       = 200
 )
 
 var (
@@ -128,6 +129,8 @@ var fiveFields = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month 
 func checkCron(text string) *finding {
 	const hint = `write minute, hour, day, month and weekday, like "0 8 * * MON-FRI"`
 	switch {
+	case len(text) > maxCron:
+		return &finding{fmt.Sprintf("has %d characters, and may have %d", len(text), maxCron), "use ranges and steps, like 0-30/5"}
 	case strings.Contains(text, "TZ="):
 		return &finding{"has a time zone in it", "write it as timeZone"}
 	case strings.HasPrefix(text, "@"):

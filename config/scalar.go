@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/agext/levenshtein"
 	"go.yaml.in/yaml/v3"
@@ -25,11 +26,22 @@ var (
 // A finding is what is wrong with one scalar and what would be right.
 type finding struct{ problem, hint string }
 
+// tooLong tells that a text exceeds maxText. The length is counted in bytes
+// first, which is quick whatever the text.
+func tooLong(text string) *finding {
+	if len(text) <= maxText || utf8.RuneCountInString(text) <= maxText {
+		return nil
+	}
+	return &finding{fmt.Sprintf("has %d characters, and may have %d", utf8.RuneCountInString(text), maxText), "make it shorter"}
+}
+
 // decodeScalar sets v, a duration, number, bool or string, to what n says.
 func (d *document) decodeScalar(path string, n *yaml.Node, v reflect.Value, r rules) {
 	wrong := &finding{problem: "is " + describe(n) + ", not " + wanted(v, r)}
 	if n.Kind == yaml.ScalarNode {
 		switch kind := v.Kind(); {
+		case len(n.Value) > maxText && tooLong(n.Value) != nil:
+			wrong = tooLong(n.Value)
 		case v.Type() == reflect.TypeFor[time.Duration]():
 			wrong = setDuration(n, v, r)
 		case kind == reflect.Int:

@@ -212,7 +212,10 @@ func (c *messageCheck) pipe(pipe *parse.PipeNode, depth int) {
 	case len(pipe.Decl) > 0:
 		c.report(pipe.Pos, pipe.Decl[0].String(), "is a variable, which messages do not have", "write the field itself, like {{ .queue.visible }}")
 	case len(pipe.Cmds) > 1:
-		c.report(pipe.Pos, "|", "is not allowed in a message", `write the function first, like {{ printf "%.1f" .queue.visible }}`)
+		if function, isCall := pipe.Cmds[1].Args[0].(*parse.IdentifierNode); isCall {
+			c.known(function)
+		}
+		c.report(pipe.Cmds[1].Pos, "|", "is not allowed in a message", `write the function first, like {{ printf "%.1f" .queue.visible }}`)
 	default:
 		c.command(pipe.Cmds[0], depth)
 	}
@@ -229,15 +232,19 @@ func (c *messageCheck) command(command *parse.CommandNode, depth int) {
 		}
 		return
 	}
-	if !slices.Contains(messageFunctions, function.Ident) {
-		c.report(function.Pos, function.Ident, "is not a function that messages may call", suggest(function.Ident, messageFunctions, "they may call "))
-		return
-	}
+	c.known(function)
 	for _, argument := range command.Args[1:] {
 		c.value(argument, depth)
 	}
 	if c.wrong == nil {
 		c.call(function, command.Args[1:])
+	}
+}
+
+// known reports a function that messages may not call.
+func (c *messageCheck) known(function *parse.IdentifierNode) {
+	if !slices.Contains(messageFunctions, function.Ident) {
+		c.report(function.Pos, function.Ident, "is not a function that messages may call", suggest(function.Ident, messageFunctions, "they may call "))
 	}
 }
 
