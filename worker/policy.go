@@ -81,7 +81,7 @@ func (f workerPolicyFlag) retention(ctx context.Context) (time.Duration, error) 
 	if err != nil {
 		return 0, &cli.UsageError{Err: err}
 	}
-	files, err := src.Read(ctx)
+	files, err := source.Read(ctx, src)
 	if err != nil {
 		return 0, err
 	}
