@@ -140,9 +140,20 @@ type AlertRule struct {
 	// ScalingPolicy; otherwise once a ScalingPolicy.
 	Expr      string   `json:"expr"      jsonschema:"required"            yaml:"expr"`
 	Receivers []string `json:"receivers" jsonschema:"required,minItems=1,maxItems=100" yaml:"receivers"`
-	// Message is a text/template over the same variables; default: the
-	// condition and the values that it names.
+	// Message is a text/template over the same variables, of at most 1,000
+	// characters; default: the condition and the values that it names. It may
+	// contain text, fields, if with else, and the functions and, eq, ge, gt, le,
+	// lt, ne, not, or and printf.
 	Message string `json:"message" yaml:"message"`
+	// InhibitedBy names the rules that explain this one. While one of them fires
+	// for the same queue of the same ScalingPolicy (or either alert is about the
+	// whole service), no notification is sent for this alert; it is still judged
+	// and shown. A rule without receivers inhibits nothing. Default: none.
+	InhibitedBy []string `json:"inhibitedBy,omitempty" jsonschema:"maxItems=50" yaml:"inhibitedBy,omitempty"`
+	// RunbookURL is a link to what to do, sent with every notification. Default:
+	// for a rule with the name of a built-in one, its section of docs/runbook.md;
+	// for others, none. "" stands for none.
+	RunbookURL string `form:"urlOrNothing" json:"runbookURL,omitempty" yaml:"runbookURL,omitempty"`
 }
 
 // checkAlert finds the mistakes that concern several fields.
@@ -168,6 +179,47 @@ func (d *document) checkAlert(policy *AlertPolicy) {
 			}
 		}
 	}
+	d.checkInhibition(policy.Spec.Rules)
+}
+
+// checkInhibition finds names that are no rule, and rules that inhibit each
+// other, so that nobody would hear of either.
+func (d *document) checkInhibition(rules []AlertRule) {
+	inhibitors, known := map[string][]string{}, []string(nil)
+	for _, rule := range builtInRules() {
+		inhibitors[rule.Alert] = rule.InhibitedBy
+	}
+	for _, rule := range rules {
+		inhibitors[rule.Alert] = rule.InhibitedBy // in place of the built-in one
+	}
+	for name := range inhibitors {
+		known = append(known, name)
+	}
+	slices.Sort(known)
+	for i, rule := range rules {
+		for j, name := range rule.InhibitedBy {
+			path := fmt.Sprintf("spec.rules[%d].inhibitedBy[%d]", i, j)
+			_, exists := inhibitors[name]
+			switch {
+			case !d.sound(path) || name == "":
+			case !exists:
+				d.report(path, d.at(path), name, "is not a rule of this policy, and not a built-in one", suggest(name, known, "the rules are "))
+			case name == rule.Alert:
+				d.report(path, d.at(path), name, "is the rule itself", "name the rule that explains it")
+			case leadsTo(inhibitors, name, rule.Alert, map[string]bool{}):
+				d.report(path, d.at(path), name, "is itself inhibited by "+rule.Alert, "let only one of them inhibit the other, or nobody hears of either")
+			}
+		}
+	}
+}
+
+// leadsTo tells whether from is inhibited by to, directly or through others.
+func leadsTo(inhibitors map[string][]string, from, to string, seen map[string]bool) bool {
+	if seen[from] {
+		return false
+	}
+	seen[from] = true
+	return slices.ContainsFunc(inhibitors[from], func(next string) bool { return next == to || leadsTo(inhibitors, next, to, seen) })
 }
 
 // checkReceiver holds a receiver to exactly one way.

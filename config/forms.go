@@ -28,7 +28,12 @@ var forms = map[string]func(text string) *finding{
 	"url":      checkURL,
 	"topicARN": checkTopicARN,
 	"envName":  checkEnvName,
+
+	mayBeEmpty: checkURL,
 }
+
+// mayBeEmpty is the form of the only texts that may be empty.
+const mayBeEmpty = "urlOrNothing"
 
 // Lengths are not the expressions' to check: each counted repetition is compiled
 // as often as it counts, which took a megabyte of every program that reads a

@@ -35,7 +35,7 @@ func (r *Rule) Variables() []string { return slices.Clone(r.condition.variables)
 // compileRule returns nil after a mistake, which it reports.
 func (d *document) compileRule(path string, rule AlertRule) *Rule {
 	exprPath, messagePath := path+".expr", path+".message"
-	if !d.sound(path, exprPath) || rule.Expr == "" {
+	if !d.sound(path, exprPath, path+".runbookURL") || rule.Expr == "" {
 		return nil
 	}
 	if !d.short(exprPath, rule.Expr, maxExpr) || !d.short(messagePath, rule.Message, maxMessage) {
@@ -59,6 +59,9 @@ func (d *document) compileRule(path string, rule AlertRule) *Rule {
 			d.reportWithin(messagePath, rule.Message, *mistake)
 		}
 		return nil
+	}
+	if !d.given(path + ".runbookURL") {
+		rule.RunbookURL = runbookOf(rule.Alert)
 	}
 	return &Rule{AlertRule: rule, PerQueue: perQueue, condition: condition, message: message}
 }

@@ -194,6 +194,9 @@ func setString(n *yaml.Node, v reflect.Value, r rules) *finding {
 	switch tag := n.ShortTag(); {
 	case tag != "!!str" && n.Style&yaml.TaggedStyle == 0:
 		return &finding{"is " + describe(n) + ", not text", fmt.Sprintf("write %q in quotes", text)}
+	case text == "" && r.form == mayBeEmpty:
+		v.SetString(text)
+		return nil
 	case strings.TrimSpace(text) == "":
 		return &finding{"is empty", ""}
 	case len(r.enum) > 0 && !slices.Contains(r.enum, text):
