@@ -127,6 +127,10 @@ const (
 	SeverityInfo     = "info"
 )
 
+// maxAlertName is how many characters an alert's name may have: a text must have
+// room for more than it.
+const maxAlertName = 100
+
 // AlertRule is one condition and whom it concerns.
 type AlertRule struct {
 	Alert string `json:"alert" jsonschema:"required" yaml:"alert"`
@@ -168,6 +172,7 @@ func (d *document) checkAlert(policy *AlertPolicy) {
 	alerts := newFirsts(d, "alert")
 	for i, rule := range policy.Spec.Rules {
 		path := fmt.Sprintf("spec.rules[%d]", i)
+		d.short(path+".alert", rule.Alert, maxAlertName)
 		alerts.check(path+".alert", rule.Alert)
 		if compiled := d.compileRule(path, rule); compiled != nil {
 			policy.rules = append(policy.rules, compiled)
