@@ -47,10 +47,11 @@ func (f policyFlag) read(ctx context.Context) ([]config.File, error) {
 	return files, nil
 }
 
-// unread is a source that could not be read: a wrong setting, unless it is AWS
-// that did not give it.
+// unread is a source that could not be read: a wrong setting, unless AWS did not
+// give it, or it did not answer.
 func unread(err error) error {
-	if refused := (*awsclient.CallError)(nil); errors.As(err, &refused) {
+	refused, stalled := (*awsclient.CallError)(nil), (*source.StalledError)(nil)
+	if errors.As(err, &refused) || errors.As(err, &stalled) {
 		return err
 	}
 	return &cli.UsageError{Err: err}

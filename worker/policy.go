@@ -39,6 +39,7 @@ func (f workerPolicyFlag) follow(ctx context.Context, logger *slog.Logger) (of r
 	}
 	var first error
 	var started atomic.Bool
+	report := &acceptance{source: f.Policy, logger: logger}
 	source.Follow(ctx, src, func(update source.Update) {
 		policy, err := deliveryOf(update)
 		if !started.Load() {
@@ -47,11 +48,9 @@ func (f workerPolicyFlag) follow(ctx context.Context, logger *slog.Logger) (of r
 		switch {
 		case err == nil:
 			current.Store(policy)
-			logger.InfoContext(ctx, "delivery policy accepted", "policy", policy.Metadata.Name,
-				"generation", policy.Metadata.Generation, "condition", "PolicyAccepted=True", "source", f.Policy)
+			report.accept(ctx, policy)
 		case started.Load():
-			logger.ErrorContext(ctx, "delivery policy refused, the running one stays", "policy", current.Load().Metadata.Name,
-				"condition", "PolicyAccepted=False", "source", f.Policy, "error", err)
+			report.refuse(ctx, current.Load(), err)
 		}
 	})
 	started.Store(true)
