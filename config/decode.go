@@ -93,6 +93,9 @@ func (d *document) decode(path string, n *yaml.Node, v reflect.Value, r rules) {
 	case n.Kind == yaml.AliasNode:
 		d.report(path, n, "*"+n.Value, "is an alias, which policies do not have", "write the value out")
 		return
+	case isUnrendered(n) && v.Kind() != reflect.String:
+		d.report(path, n, "", unrendered.problem, unrendered.hint)
+		return
 	case isNull(n):
 		d.report(path, n, "", "has no value", "give one, or remove the field")
 		return
@@ -144,7 +147,7 @@ func (d *document) decodeMapping(path string, n *yaml.Node, structs ...reflect.V
 		f, known := fields[key]
 		switch sub := join(path, key); {
 		case !known:
-			d.report(sub, keyNode, "", "unknown field", suggest(key, names, "the fields here are "))
+			d.report(sub, keyNode, "", "unknown field", unknownFieldHint(key, names))
 		case f.ours:
 			d.report(sub, keyNode, "", "is written by the controller", "remove it")
 		default:

@@ -99,7 +99,7 @@ func checkQueueName(text string) *finding {
 			"use a standard one: a FIFO queue holds back a whole group while one message waits, so more tasks would not help",
 		}
 	case strings.Contains(text, "://"):
-		return &finding{"is a URL, not a queue's name", "write it as url"}
+		return &finding{"is a URL, not a queue's name", fmt.Sprintf("write %q; a queue to scale by may also be given as url", queueOfURL(text))}
 	case strings.HasPrefix(text, "arn:"):
 		return &finding{"is an ARN, not a queue's name", fmt.Sprintf("write %q", text[strings.LastIndex(text, ":")+1:])}
 	}

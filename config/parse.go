@@ -232,9 +232,9 @@ func syntaxError(file File, err error) *FieldError {
 	}
 	fieldErr := &FieldError{File: file.Name, Problem: "YAML: " + problem}
 	fieldErr.Line, fieldErr.Column = placeOf(file.Data, high-1)
-	if strings.Contains(problem, "tab character") {
-		fieldErr.Hint = "indent with spaces"
-	}
+	start := offsetOfLine(file.Data, fieldErr.Line)
+	text, _, _ := bytes.Cut(file.Data[start:], []byte("\n"))
+	fieldErr.Hint = syntaxHint(problem, string(text))
 	return fieldErr
 }
 

@@ -104,6 +104,9 @@ func setDuration(n *yaml.Node, v reflect.Value, r rules) *finding {
 
 func setInt(n *yaml.Node, v reflect.Value, r rules) *finding {
 	text := n.Value
+	if wrong := percent(text, 100); wrong != nil {
+		return wrong
+	}
 	switch {
 	case n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 && wholeNumber.MatchString(text):
 		return &finding{"is text, not a number", "write " + text + " without quotes"}
@@ -127,6 +130,9 @@ func setInt(n *yaml.Node, v reflect.Value, r rules) *finding {
 
 func setFloat(n *yaml.Node, v reflect.Value, r rules) *finding {
 	text := n.Value
+	if wrong := percent(text, 1); wrong != nil {
+		return wrong
+	}
 	switch {
 	case r.word != "" && text == r.word:
 		v.SetFloat(0)
@@ -200,7 +206,7 @@ func setString(n *yaml.Node, v reflect.Value, r rules) *finding {
 	case strings.TrimSpace(text) == "":
 		return &finding{"is empty", ""}
 	case len(r.enum) > 0 && !slices.Contains(r.enum, text):
-		return &finding{"is not one of " + strings.Join(r.enum, ", "), suggest(text, r.enum, "")}
+		return &finding{"is not one of " + strings.Join(r.enum, ", "), unknownWordHint(text, r.enum)}
 	}
 	if check := forms[r.form]; check != nil {
 		if wrong := check(text); wrong != nil {

@@ -133,8 +133,8 @@ func (f *follower) look(ctx context.Context) content {
 
 // stalled tells whether the source did not answer in time.
 func (c content) stalled() bool {
-	late := (*StalledError)(nil)
-	return errors.As(c.err, &late)
+	var late interface{ Timeout() bool } // a StalledError, or AWS's own
+	return errors.As(c.err, &late) && late.Timeout()
 }
 
 func (f *follower) update(ctx context.Context, now content) Update {
