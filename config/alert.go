@@ -48,8 +48,8 @@ type AlertSpec struct {
 	// RepeatInterval is the time after which an unchanged group is told again;
 	// default 4h.
 	RepeatInterval time.Duration `json:"repeatInterval" jsonschema:"minimum=1m,maximum=744h" yaml:"repeatInterval"`
-	Receivers      []Receiver    `json:"receivers"      jsonschema:"required,minItems=1"     yaml:"receivers"`
-	Rules          []AlertRule   `json:"rules"          jsonschema:"required,minItems=1"     yaml:"rules"`
+	Receivers      []Receiver    `json:"receivers"      jsonschema:"required,minItems=1,maxItems=100" yaml:"receivers"`
+	Rules          []AlertRule   `json:"rules"          jsonschema:"required,minItems=1,maxItems=1000" yaml:"rules"`
 }
 
 // Receiver is one way to people: a name and exactly one of the others.
@@ -78,7 +78,7 @@ func (r Receiver) Recipients() int {
 
 // SMSReceiver texts people: one text a recipient and message.
 type SMSReceiver struct {
-	To []redact.Personal `form:"phone" json:"to" jsonschema:"required,minItems=1" yaml:"to"` // E.164
+	To []redact.Personal `form:"phone" json:"to" jsonschema:"required,minItems=1,maxItems=100" yaml:"to"` // E.164
 	// MaxPerHour bounds the texts of this receiver, over all recipients; 0
 	// stands for the default, 30.
 	MaxPerHour int `json:"maxPerHour,omitempty" jsonschema:"minimum=1,maximum=1000" yaml:"maxPerHour,omitempty"`
@@ -103,7 +103,7 @@ type SNSReceiver struct {
 
 // EmailReceiver mails people.
 type EmailReceiver struct {
-	To []redact.Personal `form:"mail" json:"to" jsonschema:"required,minItems=1" yaml:"to"`
+	To []redact.Personal `form:"mail" json:"to" jsonschema:"required,minItems=1,maxItems=100" yaml:"to"`
 }
 
 // PagerDutyReceiver triggers an incident by the Events API v2.
@@ -127,6 +127,10 @@ const (
 	SeverityInfo     = "info"
 )
 
+// maxAlertName is how many characters an alert's name may have: a text must have
+// room for more than it.
+const maxAlertName = 100
+
 // AlertRule is one condition and whom it concerns.
 type AlertRule struct {
 	Alert string `json:"alert" jsonschema:"required" yaml:"alert"`
@@ -139,10 +143,21 @@ type AlertRule struct {
 	// it names queue, the rule is judged for every queue of every
 	// ScalingPolicy; otherwise once a ScalingPolicy.
 	Expr      string   `json:"expr"      jsonschema:"required"            yaml:"expr"`
-	Receivers []string `json:"receivers" jsonschema:"required,minItems=1" yaml:"receivers"`
-	// Message is a text/template over the same variables; default: the
-	// condition and the values that it names.
+	Receivers []string `json:"receivers" jsonschema:"required,minItems=1,maxItems=100" yaml:"receivers"`
+	// Message is a text/template over the same variables, of at most 1,000
+	// characters; default: the condition and the values that it names. It may
+	// contain text, fields, if with else, and the functions and, eq, ge, gt, le,
+	// lt, ne, not, or and printf.
 	Message string `json:"message" yaml:"message"`
+	// InhibitedBy names the rules that explain this one. While one of them fires
+	// for the same queue of the same ScalingPolicy (or either alert is about the
+	// whole service), no notification is sent for this alert; it is still judged
+	// and shown. A rule without receivers inhibits nothing. Default: none.
+	InhibitedBy []string `json:"inhibitedBy,omitempty" jsonschema:"maxItems=50" yaml:"inhibitedBy,omitempty"`
+	// RunbookURL is a link to what to do, sent with every notification. Default:
+	// for a rule with the name of a built-in one, its section of docs/runbook.md;
+	// for others, none. "" stands for none.
+	RunbookURL string `form:"urlOrNothing" json:"runbookURL,omitempty" yaml:"runbookURL,omitempty"`
 }
 
 // checkAlert finds the mistakes that concern several fields.
@@ -157,6 +172,7 @@ func (d *document) checkAlert(policy *AlertPolicy) {
 	alerts := newFirsts(d, "alert")
 	for i, rule := range policy.Spec.Rules {
 		path := fmt.Sprintf("spec.rules[%d]", i)
+		d.short(path+".alert", rule.Alert, maxAlertName)
 		alerts.check(path+".alert", rule.Alert)
 		if compiled := d.compileRule(path, rule); compiled != nil {
 			policy.rules = append(policy.rules, compiled)
@@ -168,6 +184,47 @@ func (d *document) checkAlert(policy *AlertPolicy) {
 			}
 		}
 	}
+	d.checkInhibition(policy.Spec.Rules)
+}
+
+// checkInhibition finds names that are no rule, and rules that inhibit each
+// other, so that nobody would hear of either.
+func (d *document) checkInhibition(rules []AlertRule) {
+	inhibitors, known := map[string][]string{}, []string(nil)
+	for _, rule := range builtInRules() {
+		inhibitors[rule.Alert] = rule.InhibitedBy
+	}
+	for _, rule := range rules {
+		inhibitors[rule.Alert] = rule.InhibitedBy // in place of the built-in one
+	}
+	for name := range inhibitors {
+		known = append(known, name)
+	}
+	slices.Sort(known)
+	for i, rule := range rules {
+		for j, name := range rule.InhibitedBy {
+			path := fmt.Sprintf("spec.rules[%d].inhibitedBy[%d]", i, j)
+			_, exists := inhibitors[name]
+			switch {
+			case !d.sound(path) || name == "":
+			case !exists:
+				d.report(path, d.at(path), name, "is not a rule of this policy, and not a built-in one", suggest(name, known, "the rules are "))
+			case name == rule.Alert:
+				d.report(path, d.at(path), name, "is the rule itself", "name the rule that explains it")
+			case leadsTo(inhibitors, name, rule.Alert, map[string]bool{}):
+				d.report(path, d.at(path), name, "is itself inhibited by "+rule.Alert, "let only one of them inhibit the other, or nobody hears of either")
+			}
+		}
+	}
+}
+
+// leadsTo tells whether from is inhibited by to, directly or through others.
+func leadsTo(inhibitors map[string][]string, from, to string, seen map[string]bool) bool {
+	if seen[from] {
+		return false
+	}
+	seen[from] = true
+	return slices.ContainsFunc(inhibitors[from], func(next string) bool { return next == to || leadsTo(inhibitors, next, to, seen) })
 }
 
 // checkReceiver holds a receiver to exactly one way.

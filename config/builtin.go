@@ -3,7 +3,10 @@ package config
 import (
 	_ "embed" // the shipped policy is the built-in one
 	"slices"
+	"strings"
 	"sync"
+
+	"go.yaml.in/yaml/v3"
 )
 
 //go:embed alert-policy.yaml
@@ -28,6 +31,38 @@ var builtInAlerts = sync.OnceValue(func() *AlertPolicy {
 	}
 	return &policy
 })
+
+// builtInRule is what other rules need of a built-in one before it is compiled.
+type builtInRule struct {
+	Alert       string   `yaml:"alert"`
+	InhibitedBy []string `yaml:"inhibitedBy"`
+}
+
+// builtInRules are the shipped rules, read without checking them: checking them
+// needs their names.
+var builtInRules = sync.OnceValue(func() []builtInRule {
+	var shipped struct {
+		Spec struct {
+			Rules []builtInRule `yaml:"rules"`
+		} `yaml:"spec"`
+	}
+	if err := yaml.Unmarshal(shippedAlerts, &shipped); err != nil {
+		panic(err) // the file is part of the program, and tested
+	}
+	return shipped.Spec.Rules
+})
+
+// runbook is the page that says what to do, with a section for each built-in
+// rule.
+const runbook = "https://github.com/novaura/acs-operator/blob/main/docs/runbook.md"
+
+// runbookOf is the section of a built-in rule; empty for others.
+func runbookOf(alert string) string {
+	if slices.ContainsFunc(builtInRules(), func(r builtInRule) bool { return r.Alert == alert }) {
+		return runbook + "#" + strings.ToLower(alert)
+	}
+	return ""
+}
 
 // WithBuiltIn adds the built-in rules that none of the policies has under the
 // same name. They tell nobody: they are shown and logged.

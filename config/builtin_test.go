@@ -29,6 +29,32 @@ func TestTheShippedAlertsExistWithoutAFile(t *testing.T) {
 	}
 }
 
+func TestARuleOfABuiltInNameLinksToTheRunbook(t *testing.T) {
+	t.Parallel()
+	policies := parse(t, `apiVersion: acs.novaura.io/v1
+kind: AlertPolicy
+metadata: {name: alerts}
+spec:
+  receivers: [{name: ops, webhook: {url: "https://example.com"}}]
+  rules:
+    - {alert: DeadLetters, expr: queue.deadLetters > 0, receivers: [ops], inhibitedBy: [EmergencyStop]}
+    - {alert: Own, expr: queue.deadLetters > 0, receivers: [ops]}
+    - {alert: EmergencyStop, expr: decision.emergencyStop, receivers: [ops], runbookURL: "https://wiki.example.com/stop"}
+    - {alert: MetricsUnknown, expr: "!queue.known", receivers: [ops], runbookURL: ""}
+`)
+	want := []string{"https://github.com/novaura/acs-operator/blob/main/docs/runbook.md#deadletters", "", "https://wiki.example.com/stop", ""}
+	for i, rule := range policies.Alert[0].Rules() {
+		if rule.RunbookURL != want[i] {
+			t.Errorf("%s: got %q, want %q", rule.Alert, rule.RunbookURL, want[i])
+		}
+	}
+	for _, rule := range config.WithBuiltIn(nil)[0].Rules() {
+		if !strings.HasSuffix(rule.RunbookURL, "#"+strings.ToLower(rule.Alert)) {
+			t.Errorf("built-in %s: got %q", rule.Alert, rule.RunbookURL)
+		}
+	}
+}
+
 func TestTheGuideExplainsEveryVariableAndBuiltInRule(t *testing.T) {
 	t.Parallel()
 	guide, err := os.ReadFile("../docs/alerts.md")

@@ -21,6 +21,7 @@ type rules struct {
 	minimum, maximum string // of a number, or of a duration
 	above            string // exclusiveMinimum
 	minItems         bool
+	maxItems         int // 0: no bound of its own
 	form, word       string
 }
 
@@ -40,6 +41,8 @@ func rulesOf(field reflect.StructField) rules {
 			r.above = value
 		case "minItems":
 			r.minItems = true
+		case "maxItems":
+			r.maxItems, _ = strconv.Atoi(value) // TestTheRulesInTheTagsParse holds it
 		}
 	}
 	return r
@@ -90,13 +93,19 @@ func (d *document) decode(path string, n *yaml.Node, v reflect.Value, r rules) {
 	case n.Kind == yaml.AliasNode:
 		d.report(path, n, "*"+n.Value, "is an alias, which policies do not have", "write the value out")
 		return
+	case isUnrendered(n) && v.Kind() != reflect.String:
+		d.report(path, n, "", unrendered.problem, unrendered.hint)
+		return
 	case isNull(n):
 		d.report(path, n, "", "has no value", "give one, or remove the field")
 		return
 	}
 	if text, ok := reflect.TypeAssert[textSetter](v.Addr()); ok && n.Kind == yaml.ScalarNode {
-		if text.setText(n.Value); n.Value == "" {
+		text.setText(n.Value)
+		if n.Value == "" {
 			d.report(path, n, "", "is empty", "")
+		} else if wrong := tooLong(n.Value); wrong != nil {
+			d.report(path, n, "", wrong.problem, wrong.hint)
 		}
 		return
 	}
@@ -115,6 +124,13 @@ func (d *document) decode(path string, n *yaml.Node, v reflect.Value, r rules) {
 	}
 }
 
+// maxMapItems bounds labels and annotations, maxText every text, in characters,
+// which has no bound of its own.
+const (
+	maxMapItems = 100
+	maxText     = 2000
+)
+
 // textSetter is a struct that a file may also give as plain text.
 type textSetter interface{ setText(text string) }
 
@@ -131,7 +147,7 @@ func (d *document) decodeMapping(path string, n *yaml.Node, structs ...reflect.V
 		f, known := fields[key]
 		switch sub := join(path, key); {
 		case !known:
-			d.report(sub, keyNode, "", "unknown field", suggest(key, names, "the fields here are "))
+			d.report(sub, keyNode, "", "unknown field", unknownFieldHint(key, names))
 		case f.ours:
 			d.report(sub, keyNode, "", "is written by the controller", "remove it")
 		default:
@@ -182,6 +198,10 @@ func (d *document) decodeList(path string, n *yaml.Node, v reflect.Value, r rule
 		d.report(path, n, "", "is an empty list", "give at least one item")
 		return
 	}
+	if r.maxItems > 0 && len(n.Content) > r.maxItems {
+		d.report(path, n, "", fmt.Sprintf("has %d items, and may have %d", len(n.Content), r.maxItems), "split it into several policies")
+		return // the items are not looked at
+	}
 	item := rules{enum: r.enum, form: r.form}
 	list := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
 	for i, content := range n.Content {
@@ -197,6 +217,10 @@ func (d *document) decodeList(path string, n *yaml.Node, v reflect.Value, r rule
 func (d *document) decodeMap(path string, n *yaml.Node, v reflect.Value) {
 	if n.Kind != yaml.MappingNode {
 		d.report(path, n, d.scalarText(n, v.Type().Elem()), "is "+describe(n)+", not a mapping", "write it as \"name: text\" lines")
+		return
+	}
+	if len(n.Content)/2 > maxMapItems {
+		d.report(path, n, "", fmt.Sprintf("has %d items, and may have %d", len(n.Content)/2, maxMapItems), "keep only those that you need")
 		return
 	}
 	v.Set(reflect.MakeMapWithSize(v.Type(), len(n.Content)/2))

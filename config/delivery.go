@@ -70,7 +70,7 @@ type QuietHours struct {
 	From string `form:"clock" json:"from" jsonschema:"required" yaml:"from"` // 15:04
 	To   string `form:"clock" json:"to"   jsonschema:"required" yaml:"to"`   // 15:04
 	// AppliesTo is the priorities that wait.
-	AppliesTo []string `json:"appliesTo" jsonschema:"required,minItems=1,enum=transactional,enum=marketing" yaml:"appliesTo"`
+	AppliesTo []string `json:"appliesTo" jsonschema:"required,minItems=1,maxItems=2,enum=transactional,enum=marketing" yaml:"appliesTo"`
 }
 
 // checkDelivery finds the mistakes that concern several fields.

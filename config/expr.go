@@ -9,16 +9,26 @@ import (
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common"
 	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/common/types"
 )
 
-// maxCost bounds what one evaluation may do, in CEL's own units: an honest
-// condition costs some tens.
-const maxCost = 10_000
+const (
+	// maxCost bounds what one evaluation may do, in CEL's own units: an honest
+	// condition costs some tens.
+	maxCost = 10_000
+	// maxExpr bounds an expression, in characters, and maxExprDepth its
+	// brackets within each other.
+	maxExpr      = 1000
+	maxExprDepth = 32
+	// longestText is what any text variable is taken to have at most, in
+	// characters, when the cost is estimated.
+	longestText = 300
+)
 
 // expressions is the one environment that expressions are checked in.
 var expressions = sync.OnceValue(func() *cel.Env {
-	options := operatorOptions()
+	options := append(operatorOptions(), cel.ParserRecursionLimit(maxExprDepth), cel.ParserExpressionSizeLimit(maxExpr))
 	for _, v := range variables {
 		options = append(options, cel.Variable(v.Name, celType(v.Kind)))
 	}
@@ -44,6 +54,36 @@ func celType(kind Kind) *cel.Type {
 type expression struct {
 	program   cel.Program
 	variables []string // that it names, sorted
+}
+
+// textSizes tells CEL's estimate how long the text variables are.
+type textSizes struct{}
+
+func (textSizes) EstimateSize(element cost.AstNode) *cost.SizeEstimate {
+	if element.Type().Kind() == types.StringKind && len(element.Path()) > 0 {
+		return &cost.SizeEstimate{Max: longestText}
+	}
+	return nil
+}
+
+func (textSizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
+	return nil
+}
+
+// tooCostly tells whether one evaluation could exceed maxCost. What the estimate
+// misses ends at the same limit when it is evaluated.
+func tooCostly(checked *cel.Ast) *exprError {
+	estimate, err := expressions().EstimateCost(checked, textSizes{})
+	switch {
+	case err != nil:
+		return &exprError{problem: "has a cost that cannot be estimated (" + err.Error() + ")"}
+	case estimate.Max > maxCost:
+		return &exprError{
+			problem: fmt.Sprintf("may take more than %d steps each time", maxCost),
+			hint:    "use shorter lists, and fewer of them within each other",
+		}
+	}
+	return nil
 }
 
 // exprError is one mistake in an expression. Line and column count from 0,
@@ -72,6 +112,9 @@ func compileExpr(text string) (*expression, []exprError) {
 	}
 	if out := checked.OutputType(); !out.IsExactType(cel.BoolType) {
 		return nil, []exprError{{problem: "is " + typeName(out.String()) + ", not true or false", hint: notBoolHint(text, out)}}
+	}
+	if wrong := tooCostly(checked); wrong != nil {
+		return nil, []exprError{*wrong}
 	}
 	program, err := expressions().Program(checked, cel.CostLimit(maxCost), cel.EvalOptions(cel.OptOptimize))
 	if err != nil {
@@ -163,6 +206,9 @@ func typeName(celName string) string { return celTypes.Replace(celName) }
 // celWords rewrites the message of a type error; others are CEL's own.
 func celWords(message string) (problem, hint string) {
 	rest, found := strings.CutPrefix(message, "found no matching overload for '")
+	if strings.Contains(message, "recursion limit exceeded") {
+		return fmt.Sprintf("has more than %d brackets within each other", maxExprDepth), "make it simpler"
+	}
 	if !found {
 		message, _, _ = strings.Cut(strings.TrimPrefix(message, "Syntax error: "), " (in container")
 		message, _, _ = strings.Cut(message, " expecting ") // a list of every token there is

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func rule(t *testing.T, lines string) *Rule {
@@ -82,8 +83,16 @@ func TestAMessagePrintsForPeople(t *testing.T) {
 		"without a message, the condition and its values": {
 			"expr: queue.oldestAge > 5 * queue.maxAge", "queue.oldestAge > 5 * queue.maxAge: queue.maxAge 1m0s, queue.oldestAge 5m1s",
 		},
-		"what is unknown is said": {"expr: queue.oldestAge > 60\nmessage: '{{ .queue.failed }} failed'", "unknown failed"},
-		"a branch":                {"expr: queue.known\nmessage: '{{ if .service.rollout }}deploying{{ else }}{{ printf \"%.1f\" .queue.visible }}{{ end }}'", "120.0"},
+		"what is unknown is said":          {"expr: queue.oldestAge > 60\nmessage: '{{ .queue.failed }} failed'", "unknown failed"},
+		"an unknown condition is not true": {"expr: queue.known\nmessage: '{{ if .queue.providerLimited }}limited{{ else }}free{{ end }}'", "free"},
+		"a number is compared": {
+			"expr: queue.known\nmessage: '{{ if and (gt .queue.visible 100) (le .queue.inFlight 0.5) }}many{{ else if gt .queue.visible 10 }}some{{ end }}'", "many",
+		},
+		"an age is compared":                 {"expr: queue.known\nmessage: '{{ if ge .queue.oldestAge 301 }}old{{ end }}'", "old"},
+		"text is compared":                   {`expr: queue.known` + "\n" + `message: '{{ if eq .decision.limitedBy "schedule" "maxTasks" }}at most{{ end }}'`, "at most"},
+		"nothing is true of what is unknown": {"expr: queue.known\nmessage: '{{ if lt .queue.failed 1 }}below{{ else if ge .queue.failed 1 }}above{{ else }}unknown{{ end }}'", "unknown"},
+		"an unknown number is formatted":     {"expr: queue.known\nmessage: '{{ printf \"%.1f\" .queue.failed }}'", "unknown"},
+		"a branch":                           {"expr: queue.known\nmessage: '{{ if .service.rollout }}deploying{{ else }}{{ printf \"%.1f\" .queue.visible }}{{ end }}'", "120.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -120,9 +129,28 @@ func TestARuleIsJudgedPerQueueWhereItNamesOne(t *testing.T) {
 func TestAnExpressionHasABoundedCost(t *testing.T) {
 	t.Parallel()
 	list := "[" + strings.Repeat("1,", 60) + "1]"
-	verdict, why := rule(t, "expr: '"+list+".all(a, "+list+".all(b, "+list+".all(c, a + b + c + int(queue.visible) > 0)))'").Judge(moment())
-	if verdict != Unknown || !strings.Contains(why, "cost limit") {
-		t.Errorf("got %v %q", verdict, why)
+	for name, expr := range map[string]string{
+		"lists within lists":                    list + ".all(a, " + list + ".all(b, " + list + ".all(c, a + b + c + int(queue.visible) > 0)))",
+		"a text that grows":                     `queue.name` + strings.Repeat(`+ queue.name`, 70) + ` == "x"`,
+		"an expression as long as it may be":    strings.Repeat("queue.visible>1||", 57) + "queue.known",
+		"brackets within brackets":              strings.Repeat("(", 499) + "1" + strings.Repeat(")", 499),
+		"not not not":                           strings.Repeat("!", 900) + "queue.known",
+		"choices within choices":                strings.Repeat("queue.known?", 70) + "true" + strings.Repeat(":true", 70),
+		"a regular expression of repetitions":   `queue.name.matches("` + strings.Repeat("(a{1000})?", 90) + `")`,
+		"regular expressions within each other": `queue.name.matches("((((((a{10}){10}){10}){10}){10}){10})")`,
+		"macros within macros":                  strings.Repeat("[1,2,3,4,5,6,7,8,9].exists(a,", 30) + "true" + strings.Repeat(")", 30),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			began := time.Now()
+			compiled, wrong := compileExpr(expr)
+			if len(wrong) == 0 {
+				compiled.judge(moment())
+			}
+			if took := time.Since(began); took > 2*time.Second {
+				t.Errorf("it took %s (%v)", took, wrong)
+			}
+		})
 	}
 }
 

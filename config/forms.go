@@ -28,7 +28,12 @@ var forms = map[string]func(text string) *finding{
 	"url":      checkURL,
 	"topicARN": checkTopicARN,
 	"envName":  checkEnvName,
+
+	mayBeEmpty: checkURL,
 }
+
+// mayBeEmpty is the form of the only texts that may be empty.
+const mayBeEmpty = "urlOrNothing"
 
 // Lengths are not the expressions' to check: each counted repetition is compiled
 // as often as it counts, which took a megabyte of every program that reads a
@@ -38,6 +43,7 @@ const (
 	maxECSName    = 255 // also of each part of an ARN
 	maxQueueName  = 80
 	maxTopicName  = 256
+	maxCron       = 200
 )
 
 var (
@@ -93,7 +99,7 @@ func checkQueueName(text string) *finding {
 			"use a standard one: a FIFO queue holds back a whole group while one message waits, so more tasks would not help",
 		}
 	case strings.Contains(text, "://"):
-		return &finding{"is a URL, not a queue's name", "write it as url"}
+		return &finding{"is a URL, not a queue's name", fmt.Sprintf("write %q; a queue to scale by may also be given as url", queueOfURL(text))}
 	case strings.HasPrefix(text, "arn:"):
 		return &finding{"is an ARN, not a queue's name", fmt.Sprintf("write %q", text[strings.LastIndex(text, ":")+1:])}
 	}
@@ -128,6 +134,8 @@ var fiveFields = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month 
 func checkCron(text string) *finding {
 	const hint = `write minute, hour, day, month and weekday, like "0 8 * * MON-FRI"`
 	switch {
+	case len(text) > maxCron:
+		return &finding{fmt.Sprintf("has %d characters, and may have %d", len(text), maxCron), "use ranges and steps, like 0-30/5"}
 	case strings.Contains(text, "TZ="):
 		return &finding{"has a time zone in it", "write it as timeZone"}
 	case strings.HasPrefix(text, "@"):

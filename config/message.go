@@ -7,36 +7,26 @@ import (
 	"strconv"
 	"strings"
 	"text/template"
-	"text/template/parse"
 	"time"
 	"unicode/utf8"
 )
 
 // messageTemplate is the text of an alert: a text/template over the variables
-// of expressions, as {{ .queue.visible }}. Numbers print for people: ages as
-// 7m12s, counts with few digits, what is unknown as "unknown".
+// of expressions, as {{ .queue.visible }}; template.go says what it may contain.
+// Numbers print for people: ages as 7m12s, counts with few digits, what is
+// unknown as "unknown".
 type messageTemplate struct{ parsed *template.Template }
 
 // templatePlace is where text/template says that something is.
 var templatePlace = regexp.MustCompile(`^template: message:(\d+)(?::(\d+))?: (?:executing "message" at <.*>: )?(.*)$`)
 
-// compileMessage parses a template, looks at every name in it, and runs it
-// once with everything unknown.
+// compileMessage checks a template without executing it.
 func compileMessage(text string, perQueue bool) (*messageTemplate, *exprError) {
-	parsed, err := template.New("message").Option("missingkey=error").Parse(text)
-	if err != nil {
-		return nil, templateMistake(text, err)
-	}
-	if wrong := checkNames(text, parsed.Tree, perQueue); wrong != nil {
+	parsed, wrong := parseMessage(text, perQueue)
+	if wrong != nil {
 		return nil, wrong
 	}
-	m := &messageTemplate{parsed}
-	for _, values := range []Values{nil, sampleValues()} {
-		if _, err := m.execute(values); err != nil {
-			return nil, templateMistake(text, err)
-		}
-	}
-	return m, nil
+	return &messageTemplate{parsed}, nil
 }
 
 // sampleValues has something for every variable.
@@ -61,75 +51,22 @@ func templateMistake(text string, err error) *exprError {
 	return &exprError{line, column, "", "is not a template: " + match[3], ""}
 }
 
-// checkNames finds the first name in a template that is no variable, whatever
-// branch it stands in.
-func checkNames(text string, tree *parse.Tree, perQueue bool) *exprError {
-	var wrong *exprError
-	visit(tree.Root, func(field *parse.FieldNode) {
-		name := strings.Join(field.Ident, ".")
-		known := isVariable(name)
-		about := !strings.HasPrefix(name, "queue.") || perQueue
-		if wrong != nil || known && about {
-			return
-		}
-		before := text[:min(int(field.Pos), len(text))]
-		start := strings.LastIndexByte(before, '\n') + 1
-		wrong = &exprError{strings.Count(before, "\n"), utf8.RuneCountInString(before[start:]), name, "is not known", suggestVariable(name)}
-		if known {
-			wrong.problem, wrong.hint = "is not there", "the condition names no queue, so the alert is about the whole service"
-		}
-	})
-	return wrong
-}
-
-// visit calls use for every name in a template. Inside range and with the dot
-// is another, but only variables can stand there: lists there are none.
-func visit(n parse.Node, use func(*parse.FieldNode)) {
-	branch := func(b *parse.BranchNode) {
-		visit(b.Pipe, use)
-		visit(b.List, use)
-		if b.ElseList != nil {
-			visit(b.ElseList, use)
-		}
-	}
-	switch n := n.(type) {
-	case *parse.ListNode:
-		for _, each := range n.Nodes {
-			visit(each, use)
-		}
-	case *parse.ActionNode:
-		visit(n.Pipe, use)
-	case *parse.PipeNode:
-		for _, command := range n.Cmds {
-			for _, argument := range command.Args {
-				visit(argument, use)
-			}
-		}
-	case *parse.IfNode:
-		branch(&n.BranchNode)
-	case *parse.WithNode:
-		branch(&n.BranchNode)
-	case *parse.RangeNode:
-		branch(&n.BranchNode)
-	case *parse.FieldNode:
-		use(n)
-	}
-}
-
-// text runs the template; a failure, which compileMessage should have found,
-// is told in place of the text: an alert is never lost to its message.
+// text writes the message. A failure, which compileMessage should have found,
+// takes its place: an alert is never lost to its message.
 func (m *messageTemplate) text(values Values) string {
-	text, err := m.execute(values)
-	if err != nil {
+	var out strings.Builder
+	if err := m.parsed.Execute(&out, printable(values)); err != nil {
 		return "the message cannot be written: " + err.Error()
 	}
-	return text
+	return cut(strings.TrimSpace(out.String()), maxMessageText)
 }
 
-func (m *messageTemplate) execute(values Values) (string, error) {
-	var out strings.Builder
-	err := m.parsed.Execute(&out, printable(values))
-	return strings.TrimSpace(out.String()), err
+// cut shortens text to so many characters.
+func cut(text string, most int) string {
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:most-1]) + "…"
+	}
+	return text
 }
 
 // printable is the values by group and field, as they print.
@@ -145,11 +82,12 @@ func printable(values Values) map[string]map[string]any {
 	return groups
 }
 
+// printed is a value as templates see it.
 func printed(v Variable, value any) any {
 	number, isNumber := value.(float64)
 	switch {
 	case value == nil:
-		return "unknown"
+		return unknownValue{}
 	case isNumber && v.Unit == unitSeconds:
 		return Age(number)
 	case isNumber && v.Unit == unitShare:

@@ -25,9 +25,13 @@ type Policies struct {
 	Delivery []*DeliveryPolicy
 }
 
-// MaxFileSize bounds one policy file, in bytes. A thousand queues are a tenth
-// of it.
-const MaxFileSize = 1 << 20
+// The bounds of what Parse reads. A thousand queues are a tenth of a file.
+const (
+	MaxFileSize  = 1 << 20 // bytes of one file
+	MaxFiles     = 200
+	MaxTotalSize = 8 << 20 // bytes of all files
+	MaxPolicies  = 500     // of all kinds, over all files
+)
 
 // Parse reads policies from YAML: several files, each of several documents.
 // Absent fields get their defaults (default.go); what is stated is kept as it
@@ -37,6 +41,9 @@ func Parse(files ...File) (*Policies, error) {
 	if len(files) == 0 {
 		return nil, errors.New("parse policies: there is no file")
 	}
+	if err := checkTotal(files); err != nil {
+		return nil, err
+	}
 	var docs []*document
 	var errs []*FieldError
 	for _, file := range files {
@@ -45,6 +52,9 @@ func Parse(files ...File) (*Policies, error) {
 			errs = append(errs, fieldErr)
 		}
 		docs = append(docs, read...)
+		if len(docs) > MaxPolicies {
+			return nil, &FieldError{File: file.Name, Line: 1, Column: 1, Problem: fmt.Sprintf("there are more than %d policies from here on", MaxPolicies), Hint: "keep fewer in one source"}
+		}
 	}
 	policies := &Policies{}
 	for _, doc := range docs {
@@ -59,6 +69,23 @@ func Parse(files ...File) (*Policies, error) {
 	}
 	policies.setCrossDefaults()
 	return policies, nil
+}
+
+// checkTotal refuses more than a controller should ever hold.
+func checkTotal(files []File) error {
+	total := 0
+	for i, file := range files {
+		wrong := &FieldError{File: file.Name, Line: 1, Column: 1, Hint: "keep fewer in one source"}
+		switch total += len(file.Data); {
+		case i == MaxFiles:
+			wrong.Problem = fmt.Sprintf("there are more than %d files", MaxFiles)
+			return wrong
+		case total > MaxTotalSize:
+			wrong.Problem = fmt.Sprintf("the files have more than %d bytes together", MaxTotalSize)
+			return wrong
+		}
+	}
+	return nil
 }
 
 // document is one YAML document while it is decoded and checked.
@@ -100,6 +127,8 @@ func readDocuments(file File) ([]*document, *FieldError) {
 			return docs, nil
 		case err != nil:
 			return docs, syntaxError(file, err)
+		case len(docs) > MaxPolicies:
+			return docs, nil // Parse says so
 		}
 		if root := node.Content[0]; !isNull(root) {
 			docs = append(docs, &document{
@@ -203,9 +232,9 @@ func syntaxError(file File, err error) *FieldError {
 	}
 	fieldErr := &FieldError{File: file.Name, Problem: "YAML: " + problem}
 	fieldErr.Line, fieldErr.Column = placeOf(file.Data, high-1)
-	if strings.Contains(problem, "tab character") {
-		fieldErr.Hint = "indent with spaces"
-	}
+	start := offsetOfLine(file.Data, fieldErr.Line)
+	text, _, _ := bytes.Cut(file.Data[start:], []byte("\n"))
+	fieldErr.Hint = syntaxHint(problem, string(text))
 	return fieldErr
 }
 

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -194,6 +195,23 @@ a.yaml:5:33: spec.target.service: "s" is steered by another ScalingPolicy too, a
 	}
 }
 
+const bombRule = `apiVersion: acs.novaura.io/v1
+kind: AlertPolicy
+metadata: {name: alerts}
+spec:
+  receivers: [{name: ops, webhook: {url: "https://example.com"}}]
+  rules: [{alert: A, expr: "true", receivers: [ops], message: "{{ range 1000000 }}{{ range 1000000 }}{{ end }}{{ end }}"}]
+`
+
+// labels is so many of them.
+func labels(count int) string {
+	all := make([]string, count)
+	for i := range all {
+		all[i] = fmt.Sprintf("l%d: x", i)
+	}
+	return strings.Join(all, ", ")
+}
+
 func TestHugeAndHostileFilesAreRefusedQuickly(t *testing.T) {
 	t.Parallel()
 	laughs := "a: &a [x, x]\n"
@@ -203,7 +221,17 @@ func TestHugeAndHostileFilesAreRefusedQuickly(t *testing.T) {
 	for name, tc := range map[string]struct{ text, want string }{
 		"more than 1 MiB":       {strings.Repeat("#", config.MaxFileSize+1), "more than 1048576"},
 		"a billion laughs":      {small + laughs, "unknown field"},
-		"a hundred thousand":    {strings.Replace(small, "[{name: q}]", "["+strings.Repeat("1,", 100_000)+"]", 1), "more mistakes from here on"},
+		"a hundred thousand":    {strings.Replace(small, "[{name: q}]", "["+strings.Repeat("1,", 100_000)+"]", 1), "has 100000 items, and may have 1000"},
+		"a thousand mistakes":   {strings.Replace(small, "[{name: q}]", "["+strings.Repeat("1,", 1000)+"]", 1), "more mistakes from here on"},
+		"lists within a list":   {small + "  x: " + strings.Repeat("[[],", 100_000), "YAML"},
+		"keys of keys":          {strings.Repeat("? ", 200_000), "YAML"},
+		"lists of one line":     {small + "  x:\n    " + strings.Repeat("- ", 200_000) + "1\n", "YAML"},
+		"anchors without end":   {strings.Repeat("&a ", 300_000), "YAML"},
+		"a text of a megabyte":  {strings.Replace(small, "name: worker", "name: "+strings.Repeat("x", 1_000_000), 1), "has 1000000 characters, and may have 2000"},
+		"a thousand labels":     {strings.Replace(small, "name: worker", "name: worker, labels: {"+labels(1000)+"}", 1), "has 1000 items, and may have 100"},
+		"a thousand policies":   {strings.Repeat(small+"---\n", 1000), "more than 500 policies"},
+		"a cron of a megabyte":  {small + "  schedules: [{name: x, duration: 1h, minTasks: 1, cron: '" + strings.Repeat("1,", 900) + "1 * * * *'}]", "may have 200"},
+		"a rule that is a bomb": {bombRule, `"range" is not allowed in a message`},
 		"deep nesting":          {strings.Repeat("[", 100_000), "YAML"},
 		"what is not text":      {"kind: \xff\xfe", "policy.yaml:1:7: the file is not UTF-8 text"},
 		"nothing":               {"", "policy.yaml:1:1: the file holds no policy"},
@@ -211,7 +239,11 @@ func TestHugeAndHostileFilesAreRefusedQuickly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			began := time.Now()
 			_, err := config.Parse(config.File{Name: "policy.yaml", Data: []byte(tc.text)})
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("it took %s", took)
+			}
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %.300v, want %q in it", err, tc.want)
 			}

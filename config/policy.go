@@ -53,10 +53,10 @@ type ScalingSpec struct {
 	// message.
 	MinTasks  int         `json:"minTasks"            jsonschema:"minimum=0,maximum=5000" yaml:"minTasks"`
 	MaxTasks  int         `json:"maxTasks"            jsonschema:"minimum=1,maximum=5000" yaml:"maxTasks"`
-	Queues    []QueueSpec `json:"queues"              jsonschema:"required,minItems=1"    yaml:"queues"`
+	Queues    []QueueSpec `json:"queues"              jsonschema:"required,minItems=1,maxItems=1000"    yaml:"queues"`
 	Metrics   MetricsSpec `json:"metrics"             yaml:"metrics"`
 	Behavior  Behavior    `json:"behavior"            yaml:"behavior"`
-	Schedules []Schedule  `json:"schedules,omitempty" yaml:"schedules,omitempty"`
+	Schedules []Schedule  `json:"schedules,omitempty" jsonschema:"maxItems=100" yaml:"schedules,omitempty"`
 	Fallback  Fallback    `json:"fallback"            yaml:"fallback"`
 	Paused    bool        `json:"paused,omitempty"    yaml:"paused,omitempty"`
 }
@@ -112,7 +112,7 @@ type ScalingRules struct {
 	// alone, 0 to 1.
 	Tolerance    float64      `json:"tolerance"    jsonschema:"minimum=0,maximum=1"             yaml:"tolerance"`
 	SelectPolicy string       `json:"selectPolicy" jsonschema:"enum=Max,enum=Min,enum=Disabled" yaml:"selectPolicy"`
-	Policies     []RatePolicy `json:"policies"     jsonschema:"minItems=1"                      yaml:"policies"`
+	Policies     []RatePolicy `json:"policies"     jsonschema:"minItems=1,maxItems=20"                      yaml:"policies"`
 }
 
 // The types of a rate policy.

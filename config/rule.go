@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"unicode"
@@ -34,7 +35,10 @@ func (r *Rule) Variables() []string { return slices.Clone(r.condition.variables)
 // compileRule returns nil after a mistake, which it reports.
 func (d *document) compileRule(path string, rule AlertRule) *Rule {
 	exprPath, messagePath := path+".expr", path+".message"
-	if !d.sound(path, exprPath) || rule.Expr == "" {
+	if !d.sound(path, exprPath, path+".runbookURL") || rule.Expr == "" {
+		return nil
+	}
+	if !d.short(exprPath, rule.Expr, maxExpr) || !d.short(messagePath, rule.Message, maxMessage) {
 		return nil
 	}
 	condition, wrong := compileExpr(rule.Expr)
@@ -56,7 +60,20 @@ func (d *document) compileRule(path string, rule AlertRule) *Rule {
 		}
 		return nil
 	}
+	if !d.given(path + ".runbookURL") {
+		rule.RunbookURL = runbookOf(rule.Alert)
+	}
 	return &Rule{AlertRule: rule, PerQueue: perQueue, condition: condition, message: message}
+}
+
+// short reports a text of more than so many characters. What is too long is not
+// looked at any further.
+func (d *document) short(path, text string, most int) bool {
+	length := utf8.RuneCountInString(text)
+	if length > most {
+		d.report(path, d.at(path), text, fmt.Sprintf("has %d characters, and may have %d", length, most), "make it shorter")
+	}
+	return length <= most
 }
 
 // defaultMessage tells the condition and the values it turns on.

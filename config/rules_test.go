@@ -3,6 +3,7 @@ package config
 import (
 	"reflect"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -34,6 +35,9 @@ func checkRules(t *testing.T, goType reflect.Type) {
 				if bound != "" && err != nil {
 					t.Errorf("%s.%s: bound %q: %v", goType.Name(), field.Name, bound, err)
 				}
+			}
+			if strings.Contains(field.Tag.Get("jsonschema"), "maxItems") && r.maxItems < 1 {
+				t.Errorf("%s.%s: maxItems is not a number", goType.Name(), field.Name)
 			}
 			if r.form != "" && forms[r.form] == nil {
 				t.Errorf("%s.%s: there is no form %q", goType.Name(), field.Name, r.form)

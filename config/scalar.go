@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/agext/levenshtein"
 	"go.yaml.in/yaml/v3"
@@ -25,11 +26,22 @@ var (
 // A finding is what is wrong with one scalar and what would be right.
 type finding struct{ problem, hint string }
 
+// tooLong tells that a text exceeds maxText. The length is counted in bytes
+// first, which is quick whatever the text.
+func tooLong(text string) *finding {
+	if len(text) <= maxText || utf8.RuneCountInString(text) <= maxText {
+		return nil
+	}
+	return &finding{fmt.Sprintf("has %d characters, and may have %d", utf8.RuneCountInString(text), maxText), "make it shorter"}
+}
+
 // decodeScalar sets v, a duration, number, bool or string, to what n says.
 func (d *document) decodeScalar(path string, n *yaml.Node, v reflect.Value, r rules) {
 	wrong := &finding{problem: "is " + describe(n) + ", not " + wanted(v, r)}
 	if n.Kind == yaml.ScalarNode {
 		switch kind := v.Kind(); {
+		case len(n.Value) > maxText && tooLong(n.Value) != nil:
+			wrong = tooLong(n.Value)
 		case v.Type() == reflect.TypeFor[time.Duration]():
 			wrong = setDuration(n, v, r)
 		case kind == reflect.Int:
@@ -92,6 +104,9 @@ func setDuration(n *yaml.Node, v reflect.Value, r rules) *finding {
 
 func setInt(n *yaml.Node, v reflect.Value, r rules) *finding {
 	text := n.Value
+	if wrong := percent(text, 100); wrong != nil {
+		return wrong
+	}
 	switch {
 	case n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 && wholeNumber.MatchString(text):
 		return &finding{"is text, not a number", "write " + text + " without quotes"}
@@ -115,6 +130,9 @@ func setInt(n *yaml.Node, v reflect.Value, r rules) *finding {
 
 func setFloat(n *yaml.Node, v reflect.Value, r rules) *finding {
 	text := n.Value
+	if wrong := percent(text, 1); wrong != nil {
+		return wrong
+	}
 	switch {
 	case r.word != "" && text == r.word:
 		v.SetFloat(0)
@@ -182,10 +200,13 @@ func setString(n *yaml.Node, v reflect.Value, r rules) *finding {
 	switch tag := n.ShortTag(); {
 	case tag != "!!str" && n.Style&yaml.TaggedStyle == 0:
 		return &finding{"is " + describe(n) + ", not text", fmt.Sprintf("write %q in quotes", text)}
+	case text == "" && r.form == mayBeEmpty:
+		v.SetString(text)
+		return nil
 	case strings.TrimSpace(text) == "":
 		return &finding{"is empty", ""}
 	case len(r.enum) > 0 && !slices.Contains(r.enum, text):
-		return &finding{"is not one of " + strings.Join(r.enum, ", "), suggest(text, r.enum, "")}
+		return &finding{"is not one of " + strings.Join(r.enum, ", "), unknownWordHint(text, r.enum)}
 	}
 	if check := forms[r.form]; check != nil {
 		if wrong := check(text); wrong != nil {

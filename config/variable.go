@@ -113,6 +113,7 @@ var variables = []Variable{
 	{"decision.emergencyStop", KindBool, "", "someone set 0 although minTasks is above, and it is left at 0"},
 	{"decision.fallback", KindBool, "", "the count is the fallback's, because metrics are missing"},
 	{"controller.policyAccepted", KindBool, "", "the newest version of the policies is followed"},
+	{"controller.policyProblem", KindText, "", "why the newest version is not followed: the first mistakes with their places; empty: it is followed"},
 	{"controller.targetReadable", KindBool, "", "the service's counts could be read"},
 	{"controller.targetWritable", KindBool, "", "the last write of the count succeeded, or none was tried"},
 	{"controller.targetProblem", KindText, "", "why the service cannot be read or written"},

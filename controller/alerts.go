@@ -68,9 +68,9 @@ func (c alertsListCommand) print(out io.Writer, alerts []alerting.Alert) error {
 		if a.Unknown != "" {
 			told += " (now " + a.Unknown + ")"
 		}
-		rows = append(rows, []string{string(a.State), a.Severity, a.Alert, a.Policy, a.Queue, since(a), strings.Join(a.SilencedBy, ","), told})
+		rows = append(rows, []string{string(a.State), a.Severity, a.Alert, a.Policy, a.Queue, since(a), strings.Join(a.SilencedBy, ","), strings.Join(a.InhibitedBy, ","), told})
 	}
-	return c.Print(out, alerts, []string{"STATE", "SEVERITY", "ALERT", "POLICY", "QUEUE", "FOR", "SILENCED BY", "MESSAGE"}, rows)
+	return c.Print(out, alerts, []string{"STATE", "SEVERITY", "ALERT", "POLICY", "QUEUE", "FOR", "SILENCED BY", "INHIBITED BY", "MESSAGE"}, rows)
 }
 
 func since(a alerting.Alert) string {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
-	"time"
 
 	"github.com/novaura/acs-operator/config"
 	"github.com/novaura/acs-operator/config/source"
@@ -34,13 +33,11 @@ func (f policyFlag) load(ctx context.Context) (*config.Policies, error) {
 
 // read reads the files once.
 func (f policyFlag) read(ctx context.Context) ([]config.File, error) {
-	bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
 	src, err := source.Open(f.Policy)
 	if err != nil {
 		return nil, &cli.UsageError{Err: err}
 	}
-	files, err := src.Read(bounded)
+	files, err := source.Read(ctx, src)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, cli.Usagef("%w; name the policies with --policy or CONTROLLER_POLICY", err)
 	}
@@ -50,10 +47,11 @@ func (f policyFlag) read(ctx context.Context) ([]config.File, error) {
 	return files, nil
 }
 
-// unread is a source that could not be read: a wrong setting, unless it is AWS
-// that did not give it.
+// unread is a source that could not be read: a wrong setting, unless AWS did not
+// give it, or it did not answer.
 func unread(err error) error {
-	if refused := (*awsclient.CallError)(nil); errors.As(err, &refused) {
+	refused, stalled := (*awsclient.CallError)(nil), (*source.StalledError)(nil)
+	if errors.As(err, &refused) || errors.As(err, &stalled) {
 		return err
 	}
 	return &cli.UsageError{Err: err}
@@ -98,7 +96,7 @@ func (c validateCommand) Run(ctx context.Context, streams cli.Streams) error {
 		if err != nil {
 			return &cli.UsageError{Err: err}
 		}
-		read, err := src.Read(ctx)
+		read, err := source.Read(ctx, src)
 		if err != nil {
 			return unread(err)
 		}

@@ -61,6 +61,7 @@ func (f workerPolicyFlag) follow(ctx context.Context, logger *slog.Logger) (*del
 	}
 	var first error
 	var started atomic.Bool
+	report := &acceptance{source: f.Policy, logger: logger}
 	source.Follow(ctx, src, func(update source.Update) {
 		policy, err := deliveryOf(update)
 		if !started.Load() {
@@ -69,11 +70,9 @@ func (f workerPolicyFlag) follow(ctx context.Context, logger *slog.Logger) (*del
 		switch {
 		case err == nil:
 			followed.current.Store(policy)
-			logger.InfoContext(ctx, "delivery policy accepted", "policy", policy.Metadata.Name,
-				"generation", policy.Metadata.Generation, "condition", "PolicyAccepted=True", "source", f.Policy)
+			report.accept(ctx, policy)
 		case started.Load():
-			logger.ErrorContext(ctx, "delivery policy refused, the running one stays", "policy", followed.current.Load().Metadata.Name,
-				"condition", "PolicyAccepted=False", "source", f.Policy, "error", err)
+			report.refuse(ctx, followed.current.Load(), err)
 		}
 	})
 	started.Store(true)
@@ -103,7 +102,7 @@ func (f workerPolicyFlag) retention(ctx context.Context) (time.Duration, error) 
 	if err != nil {
 		return 0, &cli.UsageError{Err: err}
 	}
-	files, err := src.Read(ctx)
+	files, err := source.Read(ctx, src)
 	if err != nil {
 		return 0, err
 	}

@@ -82,6 +82,7 @@ func TestABadEditOfTheDeliveryPolicyLeavesTheRunningOne(t *testing.T) {
 	}
 	edit("9")
 	eventually(t, "the mended edit holds", rate(9))
+	eventually(t, "the reason and the time are said", func() bool { return log.has("reason=InvalidPolicy") && log.has("rejected_from=") })
 }
 
 func TestPruneKeepsAddressesAsLongAsThePolicySays(t *testing.T) {

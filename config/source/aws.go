@@ -78,7 +78,11 @@ func (r *remote) Read(ctx context.Context) ([]config.File, error) {
 	defer r.mu.Unlock()
 	bounded, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	if err := r.look(bounded); err != nil {
+	err := r.look(bounded)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("read policy source %s: it did not answer within %s: %w", r.spec, readTimeout, err)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read policy source %s: %w", r.spec, err)
 	}
 	return []config.File{{Name: r.spec, Data: r.known.data}}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"reflect"
 	"time"
 
@@ -27,33 +28,47 @@ type Update struct {
 	// the accepted versions of each policy's spec.
 	Policies *config.Policies
 	Err      error
-	Unread   bool // Err is of the reading: nothing is known of the content
+	Unread   bool // Err says why nothing is known of the content; a StalledError where time ran out
 }
 
 // Follow calls deliver with the content of src before it returns, and then
 // once for every change of it, accepted or refused, until ctx ends. A folder
-// that vanished, or an unreadable file, is a refusal too. Calls do not
-// overlap. The returned channel is closed when the last one is over.
+// that vanished, or an unreadable file, is a refusal too, and so is a source that
+// hangs: it is given up after a bound, and the next change is followed. Calls do
+// not overlap. The returned channel is closed soon after ctx ends, when the last
+// call is over, even while the source hangs.
 func Follow(ctx context.Context, src Source, deliver func(Update)) <-chan struct{} {
-	f := &follower{src: src, deliver: deliver, known: map[string]version{}}
+	f := &follower{src: src, patience: newPatience(src), deliver: deliver, known: map[string]version{}}
 	changed := src.Watch(ctx) // before the first look: nothing falls between
 	f.last = f.look(ctx)
-	deliver(f.update(f.last))
+	deliver(f.update(ctx, f.last))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for range changed {
-			f.follow(ctx)
+		for {
+			select {
+			case <-ctx.Done():
+				return // the watch may hang as the source does
+			case _, open := <-changed:
+				if !open {
+					return
+				}
+				f.follow(ctx)
+			}
 		}
 	}()
 	return done
 }
 
+// parse is config.Parse, but for tests of one that hangs.
+var parse = config.Parse
+
 type follower struct {
-	src     Source
-	deliver func(Update)
-	last    content
-	known   map[string]version // by kind/name
+	src      Source
+	patience *patience
+	deliver  func(Update)
+	last     content
+	known    map[string]version // by kind/name
 }
 
 // content is one reading of a source; two are the same if their keys are.
@@ -76,6 +91,9 @@ func (f *follower) follow(ctx context.Context) {
 		return
 	}
 	for range settleTries {
+		if now.stalled() {
+			break // nothing to wait for
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -90,11 +108,13 @@ func (f *follower) follow(ctx context.Context) {
 		return
 	}
 	f.last = now
-	f.deliver(f.update(now))
+	if update := f.update(ctx, now); ctx.Err() == nil {
+		f.deliver(update)
+	}
 }
 
 func (f *follower) look(ctx context.Context) content {
-	files, err := f.src.Read(ctx)
+	files, err := within(ctx, f.patience, answering, f.src.Read)
 	hash := sha256.New()
 	part := func(data []byte) {
 		// A hash takes every write. The length parts it from the next.
@@ -111,13 +131,20 @@ func (f *follower) look(ctx context.Context) content {
 	return content{files: files, err: err, key: [sha256.Size]byte(hash.Sum(nil))}
 }
 
-func (f *follower) update(now content) Update {
+// stalled tells whether the source did not answer in time.
+func (c content) stalled() bool {
+	var late interface{ Timeout() bool } // a StalledError, or AWS's own
+	return errors.As(c.err, &late) && late.Timeout()
+}
+
+func (f *follower) update(ctx context.Context, now content) Update {
 	if now.err != nil {
 		return Update{Err: now.err, Unread: true}
 	}
-	policies, err := config.Parse(now.files...)
+	policies, err := within(ctx, f.patience, checking, func(context.Context) (*config.Policies, error) { return parse(now.files...) })
 	if err != nil {
-		return Update{Err: err}
+		late := (*StalledError)(nil)
+		return Update{Err: err, Unread: errors.As(err, &late) || ctx.Err() != nil}
 	}
 	for _, p := range policies.Scaling {
 		f.count(config.KindScalingPolicy, &p.Metadata, p.Spec)

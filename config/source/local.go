@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -32,8 +33,11 @@ func (l local) Read(ctx context.Context) ([]config.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read policy source: %w", err)
 	}
-	files := make([]config.File, 0, len(names))
+	files, total := make([]config.File, 0, len(names)), 0
 	for _, name := range names {
+		if total > config.MaxTotalSize {
+			break // enough for Parse to refuse it
+		}
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("read policy source: %w", err)
 		}
@@ -42,6 +46,7 @@ func (l local) Read(ctx context.Context) ([]config.File, error) {
 			return nil, fmt.Errorf("read policy source: %w", err)
 		}
 		files = append(files, config.File{Name: name, Data: data})
+		total += len(data)
 	}
 	return files, nil
 }
@@ -70,7 +75,7 @@ func (l local) names() ([]string, error) {
 	if len(names) == 0 {
 		return nil, fmt.Errorf("folder %s has no *.yaml or *.yml file", l.path)
 	}
-	return slices.Clip(names), nil
+	return slices.Clip(names[:min(len(names), config.MaxFiles+1)]), nil // one more than Parse takes
 }
 
 func isPolicy(name string) bool {
@@ -78,17 +83,19 @@ func isPolicy(name string) bool {
 	return !strings.HasPrefix(name, ".") && (extension == ".yaml" || extension == ".yml")
 }
 
+// readFile reads a regular file. Opening a pipe would wait for its writer, so
+// nothing is waited for before the kind of the file is known.
 func readFile(name string) (data []byte, err error) {
-	if info, err := os.Stat(name); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", name) // a pipe would hold us
-	}
-	file, err := os.Open(name)
+	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = cmp.Or(err, file.Close()) }()
+	if info, err := file.Stat(); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", name)
+	}
 	return io.ReadAll(io.LimitReader(file, config.MaxFileSize+1))
 }
 

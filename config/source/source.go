@@ -17,7 +17,9 @@ import (
 type Source interface {
 	// Read returns the files as they are now, sorted by name, at least one. A
 	// file of more than config.MaxFileSize bytes is cut after one byte more,
-	// which is enough for config.Parse to refuse it.
+	// which is enough for config.Parse to refuse it; so are more files, and
+	// more bytes together, than Parse takes. It may hang: see Read of this
+	// package and Follow.
 	Read(ctx context.Context) ([]config.File, error)
 	// Watch returns a channel that gets a value when it is time to read again:
 	// soon after a change, and now and then without one. Values that nobody

@@ -2,9 +2,11 @@ package source_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -244,4 +246,28 @@ func TestOpenNamesWhatItDoesNotKnow(t *testing.T) {
 			t.Errorf("%q: got %v, want %q", spec, err, want)
 		}
 	}
+}
+
+func TestAPipeInTheFilesPlaceIsSaidAtOnce(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "policy.yaml")
+	write(t, name, policy("5"))
+	next := follow(t, name)
+	wantAccepted(t, next(), 5, 1)
+	if err := errors.Join(os.Remove(name), syscall.Mkfifo(name, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	u := next()
+	for u.Err != nil && strings.Contains(u.Err.Error(), "no such file") {
+		u = next()
+	}
+	wantRefused(t, u, "not a regular file")
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	write(t, name, policy("6"))
+	for u = next(); u.Err != nil; u = next() {
+		continue
+	}
+	wantAccepted(t, u, 6, 2)
 }

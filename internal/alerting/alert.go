@@ -45,8 +45,10 @@ type Alert struct {
 	ResolvedAt time.Time `json:"resolvedAt,omitzero"`
 	Message    string    `json:"message,omitempty"` // of the last time it held
 	// Unknown says for want of what the condition cannot be judged now.
-	Unknown    string   `json:"unknown,omitempty"`
-	SilencedBy []string `json:"silencedBy,omitempty"` // ids of silences
+	Unknown     string   `json:"unknown,omitempty"`
+	SilencedBy  []string `json:"silencedBy,omitempty"`  // ids of silences
+	InhibitedBy []string `json:"inhibitedBy,omitempty"` // names of firing alerts that explain this one
+	RunbookURL  string   `json:"runbookURL,omitempty"`
 
 	// What the state machine needs, kept with the state.
 	LapsedAt  time.Time     `json:"lapsedAt,omitzero"`   // firing: the first time it held no more
@@ -94,7 +96,7 @@ type moment struct {
 // judge turns the alert to a moment; keep is whether it is worth keeping.
 func (a Alert) judge(m moment) (next Alert, keep bool) {
 	verdict, why := m.rule.Judge(m.values)
-	a.Severity, a.Receivers, a.Unknown = m.rule.Severity, m.rule.Receivers, why
+	a.Severity, a.Receivers, a.RunbookURL, a.Unknown = m.rule.Severity, m.rule.Receivers, m.rule.RunbookURL, why
 	switch verdict {
 	case config.Holds:
 		return a.holds(m), true
@@ -151,6 +153,9 @@ func (a Alert) settle() (settled Alert, keep bool) {
 	a.State, a.Unknown = Resolved, ""
 	return a, true
 }
+
+// muted tells whether no notification is sent for the alert.
+func (a Alert) muted() bool { return len(a.SilencedBy) > 0 || len(a.InhibitedBy) > 0 }
 
 // tellable is the alert as receivers see it: one that fired, was resolved, and
 // is pending anew is still the resolved one to them.

@@ -210,9 +210,30 @@ func TestSilencesMatchLabels(t *testing.T) {
 			t.Errorf("%s: got %v (%v)", text, got, m)
 		}
 	}
-	for text, want := range map[string]string{"": "not a matcher", "a b": "not a matcher", "colour=red": "not a label", "queue=~(": "regular expression"} {
+	for text, want := range map[string]string{
+		"": "not a matcher", "a b": "not a matcher", "colour=red": "not a label", "queue=~(": "regular expression",
+		"queue=~" + strings.Repeat("(a|b)", 60): "has 300 characters, and may have 255",
+	} {
 		if _, err := ParseMatcher(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %s", text, err, want)
 		}
+	}
+}
+
+func TestASilenceHasBounds(t *testing.T) {
+	t.Parallel()
+	sound := Silence{Matchers: []Matcher{{"queue", Equal, "a"}}, StartsAt: start, EndsAt: start.Add(hour), CreatedBy: "me", Comment: "why"}
+	many, wordy := sound, sound
+	for range 20 {
+		many.Matchers = append(many.Matchers, sound.Matchers[0])
+	}
+	wordy.Comment = strings.Repeat("x", 1001)
+	for want, s := range map[string]Silence{"20 matchers": many, "1000 characters": wordy} {
+		if err := s.Check(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q in it", err, want)
+		}
+	}
+	if err := sound.Check(); err != nil {
+		t.Error(err)
 	}
 }

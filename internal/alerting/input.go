@@ -28,6 +28,10 @@ type Input struct {
 type Controller struct {
 	PolicyAccepted, TargetReadable, TargetWritable, MetricsReadable, HistoryWritable, NotifierWorking *bool
 
+	// PolicyProblem says why the newest version of the policies is not followed;
+	// empty: it is.
+	PolicyProblem string
+
 	InDoubt *float64 // messages
 
 	TargetProblem, MetricsProblem, DatabaseProblem string
@@ -66,7 +70,7 @@ func (in *Input) values() config.Values {
 		"controller.policyAccepted": known(c.PolicyAccepted), "controller.targetReadable": known(c.TargetReadable),
 		"controller.targetWritable": known(c.TargetWritable), "controller.metricsReadable": known(c.MetricsReadable),
 		"controller.historyWritable": known(c.HistoryWritable), "controller.notifierWorking": known(c.NotifierWorking),
-		"controller.inDoubt": known(c.InDoubt),
+		"controller.inDoubt": known(c.InDoubt), "controller.policyProblem": c.PolicyProblem,
 	}
 	in.troubles(values)
 	if s := in.Observation.Service; s != nil {

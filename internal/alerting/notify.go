@@ -16,7 +16,7 @@ type Reason string
 // The reasons, in the order in which they are looked for: the first that
 // holds is it.
 const (
-	Silenced     Reason = "silenced"           // not told: every alert of it is
+	Silenced     Reason = "silenced"           // not told: every alert of it is silenced, or inhibited
 	NothingFires Reason = "nothing fires"      // not told: it never heard of the group
 	FirstAlert   Reason = "first notification" // told: it hears of the group, or of a new bout of it
 	NewAlerts    Reason = "new alerts"         // told: something fires that did not
@@ -35,8 +35,9 @@ type Look struct {
 	Reason Reason
 }
 
-// Notification is what one recipient is to be told. Alerts lists what fires
-// and what was resolved, silenced ones left out.
+// Notification is what one recipient is to be told. Alerts lists what fires, and
+// what was resolved of that which the recipient was told; silenced and inhibited
+// alerts are left out.
 type Notification struct {
 	// Key names the group and the recipient, and stays the same for its life:
 	// AlertPolicy/alert/ScalingPolicy/receiver/index.
@@ -121,9 +122,10 @@ func (s *stepping) look(policy *config.AlertPolicy, receiver string, index int, 
 		Time: s.now, Within: policy.Spec.GroupInterval,
 	}
 	n.Key = strings.Join([]string{n.AlertPolicy, n.Alert, n.Policy, n.Receiver, fmt.Sprint(index)}, "/")
+	group, known := s.state.Groups[n.Key]
 	for _, a := range alerts {
 		switch fingerprint := a.Fingerprint(); {
-		case len(a.SilencedBy) > 0:
+		case a.muted(), a.State != Firing && !group.Told.knows(fingerprint):
 			continue
 		case a.State == Firing:
 			n.firing = append(n.firing, fingerprint)
@@ -132,7 +134,6 @@ func (s *stepping) look(policy *config.AlertPolicy, receiver string, index int, 
 		}
 		n.Alerts = append(n.Alerts, a)
 	}
-	group, known := s.state.Groups[n.Key]
 	if !known && alerts[0].State != Firing {
 		return // resolved, and nobody is owed the word
 	}
@@ -141,10 +142,15 @@ func (s *stepping) look(policy *config.AlertPolicy, receiver string, index int, 
 	}
 	told, reason := false, Waiting
 	if !s.now.Before(group.Next) {
-		if told, reason = decide(group.Told, n.firing, n.resolved, policy.Spec.RepeatInterval, s.now); len(n.Alerts) == 0 {
+		told, reason = decide(group.Told, n.firing, n.resolved, policy.Spec.RepeatInterval, s.now)
+		if len(n.Alerts) == 0 && slices.ContainsFunc(alerts, Alert.muted) {
 			told, reason = false, Silenced
 		}
 		group.Next = nextLook(group.Next, policy.Spec.GroupInterval, s.now)
+		inhibited := func(a Alert) bool { return len(a.InhibitedBy) > 0 }
+		if reason == Silenced && group.Told == nil && slices.ContainsFunc(alerts, inhibited) {
+			group.Next = s.now.Add(min(policy.Spec.GroupWait, policy.Spec.GroupInterval)) // soon after the cause is over
+		}
 	}
 	if n.Reason = reason; told {
 		s.due = append(s.due, n)

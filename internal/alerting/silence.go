@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Silence keeps matching alerts from being told while it lasts; they are
@@ -47,6 +48,13 @@ type Matcher struct {
 
 func (m Matcher) String() string { return fmt.Sprintf("%s%s%q", m.Label, m.Op, m.Value) }
 
+// The bounds of a silence: it is matched against every alert at every step.
+const (
+	maxMatchers = 20
+	maxMatcher  = 255  // characters of a value
+	maxComment  = 1000 // characters
+)
+
 var (
 	matcherShape  = regexp.MustCompile(`^\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*(.*?)\s*$`)
 	matcherLabels = []string{"alertname", "severity", "policy", "queue"}
@@ -70,6 +78,9 @@ func ParseMatcher(text string) (Matcher, error) {
 	if !slices.Contains(matcherLabels, m.Label) {
 		return m, fmt.Errorf("%q is not a label of alerts; they are %s", m.Label, strings.Join(matcherLabels, ", "))
 	}
+	if length := utf8.RuneCountInString(m.Value); length > maxMatcher {
+		return m, fmt.Errorf("the value of the matcher of %s has %d characters, and may have %d; make it shorter", m.Label, length, maxMatcher)
+	}
 	if m.Op == MatchesRE || m.Op == MatchesNotRE {
 		if _, err := regexp.Compile(m.Value); err != nil {
 			return m, fmt.Errorf("%q is not a regular expression: %w", m.Value, err)
@@ -83,6 +94,10 @@ func (s Silence) Check() error {
 	switch {
 	case len(s.Matchers) == 0:
 		return errors.New("a silence needs a matcher: name what it is about, like alertname=OldestMessageTooOld")
+	case len(s.Matchers) > maxMatchers:
+		return fmt.Errorf("a silence may have %d matchers, not %d; make several silences", maxMatchers, len(s.Matchers))
+	case utf8.RuneCountInString(s.Comment) > maxComment:
+		return fmt.Errorf("a comment may have %d characters; make it shorter", maxComment)
 	case !s.EndsAt.After(s.StartsAt):
 		return errors.New("a silence ends after it starts")
 	case s.CreatedBy == "":

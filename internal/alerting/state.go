@@ -35,6 +35,11 @@ type Entry struct {
 	Resolved []string  `json:"resolved,omitempty"`
 }
 
+// knows tells whether the recipient was told of an alert; nil: of none.
+func (e *Entry) knows(fingerprint string) bool {
+	return e != nil && (slices.Contains(e.Firing, fingerprint) || slices.Contains(e.Resolved, fingerprint))
+}
+
 // UnmarshalJSON refuses a state of another version.
 func (s *State) UnmarshalJSON(data []byte) error {
 	type plain State

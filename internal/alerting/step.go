@@ -34,6 +34,7 @@ func Step(policies []*config.AlertPolicy, in Input, silences []Silence, prev Sta
 		a.SilencedBy = matching(silences, a, now)
 		s.state.Alerts[key] = a
 	}
+	s.inhibit(policies)
 	for _, policy := range policies {
 		s.tell(policy)
 	}

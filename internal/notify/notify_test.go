@@ -358,12 +358,64 @@ func TestATextIsShortAndPlain(t *testing.T) {
 	n.Alerts[0].Message = "12 → 40 tasks: " + strings.Repeat("very long ", 60)
 	n.Alerts = append(n.Alerts, n.Alerts[0], n.Alerts[0])
 	text := texted(n)
-	if utf8.RuneCountInString(text) > textLimit || len(text) != utf8.RuneCountInString(text) || !strings.HasSuffix(text, " +2 more") ||
+	if utf8.RuneCountInString(text) > textLimit || len(text) != utf8.RuneCountInString(text) || !strings.HasSuffix(text, "... (since 08:00 UTC) +2 more") ||
 		!strings.HasPrefix(text, "[FIRING:3] TestOfReceiver: 12 -> 40") {
 		t.Errorf("got %d characters: %s", len(text), text)
 	}
-	if got := texted(resolved()); got != "[RESOLVED] TestOfReceiver: resolved at 09:00 UTC: texts: it was bad" {
+	if got := texted(resolved()); got != "[RESOLVED] TestOfReceiver: texts: it was bad (resolved at 09:00 UTC)" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// linked is a notification of a rule with a runbook.
+func linked(message string) alerting.Notification {
+	n := firing()
+	n.Alerts[0].Message, n.Alerts[0].RunbookURL = message, "https://example.com/runbook.md#deadletters"
+	return n
+}
+
+func TestANoticeSaysSinceWhenHowLongAndWhatToDo(t *testing.T) {
+	t.Parallel()
+	over := resolved()
+	over.Alerts[0].Since, over.Alerts[0].RunbookURL = start.Add(-5*time.Minute), "https://example.com/runbook.md#deadletters"
+	reminder := linked("it is bad")
+	reminder.Reason = alerting.Repeated
+	for name, tc := range map[string]struct{ got, want string }{
+		"a text": {texted(linked("it is bad")), "[FIRING] TestOfReceiver: it is bad (since 08:00 UTC) example.com/runbook.md#deadletters"},
+		"a text without room for the link": {
+			texted(linked(strings.Repeat("x", 240))), "[FIRING] TestOfReceiver: " + strings.Repeat("x", 240) + " (since 08:00 UTC)",
+		},
+		"a text of what is over": {
+			texted(over), "[RESOLVED] TestOfReceiver: texts: it was bad (resolved at 09:00 UTC after 1h5m) example.com/runbook.md#deadletters",
+		},
+		"at length": {
+			written(reminder, "https://page.example.com"),
+			`FIRING  info  it is bad (since 08:00 UTC)
+
+Scaling policy test, alert policy alerts. This is a reminder: nothing has changed since the last notification.
+What to do: https://example.com/runbook.md#deadletters
+The controller's page: https://page.example.com
+`,
+		},
+	} {
+		if tc.got != tc.want {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, tc.got, tc.want)
+		}
+	}
+}
+
+func TestEveryFormatLinksToTheRunbook(t *testing.T) {
+	for kind, want := range map[string]string{
+		"webhook": `"runbook_url":"https://example.com/runbook.md#deadletters"`, "slack": `https://example.com/runbook.md#deadletters`,
+		"pagerduty": `"links":[{"href":"https://example.com/runbook.md#deadletters","text":"Runbook"}]`,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server := &web{answers: []func(*http.Request) (*http.Response, error){status200(200)}}
+			n := New(Options{Transport: server, Secret: func(string) (string, bool) { return "key", true }})
+			if err := n.Send(t.Context(), receivers()[kind], linked("it is bad")); err != nil || !strings.Contains(server.bodies[0], want) {
+				t.Errorf("%s: got %v and %v, want %s", kind, err, server.bodies, want)
+			}
+		})
 	}
 }
 

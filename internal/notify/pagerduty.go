@@ -21,7 +21,13 @@ type pagerDutyEvent struct {
 	DedupKey    string            `json:"dedup_key"`    // one incident a group
 	Client      string            `json:"client"`
 	ClientURL   string            `json:"client_url,omitempty"`
+	Links       []pagerDutyLink   `json:"links,omitempty"`
 	Payload     *pagerDutyPayload `json:"payload,omitempty"`
+}
+
+type pagerDutyLink struct {
+	Href string `json:"href"`
+	Text string `json:"text"`
 }
 
 type pagerDutyPayload struct {
@@ -48,6 +54,9 @@ func (n *Notifier) pagerDuty(r config.Receiver, what alerting.Notification) (fun
 	if what.Firing() {
 		first := what.Alerts[0] // firing ones come first
 		event.EventAction = "trigger"
+		if link := runbook(what); link != "" {
+			event.Links = []pagerDutyLink{{Href: link, Text: "Runbook"}}
+		}
 		event.Payload = &pagerDutyPayload{
 			Summary: short(title(what)+": "+line(first), 1024), Source: what.Policy, Severity: first.Severity, Timestamp: first.Since,
 			Component: first.Queue, Class: what.Alert, CustomDetails: map[string]any{"alerts": written(what, "")},

@@ -59,6 +59,9 @@ func (n *Notifier) body(r config.Receiver, what alerting.Notification) webhookBo
 			Status: status(a.State == alerting.Firing), Labels: a.Labels(), Annotations: map[string]string{"summary": a.Message},
 			StartsAt: a.FiredAt, EndsAt: a.ResolvedAt, GeneratorURL: n.options.PageURL, Fingerprint: a.Fingerprint(),
 		}
+		if a.RunbookURL != "" {
+			one.Annotations["runbook_url"] = a.RunbookURL
+		}
 		if a.Unknown != "" {
 			one.Annotations["unknown"] = a.Unknown
 		}

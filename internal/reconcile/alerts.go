@@ -61,6 +61,7 @@ func (l *Loop) ApplyAlerts(policies []*config.AlertPolicy) {
 	a := l.options.alerts
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	l.announceAlertPolicies(a.policies, policies)
 	next := config.WithBuiltIn(policies)
 	for _, was := range a.policies {
 		at := slices.IndexFunc(policies, func(p *config.AlertPolicy) bool { return p.Metadata.Name == was.Metadata.Name })
@@ -179,7 +180,7 @@ func (r *runner) ourselves() alerting.Controller {
 	ours := alerting.Controller{
 		PolicyAccepted: holds(PolicyAccepted), TargetReadable: holds(TargetReadable), TargetWritable: unbroken(TargetWritable),
 		MetricsReadable: holds(MetricsReadable), HistoryWritable: holds(MemoryWritable), NotifierWorking: unbroken(Notifying),
-		InDoubt: r.alerts.held, TargetProblem: cmp.Or(problem(TargetReadable), problem(TargetWritable)), MetricsProblem: problem(MetricsReadable),
+		PolicyProblem: r.policyProblem(), InDoubt: r.alerts.held, TargetProblem: cmp.Or(problem(TargetReadable), problem(TargetWritable)), MetricsProblem: problem(MetricsReadable),
 		DatabaseProblem: r.database.Problem, DatabaseSince: r.database.Since,
 	}
 	if mean := r.database.Mean.Seconds(); mean > 0 {

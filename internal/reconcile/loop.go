@@ -91,11 +91,6 @@ type Loop struct {
 	refusal *refusal // why the newest version of the policies was refused; nil: accepted
 }
 
-type refusal struct {
-	reason string
-	since  time.Time
-}
-
 // New returns a loop without policies.
 func New(options Options) *Loop {
 	if options.Retention == 0 {
@@ -112,12 +107,14 @@ func New(options Options) *Loop {
 func (l *Loop) Apply(policies []*config.ScalingPolicy) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	after := l.refusal
 	l.refusal = nil
 	wanted := make(map[string]bool, len(policies))
 	for _, p := range policies {
 		wanted[p.Metadata.Name] = true
 		if running, known := l.runners[p.Metadata.Name]; known {
 			running.replace(p)
+			running.readmit(after)
 			continue
 		}
 		r := newRunner(p, l.options)
@@ -130,29 +127,6 @@ func (l *Loop) Apply(policies []*config.ScalingPolicy) {
 		}
 	}
 	l.poke()
-}
-
-// Refuse says that a newer version of the policies was not accepted; the
-// running ones stay.
-func (l *Loop) Refuse(reason error) {
-	l.mu.Lock()
-	l.refusal = &refusal{reason: reason.Error(), since: time.Now()}
-	runners := l.sorted()
-	l.mu.Unlock()
-	l.options.Logger.Error("policy refused, the running one stays", "error", reason)
-	for _, running := range runners {
-		running.setCondition(PolicyAccepted, False, refusalReason(reason), reason.Error())
-		running.notice(Warning, "PolicyRefused", reason.Error())
-		running.poke()
-	}
-}
-
-// refusalReason tells what was read and is wrong from what could not be read.
-func refusalReason(err error) string {
-	if len(config.FieldErrors(err)) > 0 {
-		return "InvalidPolicy"
-	}
-	return "UnreadablePolicy"
 }
 
 func (l *Loop) poke() {
@@ -245,7 +219,7 @@ func (l *Loop) Refusal() string {
 	if l.refusal == nil {
 		return ""
 	}
-	return l.refusal.reason
+	return l.refusal.message
 }
 
 // Alive names the policies whose loop has stood still for far longer than a

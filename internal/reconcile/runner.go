@@ -48,7 +48,9 @@ type runner struct {
 	gone       bool      // the policy is not followed any more
 	beat       time.Time // begin of the newest tick, or of waiting for the first
 	policy     *config.ScalingPolicy
-	versioned  bool // the store has counted this version of the policy
+	versioned  bool      // the store has counted this version of the policy
+	refused    *refusal  // of the versions before this one, until it is announced
+	readmitted time.Time // when that was over
 	conditions []Condition
 	health     Health
 	worst      QueueAge
@@ -392,10 +394,14 @@ func (r *runner) count(ctx context.Context, standing Standing) *config.ScalingPo
 	next := *p
 	next.Metadata.Generation = generation
 	r.mu.Lock()
-	if r.policy == p { // not replaced meanwhile
+	kept := r.policy == p // not replaced meanwhile
+	if kept {
 		r.policy, r.versioned = &next, true
 	}
 	r.mu.Unlock()
+	if kept {
+		r.announceAccepted(false)
+	}
 	if r.condition(PolicyAccepted).Status == True {
 		r.accepted()
 	}
