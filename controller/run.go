@@ -112,7 +112,7 @@ func (c runCommand) assemble(ctx context.Context, db store.Store, logger *slog.L
 	leader := reconcile.NewLeader(db, reconcile.Holder(), logger)
 	loop := reconcile.New(reconcile.Options{
 		Services: services, Metrics: metrics, Rivals: rivals, Memory: db, Leader: leader, Retention: c.Retention,
-		Instruments: reconcile.NewInstruments(registry), Notifier: notifier, Orders: db, Logger: logger,
+		Instruments: reconcile.NewInstruments(registry), Notifier: notifier, Orders: db, Workers: db, Logger: logger,
 	})
 	registry.MustRegister(loop)
 	return &controllerParts{command: c, db: db, leader: leader, loop: loop, registry: registry, logger: logger, out: out}, nil

@@ -74,6 +74,9 @@ func (e *QueueMissingError) Error() string {
 	return text
 }
 
+// MissingQueue is the name of the queue, for those who know this error by its methods.
+func (e *QueueMissingError) MissingQueue() string { return e.Queue }
+
 // Is reports whether target is ErrQueueMissing.
 func (e *QueueMissingError) Is(target error) bool { return target == ErrQueueMissing }
 func (e *QueueMissingError) Unwrap() error        { return e.Err }

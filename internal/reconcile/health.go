@@ -20,7 +20,7 @@ const (
 	StatusTasksFailing     = "TasksFailing"     // tasks do not start, or keep stopping
 	StatusNothingDone      = "NothingDone"      // there is work, and nothing is finished
 	StatusCountNotWritable = "CountNotWritable" // ECS rejects the count
-	StatusRivalAutoscaler  = "RivalAutoscaler"  // Application Auto Scaling has the service too
+	StatusCountContested   = "CountContested"   // another autoscaler or controller sets the count too
 	StatusAtMaximum        = "AtMaximum"        // maxTasks holds the count below the need
 	StatusBehindObjective  = "BehindObjective"  // the oldest message is older than its objective
 	StatusPolicyRefused    = "PolicyRefused"    // the newest version is not followed
@@ -69,7 +69,7 @@ type finding struct{ status, queue, message string }
 func judgeHealth(m moment) (findings []finding) {
 	for _, check := range []func() (finding, bool){
 		m.stopped, m.metricsStale, m.databaseFailing, m.providerFailing, m.tasksFailing, m.nothingDone,
-		m.countNotWritable, m.rivalAutoscaler, m.atMaximum, m.behindObjective, m.policyRefused, m.paused,
+		m.countNotWritable, m.countContested, m.atMaximum, m.behindObjective, m.policyRefused, m.paused,
 	} {
 		if found, holds := check(); holds {
 			findings = append(findings, found)
@@ -199,9 +199,9 @@ func (m moment) countNotWritable() (finding, bool) {
 	return finding{StatusCountNotWritable, "", write.Message}, write.Status == False
 }
 
-func (m moment) rivalAutoscaler() (finding, bool) {
+func (m moment) countContested() (finding, bool) {
 	exclusive := m.condition(TargetExclusive)
-	return finding{StatusRivalAutoscaler, "", exclusive.Message}, exclusive.Status == False
+	return finding{StatusCountContested, "", exclusive.Message}, exclusive.Status == False
 }
 
 func (m moment) atMaximum() (finding, bool) {

@@ -35,10 +35,11 @@ type runner struct {
 	logger  *slog.Logger
 	poked   chan struct{}
 
-	memory    memory    // run's alone
-	database  database  // the same
-	noneSince time.Time // the same: since when no task runs although some should
-	findings  []finding // the same: what is wrong now
+	memory    memory          // run's alone
+	database  database        // the same
+	noneSince time.Time       // the same: since when no task runs although some should
+	findings  []finding       // the same: what is wrong now
+	missing   map[string]bool // the same: queues that do not exist
 	alerts    alerter
 
 	peeking sync.Mutex // one peek at a time
@@ -338,6 +339,7 @@ func (r *runner) observe(ctx context.Context, p *config.ScalingPolicy) (obs scal
 	asking.Wait()
 	if ctx.Err() == nil {
 		r.report(TargetReadable, serviceErr, "FailedGetScale", "the service's counts are known")
+		r.missing = missingIn(queuesErr)
 		r.report(MetricsReadable, queuesErr, "FailedGetMetrics", "every metric that was asked for came")
 	}
 	return obs, rival

@@ -242,3 +242,24 @@ func (r *runner) databaseHold() []scaling.Hold {
 
 // stampText is a time as people read it in messages.
 func stampText(t time.Time) string { return t.UTC().Format("15:04:05Z") }
+
+// missingIn names the queues that do not exist, by the tree of an observation's error.
+func missingIn(err error) map[string]bool {
+	missing := map[string]bool{}
+	var walk func(error)
+	walk = func(err error) {
+		if typed, is := err.(interface{ MissingQueue() string }); is { //nolint:errorlint // every error of the tree is looked at
+			missing[typed.MissingQueue()] = true
+		}
+		switch wrapped := err.(type) { //nolint:errorlint // the same
+		case interface{ Unwrap() []error }:
+			for _, one := range wrapped.Unwrap() {
+				walk(one)
+			}
+		case interface{ Unwrap() error }:
+			walk(wrapped.Unwrap())
+		}
+	}
+	walk(err)
+	return missing
+}
