@@ -81,6 +81,23 @@ func (e *QueueMissingError) MissingQueue() string { return e.Queue }
 func (e *QueueMissingError) Is(target error) bool { return target == ErrQueueMissing }
 func (e *QueueMissingError) Unwrap() error        { return e.Err }
 
+// MissingQueues returns every queue that an error of Observe says does not exist.
+func MissingQueues(err error) []*QueueMissingError {
+	switch one := err.(type) { //nolint:errorlint // it walks the tree of joined errors itself
+	case *QueueMissingError:
+		return []*QueueMissingError{one}
+	case interface{ Unwrap() []error }:
+		var missing []*QueueMissingError
+		for _, part := range one.Unwrap() {
+			missing = append(missing, MissingQueues(part)...)
+		}
+		return missing
+	case interface{ Unwrap() error }:
+		return MissingQueues(one.Unwrap())
+	}
+	return nil
+}
+
 // names are the queues of the account, as far as they could be listed.
 type names struct {
 	mu    sync.Mutex

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,13 @@ func TestTheStandInsMissingQueueIsOne(t *testing.T) {
 	got, err := NewMetrics(&cloudWatch{}, client, "us-east-1").Observe(t.Context(), p, time.Now())
 	if got["sms-events"].Visible == nil {
 		t.Errorf("got %+v, want the queue that exists", got)
+	}
+	var names []string
+	for _, missing := range MissingQueues(fmt.Errorf("observe: %w", err)) {
+		names = append(names, missing.Queue)
+	}
+	if slices.Sort(names); !slices.Equal(names, []string{"none", "sms-event"}) {
+		t.Errorf("missing are %q, want both", names)
 	}
 	for _, want := range []string{`queue "sms-event" does not exist`, `Did you mean "sms-events"?`, `dead-letter queue "none" does not exist`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
