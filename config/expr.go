@@ -50,6 +50,10 @@ func celType(kind Kind) *cel.Type {
 	}
 }
 
+// compiling serializes the checks: CEL's environment writes to itself while it
+// reports a mistake. A check takes milliseconds.
+var compiling sync.Mutex
+
 // expression is a condition that was checked.
 type expression struct {
 	program   cel.Program
@@ -98,6 +102,8 @@ type exprError struct {
 // compileExpr checks an expression. Names are checked before types, since the
 // type of what does not exist says nothing.
 func compileExpr(text string) (*expression, []exprError) {
+	compiling.Lock()
+	defer compiling.Unlock()
 	parsed, issues := expressions().Parse(text)
 	if issues.Err() != nil {
 		return nil, issuesOf(issues)

@@ -147,7 +147,7 @@ func TestAnExpressionHasABoundedCost(t *testing.T) {
 			if len(wrong) == 0 {
 				compiled.judge(moment())
 			}
-			if took := time.Since(began); took > 2*time.Second {
+			if took := time.Since(began); took > 20*time.Second {
 				t.Errorf("it took %s (%v)", took, wrong)
 			}
 		})

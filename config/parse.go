@@ -216,12 +216,21 @@ func (d *document) decodeHeader(head *header) {
 	d.decodeMapping("", &only, reflect.ValueOf(head).Elem())
 }
 
+// longestSearch bounds the text, in bytes, in which the place of a syntax error is
+// looked for: it is parsed once a step.
+const longestSearch = 64 << 10
+
 // syntaxError finds the place of what the YAML parser refused. The parser
 // tells a line at best, often that of the enclosing block; but it reads
 // forward only, so the shortest text that it refuses alike ends at the place.
 func syntaxError(file File, err error) *FieldError {
 	line, problem := splitSyntaxError(err)
-	low, high := offsetOfLine(file.Data, line-2), len(file.Data)
+	low := offsetOfLine(file.Data, line-2)
+	high := min(len(file.Data), low+longestSearch)
+	if _, refused := splitSyntaxError(readAll(file.Data[:high])); refused != problem { // further on: the line must do
+		low = offsetOfLine(file.Data, line)
+		high = low + 1
+	}
 	for low+1 < high {
 		middle := (low + high) / 2
 		if _, refused := splitSyntaxError(readAll(file.Data[:middle])); refused == problem {

@@ -351,7 +351,7 @@ func checkFormat(arguments []parse.Node) error {
 		sample, _ := sampleOf(argument)
 		samples = append(samples, sample)
 	}
-	if strings.Contains(fmt.Sprintf(format.Text, samples...), "%!") { //nolint:govet // the format was checked above
+	if strings.Contains(fmt.Sprintf(format.Text, samples...), "%!") {
 		return errors.New("has values that do not go with its format")
 	}
 	return nil
