@@ -49,7 +49,7 @@ const maxBody = 56 << 20
 // New returns a Server that behaves well.
 func New(o Options) *Server {
 	s := &Server{
-		Box: outbox.NewBox("ses", "email", behavior.Behavior{Latency: o.Latency}), options: o,
+		Box: outbox.NewBox(provider(), "email", behavior.Behavior{Latency: o.Latency}), options: o,
 		mux: http.NewServeMux(), later: later.New(mostEvents),
 	}
 	s.mux.HandleFunc("POST /v2/email/outbound-emails", s.send)
@@ -89,8 +89,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, http.StatusTooManyRequests, "TooManyRequestsException", "Maximum sending rate exceeded.")
 		return
 	}
-	if s.Control().Fails() {
-		s.refuse(w, http.StatusInternalServerError, "InternalFailure", "The request processing has failed because of an unknown error.")
+	if s.fail(w, s.Control().Fault()) {
 		return
 	}
 	var in sendEmail

@@ -34,8 +34,8 @@ func (s *Server) create(r *http.Request) (any, *refusal) {
 	if !s.control.Allow() {
 		return nil, refuse(codeTooManyRequests)
 	}
-	if s.control.Fails() {
-		return nil, refuse(codeInternal)
+	if refused := refuseBy(s.control.Fault()); refused != nil {
+		return nil, refused
 	}
 	r.Body = http.MaxBytesReader(nil, r.Body, mostFormBytes)
 	if err := r.ParseForm(); err != nil {

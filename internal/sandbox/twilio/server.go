@@ -83,7 +83,7 @@ type Stats struct {
 func New(o Options) *Server {
 	s := &Server{
 		options: o, mux: http.NewServeMux(), memory: newMemory(cmp.Or(o.Keep, 50_000), 1_000_000, time.Now),
-		control: behavior.New(Behavior{Latency: o.Latency}), later: later.New(mostCallbacks),
+		control: behavior.New(provider(), Behavior{Latency: o.Latency}), later: later.New(mostCallbacks),
 	}
 	s.mux.HandleFunc("POST "+apiRoot+"{account}/Messages.json", s.api(http.StatusCreated, s.create))
 	s.mux.HandleFunc("GET "+apiRoot+"{account}/Messages.json", s.api(http.StatusOK, s.list))
@@ -139,6 +139,10 @@ func (s *Server) api(status int, call func(*http.Request) (any, *refusal)) http.
 		}
 		if r.Method == http.MethodPost {
 			s.refused.Add(1)
+		}
+		if refused.gateway {
+			behavior.WriteGatewayPage(w)
+			return
 		}
 		if refused.Status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", `Basic realm="Twilio API"`)
