@@ -67,7 +67,7 @@ func startStandIns(ctx context.Context, o *options, programs binaries, taskLog i
 	s.metrics = cloudwatch.New(cloudwatch.Options{Delay: o.MetricsDelay, Sample: s.sample, Usage: s.usage})
 	s.programs = ecs.NewPrograms(map[string]string{workerImage: programs.worker}, awsEnvironment(s.endpoint), s.logTo(taskLog))
 	s.ecs = ecs.New(ecs.Options{Account: o.Account, Region: region, Launcher: s.programs, StartLag: o.StartLag, Endpoint: s.endpoint})
-	door.CloudWatch, door.ECS, door.Agent = s.metrics, s.ecs, s.ecs.Agent()
+	door.CloudWatch, door.ECS, door.Agent, door.ECSControl = s.metrics, s.ecs, s.ecs.Agent(), http.HandlerFunc(s.ecs.ServeControl)
 	s.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: s.handler(door), Protocols: protocols()}
 	s.others.Go(func() { serveHTTP(s.server, listener) })
 	s.others.Go(func() { _ = s.metrics.Run(ctx) })

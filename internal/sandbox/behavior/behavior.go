@@ -105,7 +105,7 @@ func (c *Control) Fault() Fault {
 	if drawn -= b.ErrorRate; drawn < 0 {
 		return Fault{Internal: true}
 	}
-	return Fault{Code: b.Errors.pick(drawn)}
+	return Fault{Code: b.Errors.Pick(drawn)}
 }
 
 // WriteGatewayPage answers as a proxy in front of a provider does when the

@@ -21,6 +21,19 @@ func (s *Shares) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*map[string]float64)(s))
 }
 
+// Check names every code that provider does not have, and every share that is
+// none. Shares add up to 1 at most.
+func (s Shares) Check(of Provider) error {
+	var errs []error
+	for _, code := range slices.Sorted(maps.Keys(s)) {
+		errs = append(errs, checkShare("errors."+code, s[code]))
+		if !slices.Contains(of.Codes, code) {
+			errs = append(errs, fmt.Errorf("errors: %s has no error code %q; write one of %s", of.Name, code, strings.Join(slices.Sorted(slices.Values(of.Codes)), ", ")))
+		}
+	}
+	return errors.Join(append(errs, checkSum("errors", s.sum()))...)
+}
+
 func (s Shares) sum() (sum float64) {
 	for _, share := range s {
 		sum += share
@@ -28,8 +41,8 @@ func (s Shares) sum() (sum float64) {
 	return sum
 }
 
-// pick returns the code that a number drawn from 0 to 1 falls on, or none.
-func (s Shares) pick(drawn float64) string {
+// Pick returns the code that a number drawn from 0 to 1 falls on, or none.
+func (s Shares) Pick(drawn float64) string {
 	for _, code := range slices.Sorted(maps.Keys(s)) {
 		if drawn -= s[code]; drawn < 0 {
 			return code
@@ -59,11 +72,12 @@ func (b Behavior) Wire() JSON {
 
 // behavior checks every field, and names all that are wrong.
 func (j JSON) behavior(of Provider) (Behavior, error) {
-	latency, latencyErr := parseWait("latency", j.Latency)
-	jitter, jitterErr := parseWait("jitter", j.Jitter)
+	latency, latencyErr := ParseWait("latency", j.Latency)
+	jitter, jitterErr := ParseWait("jitter", j.Jitter)
 	errs := []error{
 		latencyErr, jitterErr, checkShare("errorRate", j.ErrorRate), checkShare("html", j.HTML),
-		checkShare("lostAnswerRate", j.LostAnswerRate), j.checkErrors(of),
+		checkShare("lostAnswerRate", j.LostAnswerRate), j.Errors.Check(of),
+		checkSum("errorRate, html and errors", j.ErrorRate+j.HTML+j.Errors.sum()),
 	}
 	if j.RateLimit < 0 || j.RateLimit > math.MaxInt32 {
 		errs = append(errs, fmt.Errorf("rateLimit: %v is no rate; write sends per second, or 0 for no limit", j.RateLimit))
@@ -78,22 +92,17 @@ func (j JSON) behavior(of Provider) (Behavior, error) {
 	}, errors.Join(errs...)
 }
 
-func (j JSON) checkErrors(of Provider) error {
-	var errs []error
-	for _, code := range slices.Sorted(maps.Keys(j.Errors)) {
-		errs = append(errs, checkShare("errors."+code, j.Errors[code]))
-		if !slices.Contains(of.Codes, code) {
-			errs = append(errs, fmt.Errorf("errors: %s has no error code %q; write one of %s", of.Name, code, strings.Join(slices.Sorted(slices.Values(of.Codes)), ", ")))
-		}
-	}
+func checkSum(fields string, sum float64) error {
 	const most = 1 + 1e-9 // thirds add up to a little more than 1
-	if sum := j.ErrorRate + j.HTML + j.Errors.sum(); sum > most {
-		errs = append(errs, fmt.Errorf("errorRate, html and errors: the shares add up to %v; write at most 1 in all", sum))
+	if sum > most {
+		return fmt.Errorf("%s: the shares add up to %v; write at most 1 in all", fields, sum)
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
-func parseWait(field, text string) (time.Duration, error) {
+// ParseWait reads a duration from 0 to ten minutes; an empty text is 0. field
+// is what an error calls it.
+func ParseWait(field, text string) (time.Duration, error) {
 	const longest = 10 * time.Minute
 	if text == "" {
 		return 0, nil
