@@ -18,6 +18,7 @@ type options struct {
 	Listen       string        `env:"LOCAL_LISTEN" default:"127.0.0.1:8080" help:"Where the page is served."`
 	AWS          string        `name:"aws" env:"LOCAL_AWS" default:"127.0.0.1:4566" help:"Where the AWS endpoint, the providers' APIs and the outbox are served."`
 	Data         string        `env:"LOCAL_DATA" default:".local" type:"path" help:"The folder for the database, logs and binaries."`
+	Database     string        `env:"LOCAL_DATABASE" placeholder:"URL" help:"sqlite:FILE or postgres://…; otherwise the file acs.db in the data folder."`
 	Policy       string        `env:"CONTROLLER_POLICY" default:"config/scaling-policy.yaml,config/alert-policy.yaml" placeholder:"SOURCE" help:"The policies that the controller follows; edit them while it runs."`
 	Load         string        `env:"LOCAL_LOAD" enum:"none,steady,day,burst" default:"steady" help:"What arrives: none, steady, day (a day in 24 minutes), or burst (steady, and 5,000 at once after 100 s and every five minutes)."`
 	Channels     []string      `env:"LOCAL_CHANNELS" enum:"sms,email,push" default:"sms,email,push" help:"The channels that the load arrives on; most of it as texts."`

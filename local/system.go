@@ -37,6 +37,10 @@ func runSystem(ctx context.Context, o *options, streams cli.Streams) (err error)
 		return err
 	}
 	logs := filepath.Join(o.Data, "logs")
+	database, err := databaseURL(o)
+	if err != nil {
+		return err
+	}
 	taskLog, err := os.OpenFile(filepath.Join(logs, "worker.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -51,13 +55,12 @@ func runSystem(ctx context.Context, o *options, streams cli.Streams) (err error)
 	// The stand-ins outlive ctx: the workers need them while they drain.
 	standing, fall := context.WithCancel(context.WithoutCancel(ctx))
 	defer fall()
-	s, err := startStandIns(standing, o, programs, taskLog)
+	s, err := startStandIns(standing, o, database, programs, taskLog)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop(fall), s.saveQueues()) }()
 
-	database := "sqlite:" + filepath.Join(o.Data, "acs.db")
 	queues, err := provision(ctx, awsConfig(s.endpoint), s.workerEnvironment(database), 1)
 	if err != nil {
 		return err
@@ -78,6 +81,7 @@ func runSystem(ctx context.Context, o *options, streams cli.Streams) (err error)
 	r.began, r.out = began, streams.Out
 	err = runUntilDone(ctx, o, r, ended)
 	_, _ = fmt.Fprintln(streams.Err, "stopping: the controller, then the workers, each finishing what it holds …")
+	err = errors.Join(err, s.endFaults())
 	stopController()
 	err = errors.Join(err, <-ended, s.stopTasks())
 	return errors.Join(err, r.summary(context.WithoutCancel(ctx)))
@@ -195,7 +199,7 @@ func openStore(ctx context.Context, database string) (store.Store, error) {
 
 // serveOnlyAWS serves the AWS endpoint alone, empty, until ctx ends.
 func serveOnlyAWS(ctx context.Context, o *options, streams cli.Streams) error {
-	s, err := startStandIns(ctx, o, binaries{}, nil)
+	s, err := startStandIns(ctx, o, "", binaries{}, nil)
 	if err != nil {
 		return err
 	}
