@@ -69,7 +69,7 @@ func (s *Server) compose(account string, form url.Values) (*message, *refusal) {
 		return nil, refuse(codeBodyTooLong)
 	}
 	m := newMessage(account, to, from, service, body)
-	m.callback = form.Get("StatusCallback")
+	m.setCallback(form.Get("StatusCallback"), s.options.StatusCallback)
 	return m, nil
 }
 
