@@ -161,13 +161,10 @@ func runController(ctx context.Context, program string, env []string, logPath st
 	command.WaitDelay = stopBound
 	runtime.LockOSThread() // the death signal comes when the starting thread ends: prctl(2)
 	defer runtime.UnlockOSThread()
-	if err := command.Start(); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
+	if err := command.Start(); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("%w: %w", errNeverStarts, err)
 	}
-	return command.Wait()
+	return command.Wait() // what ended before it started is an error, too
 }
 
 // maxLine bounds what a tee keeps of a line that doesn't end.

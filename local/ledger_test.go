@@ -90,7 +90,7 @@ func TestTheClosingReportCountsSendsAndDeliveryReportsApart(t *testing.T) {
 				d.put(t, smsQueue, statusOf("SM1"))
 				d.put(t, smsQueue, statusOf("SM2"))
 				d.inherit()
-				d.queues.Load(strings.NewReader(emptyQueues)) //nolint:errcheck // they were settled
+				d.load(t, emptyQueues)
 			},
 			want: []string{"lost 0, sent twice 0"},
 		},
@@ -116,7 +116,7 @@ func TestTheClosingReportCountsSendsAndDeliveryReportsApart(t *testing.T) {
 				d.record(t, "old")
 				d.put(t, smsQueue, text("old"))
 				d.inherit()
-				d.queues.Load(strings.NewReader(emptyQueues)) //nolint:errcheck // it was settled
+				d.load(t, emptyQueues)
 				d.report.began = time.Now().Add(time.Hour)
 			},
 			want: []string{"lost 0, sent twice 0"},
@@ -125,7 +125,7 @@ func TestTheClosingReportCountsSendsAndDeliveryReportsApart(t *testing.T) {
 			play: func(t *testing.T, d *desk) {
 				d.put(t, smsQueue, text("old"))
 				d.inherit()
-				d.queues.Load(strings.NewReader(emptyQueues)) //nolint:errcheck // as if it vanished
+				d.load(t, emptyQueues)
 			},
 			want: []string{"lost 1, sent twice 0"},
 			fail: true,
@@ -142,7 +142,7 @@ func TestTheClosingReportCountsSendsAndDeliveryReportsApart(t *testing.T) {
 			play: func(t *testing.T, d *desk) {
 				d.report.load.lanes[0].ids = []string{"a", "b"}
 				d.record(t, "b")
-				d.queues.Load(strings.NewReader(`{"Version":1}`)) //nolint:errcheck // deletes them
+				d.load(t, `{"Version":1}`)
 			},
 			want: []string{"the queue was deleted, and 1 messages with it", "lost 0, sent twice 0"},
 		},
@@ -161,6 +161,14 @@ func TestTheClosingReportCountsSendsAndDeliveryReportsApart(t *testing.T) {
 				t.Errorf("got the error %v", err)
 			}
 		})
+	}
+}
+
+// load replaces all queues by those of a snapshot.
+func (d *desk) load(t *testing.T, snapshot string) {
+	t.Helper()
+	if err := d.queues.Load(strings.NewReader(snapshot)); err != nil {
+		t.Fatal(err)
 	}
 }
 

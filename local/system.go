@@ -24,11 +24,8 @@ import (
 	"github.com/novaura/acs-operator/internal/store/open"
 )
 
-// runSystem starts everything in the order in which things need each other,
-// and stops it in the reverse order:
-//
-//	stand-ins ▶ queues and service ▶ controller ▶ load
-func runSystem(ctx context.Context, o *options, streams cli.Streams) (err error) {
+// runSystem finds what the system needs, and runs it in its data folder.
+func runSystem(ctx context.Context, o *options, streams cli.Streams) error {
 	unlock, err := lockFolder(o.Data)
 	if err != nil {
 		return err
@@ -40,12 +37,11 @@ func runSystem(ctx context.Context, o *options, streams cli.Streams) (err error)
 	if err := checkFree(ctx, o.Listen); err != nil {
 		return err
 	}
-	logs := filepath.Join(o.Data, "logs")
 	database, err := databaseURL(o)
 	if err != nil {
 		return err
 	}
-	taskLog, err := os.OpenFile(filepath.Join(logs, "worker.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	taskLog, err := os.OpenFile(filepath.Join(o.Data, "logs", "worker.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -54,8 +50,15 @@ func runSystem(ctx context.Context, o *options, streams cli.Streams) (err error)
 	if err != nil {
 		return err
 	}
-	began := time.Now()
+	return operate(ctx, o, streams, programs, database, taskLog)
+}
 
+// operate starts everything in the order in which things need each other, and
+// stops it in the reverse order:
+//
+//	stand-ins ▶ queues and service ▶ controller ▶ load
+func operate(ctx context.Context, o *options, streams cli.Streams, programs binaries, database string, taskLog io.Writer) (err error) {
+	began := time.Now()
 	// The stand-ins outlive ctx: the workers need them while they drain.
 	standing, fall := context.WithCancel(context.WithoutCancel(ctx))
 	defer fall()
@@ -65,6 +68,10 @@ func runSystem(ctx context.Context, o *options, streams cli.Streams) (err error)
 	}
 	defer func() { err = errors.Join(err, s.stop(fall), s.saveQueues()) }()
 
+	inherited := map[message.Channel]held{}
+	for _, q := range channelQueues() { // before a worker takes any of it
+		inherited[q.channel] = holdings(s.sqs, q)
+	}
 	workerEnv := s.workerEnvironment(database)
 	queues, err := provision(ctx, awsConfig(s.endpoint), workerEnv, 1)
 	if err != nil {
@@ -75,8 +82,8 @@ func runSystem(ctx context.Context, o *options, streams cli.Streams) (err error)
 		return err
 	}
 	defer func() { _ = r.db.Close() }()
-	r.began = began
-	r.controller = newSupervisor(programs.controller, controllerEnvironment(o, s, database), filepath.Join(logs, "controller.log"), streams.Out, s.metrics.Ingest)
+	r.began, r.inherited = began, inherited
+	r.controller = newSupervisor(programs.controller, controllerEnvironment(o, s, database), filepath.Join(o.Data, "logs", "controller.log"), streams.Out, s.metrics.Ingest)
 	if err := greet(streams.Out, o, s, programs, workerEnv); err != nil {
 		return err
 	}
@@ -92,17 +99,13 @@ func runSystem(ctx context.Context, o *options, streams cli.Streams) (err error)
 	return errors.Join(err, r.summary(context.WithoutCancel(ctx)))
 }
 
-// newReport opens what the report reads from, and counts what an earlier run
-// left on the queues.
+// newReport opens what the report reads from.
 func newReport(ctx context.Context, o *options, s *standIns, database string, queues []queue, out io.Writer) (*report, error) {
 	r := &report{
 		providers: s.providers, queues: queues, service: s.sqs, out: out,
-		sqs: sqs.NewFromConfig(awsConfig(s.endpoint)), ecs: ecs.NewFromConfig(awsConfig(s.endpoint)), inherited: map[message.Channel]held{},
+		sqs: sqs.NewFromConfig(awsConfig(s.endpoint)), ecs: ecs.NewFromConfig(awsConfig(s.endpoint)),
 	}
 	r.load = newLoad(r.sqs, s.providers, queues, o.Channels, out)
-	for _, q := range queues {
-		r.inherited[q.channel] = holdings(s.sqs, q)
-	}
 	var err error
 	r.db, err = openStore(ctx, database)
 	return r, err
