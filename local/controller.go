@@ -49,14 +49,14 @@ var errNeverStarts = errors.New("start the controller")
 // supervise returns when ctx ends and the controller has stopped, or when the
 // controller can never start.
 func (s *supervisor) supervise(ctx context.Context) error {
-	for delay := firstRestart; ; delay = min(2*delay, longestRestart) {
+	for delay := firstRestart; ctx.Err() == nil; delay = min(2*delay, longestRestart) {
 		began := time.Now()
 		s.tail.reset()
 		err := s.runOnce(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, errNeverStarts):
+		if ctx.Err() != nil {
+			break
+		}
+		if errors.Is(err, errNeverStarts) {
 			return err
 		}
 		if time.Since(began) >= longestRestart {
@@ -65,10 +65,10 @@ func (s *supervisor) supervise(ctx context.Context) error {
 		s.sayDown(err, time.Since(began), delay)
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-time.After(delay):
 		}
 	}
+	return nil
 }
 
 // runOnce runs the controller once, and says so when it is up again.
