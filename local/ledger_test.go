@@ -119,7 +119,7 @@ func TestTheClosingReportCountsSendsAndDeliveryReportsApart(t *testing.T) {
 				d.load(t, emptyQueues)
 				d.report.began = time.Now().Add(time.Hour)
 			},
-			want: []string{"lost 0, sent twice 0"},
+			want: []string{"queued 0 and 1 from the last run;", "lost 0, sent twice 0"},
 		},
 		"a message of an earlier run that vanished is lost": {
 			play: func(t *testing.T, d *desk) {

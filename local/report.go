@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -161,9 +162,12 @@ func (r *report) channelSummary(ctx context.Context, q queue, events []store.Eve
 		_, _ = fmt.Fprintf(r.out, "%-5s  the queue was deleted, and %d messages with it\n", q.channel, lost)
 		lost = 0
 	}
-	totals := r.totals(q.channel)
-	_, _ = fmt.Fprintf(r.out, "%-5s  queued %d; history:%s; delivery reports %d; still waiting %d messages and %d reports; dead letters %d; folded %d; lost %d, sent twice %d\n",
-		q.channel, len(sent), tally(statuses), reports, now.waiting, now.reports, now.deadLetters, totals.Folded, lost, totals.Doubled)
+	totals, queued := r.totals(q.channel), strconv.Itoa(len(sent))
+	if before.waiting > 0 {
+		queued += fmt.Sprintf(" and %d from the last run", before.waiting)
+	}
+	_, _ = fmt.Fprintf(r.out, "%-5s  queued %s; history:%s; delivery reports %d; still waiting %d messages and %d reports; dead letters %d; folded %d; lost %d, sent twice %d\n",
+		q.channel, queued, tally(statuses), reports, now.waiting, now.reports, now.deadLetters, totals.Folded, lost, totals.Doubled)
 	return lost, nil
 }
 
