@@ -30,7 +30,11 @@ func findBinaries(ctx context.Context, folder string, progress io.Writer) (binar
 	_, _ = fmt.Fprintln(progress, "building the controller and the worker (the first time takes a minute or two) …")
 	build := exec.CommandContext(ctx, "go", "build", "-o", folder+string(filepath.Separator), "./controller", "./worker")
 	build.Dir = root
-	if output, err := build.CombinedOutput(); err != nil {
+	output, err := build.CombinedOutput()
+	if ctx.Err() != nil {
+		return binaries{}, errors.New("interrupted while the controller and the worker were being built; nothing was started. Run it again: what is built already is kept")
+	}
+	if err != nil {
 		return binaries{}, fmt.Errorf("build the controller and the worker: %w\n%s", err, output)
 	}
 	return binaries{filepath.Join(folder, "controller"), filepath.Join(folder, "worker")}, nil

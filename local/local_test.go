@@ -247,9 +247,30 @@ func TestOnlyAWSServesAnEmptyEndpoint(t *testing.T) {
 		queues, err := client.ListQueues(t.Context(), &sqs.ListQueuesInput{})
 		return err == nil && len(queues.QueueUrls) == 0
 	})
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://"+address+"/_sandbox/aws", strings.NewReader(`{"sqs:ListQueues":{"errors":{"AccessDenied":1}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if _, err := client.ListQueues(t.Context(), &sqs.ListQueuesInput{}); err == nil || !strings.Contains(err.Error(), "AccessDenied") {
+		t.Errorf("with a fault: got %v, want AccessDenied", err)
+	}
 	cancel()
 	if got := <-code; got != 0 {
 		t.Errorf("exit code %d", got)
+	}
+}
+
+func TestAnInterruptedBuildSaysSo(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := findBinaries(ctx, t.TempDir(), io.Discard); err == nil || !strings.Contains(err.Error(), "interrupted while the controller and the worker were being built") {
+		t.Errorf("got %v", err)
 	}
 }
 

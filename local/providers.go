@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/novaura/acs-operator/internal/message"
@@ -35,6 +36,7 @@ type providers struct {
 	webpush  *webpush.Server
 
 	mail          net.Listener // the SMTP server's
+	reports       atomic.Int64 // delivery reports put on the queues
 	env           map[string]string
 	subscriptions []string // of browsers
 }
@@ -44,29 +46,31 @@ const (
 	configurationSet = "local"
 	eventTopic       = "novaura-acs-email-feedback"
 	browsers         = 20
+	// callbackPath is where texts say that their delivery reports go. The
+	// stand-in puts them on the queue itself; the path tells it our own ids.
+	callbackPath = "/_sandbox/twilio/status"
 )
 
 // newProviders starts none of them yet. What becomes of messages goes back to
 // the queues, as in an account: Twilio's callbacks as the webhook's form, SES's
 // events in SNS's envelope.
 func newProviders(ctx context.Context, endpoint, account string, queues *sqs.Service) (*providers, error) {
-	tell := func(queue, body string) {
-		// The queue may not be there yet, or any more: then nobody listens.
-		_ = queues.Deliver(fmt.Sprintf("arn:aws:sqs:%s:%s:%s", region, account, queue), body, nil)
-	}
 	topic := fmt.Sprintf("arn:aws:sns:%s:%s:%s", region, account, eventTopic)
-	p := &providers{
-		endpoint: endpoint,
-		twilio: twilio.New(twilio.Options{
-			AccountSID: twilioAccount, AuthToken: twilioToken, Latency: 150 * time.Millisecond,
-			OnStatus: func(_ context.Context, form url.Values) { tell(smsQueue, form.Encode()) },
-		}),
-		ses: ses.New(ses.Options{
-			Account: account, Region: region, Latency: 60 * time.Millisecond,
-			OnEvent: func(_ context.Context, event []byte) { tell(emailQueue, string(ses.Envelope(topic, event))) },
-		}),
-		smtp: smtp.New(smtp.Options{Latency: 30 * time.Millisecond}),
+	p := &providers{endpoint: endpoint, smtp: smtp.New(smtp.Options{Latency: 30 * time.Millisecond})}
+	report := func(queue, body string) {
+		// The queue may not be there yet, or any more: then nobody listens.
+		if queues.Deliver(fmt.Sprintf("arn:aws:sqs:%s:%s:%s", region, account, queue), body, nil) == nil {
+			p.reports.Add(1)
+		}
 	}
+	p.twilio = twilio.New(twilio.Options{
+		AccountSID: twilioAccount, AuthToken: twilioToken, Latency: 150 * time.Millisecond, StatusCallback: endpoint + callbackPath,
+		OnStatus: func(_ context.Context, form url.Values) { report(smsQueue, form.Encode()) },
+	})
+	p.ses = ses.New(ses.Options{
+		Account: account, Region: region, Latency: 60 * time.Millisecond,
+		OnEvent: func(_ context.Context, event []byte) { report(emailQueue, string(ses.Envelope(topic, event))) },
+	})
 	public, private, err := webpush.NewVAPID()
 	if err != nil {
 		return nil, fmt.Errorf("make a VAPID key: %w", err)
@@ -100,7 +104,8 @@ func (p *providers) settings(vapidPublic, vapidPrivate string) error {
 	}
 	p.env = map[string]string{
 		"TWILIO_BASE_URL": p.endpoint, "TWILIO_ACCOUNT_SID": twilioAccount, "TWILIO_AUTH_TOKEN": twilioToken, "TWILIO_FROM_NUMBER": senderNumber,
-		"EMAIL_PROVIDER": "ses", "EMAIL_FROM": mailSender, "SES_CONFIGURATION_SET": configurationSet, "SMTP_URL": p.smtpURL(),
+		"TWILIO_STATUS_CALLBACK_URL": p.endpoint + callbackPath,
+		"EMAIL_PROVIDER":             "ses", "EMAIL_FROM": mailSender, "SES_CONFIGURATION_SET": configurationSet, "SMTP_URL": p.smtpURL(),
 		"FCM_CREDENTIALS": credentials, "FCM_BASE_URL": p.endpoint,
 		"APNS_KEY": key, "APNS_KEY_ID": apns.KeyID, "APNS_TEAM_ID": apns.TeamID, "APNS_TOPIC": apns.Topic, "APNS_BASE_URL": p.endpoint,
 		"VAPID_PUBLIC_KEY": vapidPublic, "VAPID_PRIVATE_KEY": vapidPrivate, "VAPID_SUBJECT": "mailto:hello@example.com",

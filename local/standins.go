@@ -31,6 +31,8 @@ type standIns struct {
 	sqs        *sqs.Service
 	ecs        *ecs.Server
 	metrics    *cloudwatch.Server
+	faults     *sandbox.Faults
+	database   *freezer
 	*providers // nil with --only aws, but for SES
 
 	server    *http.Server
@@ -43,16 +45,17 @@ type standIns struct {
 
 // startStandIns serves until stop is called; ctx ends what runs in the
 // background beside the tasks.
-func startStandIns(ctx context.Context, o *options, programs binaries, taskLog io.Writer) (*standIns, error) {
+func startStandIns(ctx context.Context, o *options, database string, programs binaries, taskLog io.Writer) (*standIns, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.AWS)
 	if err != nil {
 		return nil, fmt.Errorf("serve the AWS endpoint: %w; choose another address with --aws", err)
 	}
 	s := &standIns{
 		endpoint: "http://" + listener.Addr().String(), data: o.Data,
-		sqs: sqs.New(sqs.Options{Account: o.Account, Region: region}),
+		sqs: sqs.New(sqs.Options{Account: o.Account, Region: region}), database: &freezer{database: database},
 	}
 	door := sandbox.New(o.Account, region, s.sqs)
+	s.faults = door.Faults
 	door.SES = ses.New(ses.Options{Account: o.Account, Region: region})
 	if o.Only == "" {
 		if err := s.loadQueues(); err != nil {
@@ -67,7 +70,7 @@ func startStandIns(ctx context.Context, o *options, programs binaries, taskLog i
 	s.metrics = cloudwatch.New(cloudwatch.Options{Delay: o.MetricsDelay, Sample: s.sample, Usage: s.usage})
 	s.programs = ecs.NewPrograms(map[string]string{workerImage: programs.worker}, awsEnvironment(s.endpoint), s.logTo(taskLog))
 	s.ecs = ecs.New(ecs.Options{Account: o.Account, Region: region, Launcher: s.programs, StartLag: o.StartLag, Endpoint: s.endpoint})
-	door.CloudWatch, door.ECS, door.Agent = s.metrics, s.ecs, s.ecs.Agent()
+	door.CloudWatch, door.ECS, door.Agent, door.ECSControl = s.metrics, s.ecs, s.ecs.Agent(), http.HandlerFunc(s.ecs.ServeControl)
 	s.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: s.handler(door), Protocols: protocols()}
 	s.others.Go(func() { serveHTTP(s.server, listener) })
 	s.others.Go(func() { _ = s.metrics.Run(ctx) })
@@ -92,6 +95,7 @@ func (s *standIns) handler(aws http.Handler) http.Handler {
 	}
 	mux := http.NewServeMux()
 	s.routes(mux)
+	mux.Handle("/_sandbox/database", s.database)
 	mux.Handle("/", aws)
 	return mux
 }
@@ -112,6 +116,12 @@ func (s *standIns) usage() []cloudwatch.UsageSample {
 		samples[i] = cloudwatch.UsageSample(t)
 	}
 	return samples
+}
+
+// endFaults ends what would keep the system from stopping in order.
+func (s *standIns) endFaults() error {
+	s.faults.Clear()
+	return s.database.thaw()
 }
 
 // stopTasks ends every task as ECS would, once.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -23,21 +24,24 @@ import (
 	"github.com/novaura/acs-operator/internal/store/open"
 )
 
-// runSystem starts everything in the order in which things need each other,
-// and stops it in the reverse order:
-//
-//	stand-ins ▶ queues and service ▶ controller ▶ load
-func runSystem(ctx context.Context, o *options, streams cli.Streams) (err error) {
+// runSystem finds what the system needs, and runs it in its data folder.
+func runSystem(ctx context.Context, o *options, streams cli.Streams) error {
 	unlock, err := lockFolder(o.Data)
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	if err := findPolicies(o, streams.Out); err != nil {
+		return err
+	}
 	if err := checkFree(ctx, o.Listen); err != nil {
 		return err
 	}
-	logs := filepath.Join(o.Data, "logs")
-	taskLog, err := os.OpenFile(filepath.Join(logs, "worker.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	database, err := databaseURL(o)
+	if err != nil {
+		return err
+	}
+	taskLog, err := os.OpenFile(filepath.Join(o.Data, "logs", "worker.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -46,83 +50,84 @@ func runSystem(ctx context.Context, o *options, streams cli.Streams) (err error)
 	if err != nil {
 		return err
 	}
-	began := time.Now()
+	return operate(ctx, o, streams, programs, database, taskLog)
+}
 
+// operate starts everything in the order in which things need each other, and
+// stops it in the reverse order:
+//
+//	stand-ins ▶ queues and service ▶ controller ▶ load
+func operate(ctx context.Context, o *options, streams cli.Streams, programs binaries, database string, taskLog io.Writer) (err error) {
+	began := time.Now()
 	// The stand-ins outlive ctx: the workers need them while they drain.
 	standing, fall := context.WithCancel(context.WithoutCancel(ctx))
 	defer fall()
-	s, err := startStandIns(standing, o, programs, taskLog)
+	s, err := startStandIns(standing, o, database, programs, taskLog)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop(fall), s.saveQueues()) }()
 
-	database := "sqlite:" + filepath.Join(o.Data, "acs.db")
-	queues, err := provision(ctx, awsConfig(s.endpoint), s.workerEnvironment(database), 1)
+	inherited := map[message.Channel]held{}
+	for _, q := range channelQueues() { // before a worker takes any of it
+		inherited[q.channel] = holdings(s.sqs, q)
+	}
+	workerEnv := s.workerEnvironment(database)
+	queues, err := provision(ctx, awsConfig(s.endpoint), workerEnv, 1)
 	if err != nil {
 		return err
 	}
-	controllerCtx, stopController := context.WithCancel(standing)
-	defer stopController()
-	ended, err := startController(controllerCtx, programs.controller, controllerEnvironment(o, database, s.endpoint), filepath.Join(logs, "controller.log"), s.metrics.Ingest)
-	if err != nil {
-		return err
-	}
-	greet(streams, o, s, programs.worker, queues)
-
-	r, err := newReport(ctx, s, database, queues, o.Channels)
+	r, err := newReport(ctx, o, s, database, queues, streams.Out)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = r.db.Close() }()
-	r.began, r.out = began, streams.Out
-	err = runUntilDone(ctx, o, r, ended)
+	r.began, r.inherited = began, inherited
+	r.controller = newSupervisor(programs.controller, controllerEnvironment(o, s, database), filepath.Join(o.Data, "logs", "controller.log"), streams.Out, s.metrics.Ingest)
+	if err := greet(streams.Out, o, s, programs, workerEnv); err != nil {
+		return err
+	}
+	controllerCtx, stopController := context.WithCancel(standing)
+	defer stopController()
+	ended := make(chan error, 1)
+	go func() { ended <- r.controller.supervise(controllerCtx) }()
+	runUntilDone(ctx, o, r, ended)
 	_, _ = fmt.Fprintln(streams.Err, "stopping: the controller, then the workers, each finishing what it holds …")
+	err = s.endFaults()
 	stopController()
 	err = errors.Join(err, <-ended, s.stopTasks())
 	return errors.Join(err, r.summary(context.WithoutCancel(ctx)))
 }
 
 // newReport opens what the report reads from.
-func newReport(ctx context.Context, s *standIns, database string, queues []queue, loaded []string) (*report, error) {
+func newReport(ctx context.Context, o *options, s *standIns, database string, queues []queue, out io.Writer) (*report, error) {
 	r := &report{
-		providers: s.providers, queues: queues,
-		sqs: sqs.NewFromConfig(awsConfig(s.endpoint)), ecs: ecs.NewFromConfig(awsConfig(s.endpoint)), inherited: map[message.Channel]int64{},
+		providers: s.providers, queues: queues, service: s.sqs, out: out,
+		sqs: sqs.NewFromConfig(awsConfig(s.endpoint)), ecs: ecs.NewFromConfig(awsConfig(s.endpoint)),
 	}
-	r.load = newLoad(r.sqs, s.providers, queues, loaded)
-	for _, q := range queues {
-		inherited, err := depth(ctx, r.sqs, q.url)
-		if err != nil {
-			return nil, fmt.Errorf("count what waits already: %w", err)
-		}
-		r.inherited[q.channel] = inherited
-	}
+	r.load = newLoad(r.sqs, s.providers, queues, o.Channels, out)
 	var err error
 	r.db, err = openStore(ctx, database)
 	return r, err
 }
 
-// runUntilDone keeps the load coming until ctx ends or the controller does.
-func runUntilDone(ctx context.Context, o *options, r *report, ended chan error) error {
-	ctx, cancel := context.WithCancel(ctx)
+// runUntilDone keeps the load coming until ctx ends, the time that --for gives
+// is over, or the controller can never start. What ended stays in its channel.
+func runUntilDone(ctx context.Context, o *options, r *report, ended chan error) {
+	ctx, cancel := o.bounded(ctx)
 	defer cancel()
-	var (
-		running sync.WaitGroup
-		loadErr error
-	)
-	defer running.Wait()
+	var running sync.WaitGroup
 	running.Go(func() { r.watch(ctx) })
 	if o.Load != "none" {
-		running.Go(func() { loadErr = r.load.run(ctx, o.Load, o.Rate); cancel() })
+		running.Go(func() { r.load.run(ctx, o.Load, o.Rate) })
 	}
 	select {
 	case <-ctx.Done():
-		running.Wait()
-		return loadErr
 	case err := <-ended:
-		ended <- nil // taken from the channel; the caller waits on it too
-		return err
+		ended <- err // the caller waits for it too
 	}
+	cancel()
+	running.Wait()
 }
 
 func (s *standIns) workerEnvironment(database string) map[string]string {
@@ -138,12 +143,14 @@ func awsEnvironment(endpoint string) []string {
 	}
 }
 
-func controllerEnvironment(o *options, database, endpoint string) []string {
-	return append(awsEnvironment(endpoint),
+func controllerEnvironment(o *options, s *standIns, database string) []string {
+	return append(awsEnvironment(s.endpoint),
 		"DATABASE_URL="+database, "CONTROLLER_POLICY="+o.Policy, "CONTROLLER_LISTEN="+o.Listen, "CONTROLLER_METRICS_LISTEN="+metricsListen(),
-		"CONTROLLER_LINKS=Outbox="+endpoint+"/outbox",
-		// The receivers of alerts; what a policy's {env: NAME} names is the user's own.
-		"TWILIO_BASE_URL="+endpoint, "TWILIO_ACCOUNT_SID="+twilioAccount, "TWILIO_AUTH_TOKEN="+twilioToken, "TWILIO_FROM_NUMBER="+senderNumber,
+		"CONTROLLER_LINKS=Outbox="+s.endpoint+"/outbox",
+		// The receivers of alerts; what a policy's {env: NAME} names is the user's
+		// own. Mails go another way than the workers', and arrive when SES fails.
+		"TWILIO_BASE_URL="+s.endpoint, "TWILIO_ACCOUNT_SID="+twilioAccount, "TWILIO_AUTH_TOKEN="+twilioToken, "TWILIO_FROM_NUMBER="+senderNumber,
+		"EMAIL_PROVIDER=smtp", "SMTP_URL="+s.smtpURL(), "EMAIL_FROM="+mailSender,
 		"SLACK_WEBHOOK_URL="+os.Getenv("SLACK_WEBHOOK_URL"), "PAGERDUTY_ROUTING_KEY="+os.Getenv("PAGERDUTY_ROUTING_KEY"))
 }
 
@@ -154,21 +161,6 @@ func metricsListen() string {
 		return address
 	}
 	return "127.0.0.1:0"
-}
-
-func greet(streams cli.Streams, o *options, s *standIns, worker string, queues []queue) {
-	_, _ = fmt.Fprintf(streams.Out, `
-  page       http://%s
-  outbox     %s/outbox        what people would have received
-  SMTP       %s         takes mails, and shows them in the outbox
-  AWS        export AWS_ENDPOINT_URL=%s AWS_REGION=%s AWS_DEFAULT_REGION=%s AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
-             aws --endpoint-url %s sqs list-queues      (the aws command needs the flag for sqs)
-  send       %s send --sms-queue-url %s --to-number +14155550123 --body 'Hello {n}' --count 10
-  policy     %s               edit it, and watch the controller follow
-  history    DATABASE_URL=sqlite:%s %s events
-  logs       %s
-
-`, o.Listen, s.endpoint, s.smtpURL(), s.endpoint, region, region, s.endpoint, worker, queues[0].url, o.Policy, filepath.Join(o.Data, "acs.db"), worker, filepath.Join(o.Data, "logs"))
 }
 
 // checkFree finds out before anything starts whether the page's port can be
@@ -195,7 +187,9 @@ func openStore(ctx context.Context, database string) (store.Store, error) {
 
 // serveOnlyAWS serves the AWS endpoint alone, empty, until ctx ends.
 func serveOnlyAWS(ctx context.Context, o *options, streams cli.Streams) error {
-	s, err := startStandIns(ctx, o, binaries{}, nil)
+	ctx, cancel := o.bounded(ctx)
+	defer cancel()
+	s, err := startStandIns(ctx, o, "", binaries{}, nil)
 	if err != nil {
 		return err
 	}

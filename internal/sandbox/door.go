@@ -5,6 +5,7 @@ package sandbox
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/xml"
 	"fmt"
@@ -16,8 +17,10 @@ import (
 
 	"github.com/novaura/acs-operator/internal/sandbox/autoscaling"
 	"github.com/novaura/acs-operator/internal/sandbox/awswire"
+	"github.com/novaura/acs-operator/internal/sandbox/cloudwatch"
 	"github.com/novaura/acs-operator/internal/sandbox/s3"
 	"github.com/novaura/acs-operator/internal/sandbox/secretsmanager"
+	"github.com/novaura/acs-operator/internal/sandbox/ses"
 	"github.com/novaura/acs-operator/internal/sandbox/sns"
 	"github.com/novaura/acs-operator/internal/sandbox/sqs"
 	"github.com/novaura/acs-operator/internal/sandbox/ssm"
@@ -25,15 +28,21 @@ import (
 
 // AWS is the front door: it tells by the request which service is meant. A
 // nil handler is a service that is not served. STS is answered here, so that
-// `aws sts get-caller-identity` works; GET /health answers 200.
+// `aws sts get-caller-identity` works; GET /health answers 200. Beside AWS's own
+// it serves
+//
+//	/_sandbox/aws   Faults: GET, PUT and DELETE
+//	/_sandbox/ecs   ECSControl: GET and PUT
 type AWS struct {
 	Account                 string // what GetCallerIdentity answers
 	SQS, SNS                http.Handler
 	CloudWatch              http.Handler
 	ECS, AutoScaling        http.Handler
-	Agent                   http.Handler // what ECS\'s containers ask, under /_ecs/
+	Agent                   http.Handler // what ECS's containers ask, under /_ecs/
+	ECSControl              http.Handler // how ECS's tasks start
 	S3, SSM, SecretsManager http.Handler
 	SES                     http.Handler
+	Faults                  *Faults // what goes wrong on purpose; nil: nothing can
 }
 
 // New is the door to every service that needs no more than an account and a
@@ -42,6 +51,7 @@ func New(account, region string, queues *sqs.Service) AWS {
 	return AWS{
 		Account: account, SQS: queues, SNS: sns.New(account, region, deliverTo(queues)), AutoScaling: autoscaling.New(),
 		S3: s3.New(region), SSM: ssm.New(account, region), SecretsManager: secretsmanager.New(account, region),
+		Faults: &Faults{entries: map[string]Fault{}},
 	}
 }
 
@@ -68,27 +78,60 @@ func (a AWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "ok\n")
 		return
 	}
-	if a.Agent != nil && strings.HasPrefix(r.URL.Path, "/_ecs/") {
-		a.Agent.ServeHTTP(w, r)
+	if handler := a.ours(r.URL.Path); handler != nil {
+		handler.ServeHTTP(w, r)
 		return
 	}
 	service, err := serviceOf(w, r)
 	if err != nil {
-		refuse(w, r, err)
+		refuse(w, r, service, err)
 		return
 	}
-	if handler := a.handlers()[service]; handler != nil {
+	handler := a.handlers()[service]
+	if handler == nil {
+		refuse(w, r, service, &awswire.Error{
+			Code:    "UnknownOperationException",
+			Message: fmt.Sprintf("the sandbox does not serve the service %s; it serves %s", cmp.Or(service, "of this request"), a.served()),
+		})
+		return
+	}
+	a.serve(w, r, service, handler)
+}
+
+// ours returns the handler of a path that AWS does not have, or nil.
+func (a AWS) ours(path string) http.Handler {
+	switch {
+	case path == "/_sandbox/aws" && a.Faults != nil:
+		return a.Faults
+	case path == "/_sandbox/ecs":
+		return a.ECSControl
+	case strings.HasPrefix(path, "/_ecs/"):
+		return a.Agent
+	}
+	return nil
+}
+
+// serve hands a request to its service, unless a fault strikes first.
+func (a AWS) serve(w http.ResponseWriter, r *http.Request, service string, handler http.Handler) {
+	if a.Faults == nil {
 		handler.ServeHTTP(w, r)
 		return
 	}
-	if service == "" {
-		service = "of this request"
+	operation, err := operationOf(w, r, service)
+	if err != nil {
+		refuse(w, r, service, err)
+		return
 	}
-	refuse(w, r, &awswire.Error{
-		Code:    "UnknownOperationException",
-		Message: fmt.Sprintf("the sandbox does not serve the service %s; it serves %s", service, a.served()),
-	})
+	ctx, err := a.Faults.strike(r.Context(), a.Account, service, operation)
+	if err != nil {
+		refuse(w, r, service, err)
+		return
+	}
+	handler.ServeHTTP(w, r.WithContext(ctx))
 }
+
+// services are the names that requests are signed for.
+var services = []string{"application-autoscaling", "ecs", "monitoring", "s3", "secretsmanager", "ses", "sns", "sqs", "ssm", "sts"}
 
 // handlers are by the names that services sign their requests with.
 func (a AWS) handlers() map[string]http.Handler {
@@ -172,17 +215,24 @@ func queryAction(w http.ResponseWriter, r *http.Request) (string, error) {
 	return form.Get("Action"), nil
 }
 
-// refuse answers in the protocol that the caller speaks: JSON with a target,
-// otherwise the Query protocol's XML.
-func refuse(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Header.Get("X-Amz-Target") != "" {
+// refuse answers in the protocol that the caller speaks: rpc-v2-cbor, JSON with
+// a target, REST as S3 and SES have it, otherwise the Query protocol's XML.
+func refuse(w http.ResponseWriter, r *http.Request, service string, err error) {
+	switch {
+	case r.Header.Get("Smithy-Protocol") == "rpc-v2-cbor":
+		cloudwatch.Refuse(w, r, err)
+	case r.Header.Get("X-Amz-Target") != "":
 		awswire.WriteJSONError(w, r, err)
-		return
+	case service == "s3":
+		s3.Refuse(w, r, err)
+	case service == "ses":
+		ses.Refuse(w, err)
+	default:
+		typed := awswire.AsError(err)
+		writeXML(w, typed.HTTPStatus(), errorResponse{
+			Error: errorBody{Type: typed.Fault(), Code: typed.Code, Message: typed.Message}, RequestID: w.Header().Get("X-Amzn-Requestid"),
+		})
 	}
-	typed := awswire.AsError(err)
-	writeXML(w, typed.HTTPStatus(), errorResponse{
-		Error: errorBody{Type: "Sender", Code: typed.Code, Message: typed.Message}, RequestID: w.Header().Get("X-Amzn-Requestid"),
-	})
 }
 
 type errorResponse struct {

@@ -22,7 +22,7 @@ func (a AWS) callerIdentity(w http.ResponseWriter, r *http.Request) {
 		err = &awswire.Error{Code: "InvalidAction", Message: "of STS the sandbox serves GetCallerIdentity only, not " + action}
 	}
 	if err != nil {
-		refuse(w, r, err)
+		refuse(w, r, "sts", err)
 		return
 	}
 	writeXML(w, http.StatusOK, identityResponse{

@@ -63,7 +63,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Box: outbox.NewBox("apns", "push", behavior.Behavior{Latency: o.Latency}), key: key, mux: http.NewServeMux()}
+	s := &Server{Box: outbox.NewBox(provider(), "push", behavior.Behavior{Latency: o.Latency}), key: key, mux: http.NewServeMux()}
 	s.mux.HandleFunc("POST /3/device/{token}", s.push)
 	s.mux.Handle("/_sandbox/apns/dead-tokens/{token}", &s.DeadTokens)
 	return s, nil
@@ -116,6 +116,13 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request) {
 		id = uuid.NewString()
 	}
 	w.Header().Set("Apns-Id", id)
+	if status, reason := s.admit(r); reason != "" {
+		s.refuse(w, status, reason)
+		return
+	}
+	if s.fail(w, s.Control().Fault()) {
+		return
+	}
 	if status, reason := s.check(r); reason != "" {
 		s.refuse(w, status, reason)
 		return
@@ -143,20 +150,26 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// check is what is refused before the payload is looked at.
-func (s *Server) check(r *http.Request) (status int, reason string) {
-	const longestCollapseID = 64
+// admit returns why a request is refused before the faults come: its provider
+// token, its protocol, the rate limit. An empty reason admits it.
+func (s *Server) admit(r *http.Request) (status int, reason string) {
 	if reason := s.authorize(r); reason != "" {
 		return http.StatusForbidden, reason
 	}
-	token := r.PathValue("token")
 	switch {
 	case r.ProtoMajor != 2:
 		return http.StatusBadRequest, "BadPath" // Apple closes the connection
 	case !s.Control().Allow():
 		return http.StatusTooManyRequests, "TooManyRequests"
-	case s.Control().Fails():
-		return http.StatusInternalServerError, "InternalServerError"
+	}
+	return 0, ""
+}
+
+// check returns why a request is refused before its payload is read.
+func (s *Server) check(r *http.Request) (status int, reason string) {
+	const longestCollapseID = 64
+	token := r.PathValue("token")
+	switch {
 	case r.Header.Get("Apns-Topic") != Topic:
 		return http.StatusBadRequest, "DeviceTokenNotForTopic"
 	case len(r.Header.Get("Apns-Collapse-Id")) > longestCollapseID:

@@ -31,6 +31,9 @@ func codecOf(r *http.Request) codec {
 	}
 }
 
+// Refuse answers a request with err, in the protocol that it came in.
+func Refuse(w http.ResponseWriter, r *http.Request, err error) { codecOf(r).refuse(w, r, err) }
+
 // cborCodec is https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html.
 type cborCodec struct{}
 

@@ -60,7 +60,15 @@ func (s *Server) values(q *metricStat, start, end, asOf time.Time) []value {
 	return found
 }
 
-func (s *Server) getMetricData(_ context.Context, in *getMetricDataInput) (*getMetricDataOutput, error) {
+type withoutData struct{}
+
+// WithoutData has GetMetricData answer a request of ctx as if the namespace had
+// no datapoints.
+func WithoutData(ctx context.Context, namespace string) context.Context {
+	return context.WithValue(ctx, withoutData{}, namespace)
+}
+
+func (s *Server) getMetricData(ctx context.Context, in *getMetricDataInput) (*getMetricDataOutput, error) {
 	if err := in.validate(); err != nil {
 		return nil, err
 	}
@@ -77,6 +85,9 @@ func (s *Server) getMetricData(_ context.Context, in *getMetricDataInput) (*getM
 			continue
 		}
 		found := s.values(q.MetricStat, alignStart(in.StartTime.at), in.EndTime.at, page.asOf)
+		if q.MetricStat.Metric.Namespace == ctx.Value(withoutData{}) {
+			found = nil
+		}
 		if in.ScanBy != "TimestampAscending" {
 			slices.Reverse(found)
 		}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -35,6 +36,7 @@ import (
 	sandboxcloudwatch "github.com/novaura/acs-operator/internal/sandbox/cloudwatch"
 	"github.com/novaura/acs-operator/internal/sandbox/conformance/engine"
 	sandboxecs "github.com/novaura/acs-operator/internal/sandbox/ecs"
+	sandboxses "github.com/novaura/acs-operator/internal/sandbox/ses"
 	sandboxsqs "github.com/novaura/acs-operator/internal/sandbox/sqs"
 )
 
@@ -115,6 +117,7 @@ func ours(t *testing.T) string {
 	door := sandbox.New(account, region, sandboxsqs.New(sandboxsqs.Options{Account: account, Region: region}))
 	tasks := sandboxecs.New(sandboxecs.Options{Account: account, Region: region, Launcher: idlers{}, SettleAfter: 100 * time.Millisecond})
 	door.ECS, door.Agent, door.CloudWatch = tasks, tasks.Agent(), sandboxcloudwatch.New(sandboxcloudwatch.Options{})
+	door.ECSControl, door.SES = http.HandlerFunc(tasks.ServeControl), sandboxses.New(sandboxses.Options{Account: account, Region: region})
 	listening := httptest.NewServer(door)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

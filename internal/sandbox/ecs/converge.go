@@ -34,7 +34,7 @@ func (s *Server) converge(now time.Time) time.Duration {
 			s.launch(t, now)
 		}
 	}
-	s.forget()
+	s.forget(now)
 	return s.next(now)
 }
 
@@ -151,8 +151,9 @@ func (s *Server) stopAll(now time.Time) {
 	}
 }
 
-// forget drops the oldest stopped tasks beyond what is kept.
-func (s *Server) forget() {
+// forget drops the stopped tasks that ECS would no longer describe, and the
+// oldest beyond what is kept. The tasks are in the order of their creation.
+func (s *Server) forget(now time.Time) {
 	stopped := 0
 	for _, t := range s.tasks {
 		if t.status == statusStopped {
@@ -160,7 +161,7 @@ func (s *Server) forget() {
 		}
 	}
 	s.tasks = slices.DeleteFunc(s.tasks, func(t *task) bool {
-		if t.status != statusStopped || stopped <= keepStopped {
+		if t.status != statusStopped || stopped <= mostStopped && now.Sub(t.stopped) < keepStopped {
 			return false
 		}
 		stopped--

@@ -82,8 +82,11 @@ type Server struct {
 	settings    map[string]json.RawMessage // of clusters, as they were given
 }
 
-// keepStopped is how many stopped tasks stay to be described.
-const keepStopped = 200
+// Stopped tasks can be described for an hour, as in ECS, up to so many.
+const (
+	keepStopped = time.Hour
+	mostStopped = 5000
+)
 
 type definition struct {
 	Arn        string
@@ -175,13 +178,6 @@ func New(o Options) *Server {
 
 // ServeHTTP answers one call.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { awswire.ServeJSON(w, r, s.ops) }
-
-// SetStartLag changes the start lag of tasks to come.
-func (s *Server) SetStartLag(lag time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.startLag = lag
-}
 
 // KillTask ends a task's process at once, as a host that fails does. It
 // reports whether there was one.

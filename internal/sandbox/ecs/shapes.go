@@ -83,6 +83,7 @@ type arnsAnswer struct {
 	TaskDefinitionArns *[]string `json:"taskDefinitionArns,omitempty"`
 	ServiceArns        *[]string `json:"serviceArns,omitempty"`
 	TaskArns           *[]string `json:"taskArns,omitempty"`
+	NextToken          string    `json:"nextToken,omitempty"`
 }
 
 type clusterAnswer struct {
@@ -284,6 +285,8 @@ type listTasksInput struct {
 	Family        string `json:"family"`
 	DesiredStatus string `json:"desiredStatus"`
 	StartedBy     string `json:"startedBy"`
+	MaxResults    int    `json:"maxResults"`
+	NextToken     string `json:"nextToken"`
 }
 
 type describeTasksInput struct {

@@ -1,7 +1,9 @@
 package ecs
 
 import (
+	"cmp"
 	"context"
+	"strconv"
 	"time"
 )
 
@@ -89,7 +91,28 @@ func (s *Server) listTasks(_ context.Context, in *listTasksInput) (*arnsAnswer, 
 			*answer.TaskArns = append(*answer.TaskArns, t.arn)
 		}
 	}
-	return answer, nil
+	return answer, answer.page(in.MaxResults, in.NextToken)
+}
+
+// page leaves one page of the tasks; its token is how many came before the next.
+func (a *arnsAnswer) page(size int, token string) error {
+	const most = 100
+	if size < 0 || size > most {
+		return invalid("maxResults must be between 1 and 100.")
+	}
+	skip := 0
+	if token != "" {
+		var err error
+		if skip, err = strconv.Atoi(token); err != nil || skip < 0 {
+			return invalid("Invalid token.")
+		}
+	}
+	rest := (*a.TaskArns)[min(skip, len(*a.TaskArns)):]
+	if size = cmp.Or(size, most); len(rest) > size {
+		rest, a.NextToken = rest[:size], strconv.Itoa(skip+size)
+	}
+	*a.TaskArns = rest
+	return nil
 }
 
 func (s *Server) describeTasks(_ context.Context, in *describeTasksInput) (*taskAnswer, error) {

@@ -66,7 +66,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		Box: outbox.NewBox("fcm", "push", behavior.Behavior{Latency: o.Latency}), key: key,
+		Box: outbox.NewBox(provider(), "push", behavior.Behavior{Latency: o.Latency}), key: key,
 		mux: http.NewServeMux(), tokens: map[string]time.Time{},
 	}
 	s.mux.HandleFunc("POST /v1/projects/{project}/{verb}", s.send)
@@ -160,8 +160,8 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "1")
 		s.refuse(w, http.StatusTooManyRequests, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED", "")
 		return
-	case s.Control().Fails():
-		s.refuse(w, http.StatusInternalServerError, "INTERNAL", "INTERNAL", "")
+	}
+	if s.fail(w, s.Control().Fault()) {
 		return
 	}
 	s.accept(w, r)

@@ -73,9 +73,9 @@ const (
 	keepSeen     = 1_000_000
 )
 
-// NewBox is an empty one.
-func NewBox(provider, channel string, b behavior.Behavior) *Box {
-	return &Box{provider: provider, channel: channel, control: behavior.New(b), seen: NewSeen(keepSeen)}
+// NewBox returns an empty Box of provider, which behaves as b says.
+func NewBox(provider behavior.Provider, channel string, b behavior.Behavior) *Box {
+	return &Box{provider: provider.Name, channel: channel, control: behavior.New(provider, b), seen: NewSeen(keepSeen)}
 }
 
 // Names implements Source.

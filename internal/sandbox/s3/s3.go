@@ -110,6 +110,26 @@ type errorShape struct {
 	Resource string
 }
 
+// Operation names what a request asks of S3, as IAM and the API reference do.
+func Operation(r *http.Request) string {
+	bucket, key := locate(r)
+	switch {
+	case bucket == "":
+		return "ListBuckets"
+	case key == "":
+		return map[string]string{
+			http.MethodGet: "ListObjectsV2", http.MethodHead: "HeadBucket", http.MethodPut: "CreateBucket", http.MethodDelete: "DeleteBucket",
+		}[r.Method]
+	default:
+		return map[string]string{
+			http.MethodGet: "GetObject", http.MethodHead: "HeadObject", http.MethodPut: "PutObject", http.MethodDelete: "DeleteObject",
+		}[r.Method]
+	}
+}
+
+// Refuse answers a request with err.
+func Refuse(w http.ResponseWriter, r *http.Request, err error) { refuse(w, r, err) }
+
 func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	typed := awswire.AsError(err)
 	writeXML(w, r, typed.HTTPStatus(), errorShape{Code: typed.Code, Message: typed.Message, Resource: r.URL.Path})

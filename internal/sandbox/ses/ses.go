@@ -3,7 +3,7 @@
 // https://docs.aws.amazon.com/ses/latest/APIReference-V2/ has them, the
 // simulator's addresses, events, and faults on request.
 //
-// It imports behavior, outbox and later. Start with Server; event.go is what
+// It imports awswire, behavior, outbox and later. Start with Server; event.go is what
 // SES tells afterwards.
 package ses
 
@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/novaura/acs-operator/internal/sandbox/awswire"
 	"github.com/novaura/acs-operator/internal/sandbox/behavior"
 	"github.com/novaura/acs-operator/internal/sandbox/later"
 	"github.com/novaura/acs-operator/internal/sandbox/outbox"
@@ -49,7 +50,7 @@ const maxBody = 56 << 20
 // New returns a Server that behaves well.
 func New(o Options) *Server {
 	s := &Server{
-		Box: outbox.NewBox("ses", "email", behavior.Behavior{Latency: o.Latency}), options: o,
+		Box: outbox.NewBox(provider(), "email", behavior.Behavior{Latency: o.Latency}), options: o,
 		mux: http.NewServeMux(), later: later.New(mostEvents),
 	}
 	s.mux.HandleFunc("POST /v2/email/outbound-emails", s.send)
@@ -89,8 +90,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, http.StatusTooManyRequests, "TooManyRequestsException", "Maximum sending rate exceeded.")
 		return
 	}
-	if s.Control().Fails() {
-		s.refuse(w, http.StatusInternalServerError, "InternalFailure", "The request processing has failed because of an unknown error.")
+	if s.fail(w, s.Control().Fault()) {
 		return
 	}
 	var in sendEmail
@@ -168,6 +168,12 @@ func (s *Server) account(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) refuse(w http.ResponseWriter, status int, code, words string) {
 	s.Refuse()
 	refuse(w, status, code, words)
+}
+
+// Refuse answers a request with err.
+func Refuse(w http.ResponseWriter, err error) {
+	typed := awswire.AsError(err)
+	refuse(w, typed.HTTPStatus(), typed.Code, typed.Message)
 }
 
 // refuse answers as the REST-JSON protocol does: the code in a header.

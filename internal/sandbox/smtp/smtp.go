@@ -50,7 +50,7 @@ const maxMessage = 40 << 20
 
 // New returns a Server that takes everything.
 func New(o Options) *Server {
-	s := &Server{Box: outbox.NewBox("smtp", "email", behavior.Behavior{Latency: o.Latency}), replies: map[Stage]*smtp.SMTPError{}}
+	s := &Server{Box: outbox.NewBox(provider(), "email", behavior.Behavior{Latency: o.Latency}), replies: map[Stage]*smtp.SMTPError{}}
 	s.server = smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) { return &session{server: s, conn: c}, nil }))
 	s.server.Domain = "localhost"
 	s.server.MaxMessageBytes = maxMessage
@@ -147,9 +147,9 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 		s.server.Refuse()
 		return &smtp.SMTPError{Code: 454, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "Throttling failure: Maximum sending rate exceeded."}
 	}
-	if s.server.Control().Fails() {
+	if reply := replyTo(s.server.Control().Fault()); reply != nil {
 		s.server.Refuse()
-		return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Temporary service failure"}
+		return reply
 	}
 	s.from = from
 	return s.server.answer(Mail)

@@ -49,3 +49,26 @@ func (q *queue) sample() QueueSample {
 	}
 	return sample
 }
+
+// A Message is what a queue holds of one message.
+type Message struct {
+	ID, Body   string
+	Attributes map[string]Attribute
+}
+
+// Messages returns what the queue holds in no order: visible, in flight and
+// delayed messages. found is false when there is no such queue.
+func (s *Service) Messages(name string) (held []Message, found bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	q := s.queues[name]
+	if q == nil {
+		return nil, false
+	}
+	now := q.lock()
+	defer q.unlock(now)
+	for _, m := range q.messages {
+		held = append(held, Message{ID: m.ID, Body: m.Body, Attributes: m.Attributes})
+	}
+	return held, true
+}

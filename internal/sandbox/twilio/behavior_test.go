@@ -6,20 +6,25 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/novaura/acs-operator/internal/sandbox/behavior"
 )
 
 // post creates a message without a socket, so that it can run in a bubble.
-func post(ctx context.Context, s *Server) (status int) {
+func post(ctx context.Context, s *Server) (status int) { return create(ctx, s).Code }
+
+func create(ctx context.Context, s *Server) *httptest.ResponseRecorder {
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, messagesPath, strings.NewReader(text(anna, "x").Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.SetBasicAuth(account, token)
 	recorder := httptest.NewRecorder()
 	s.ServeHTTP(recorder, r)
-	return recorder.Code
+	return recorder
 }
 
 func TestAnErrorAcceptsNothing(t *testing.T) {
@@ -27,6 +32,30 @@ func TestAnErrorAcceptsNothing(t *testing.T) {
 	s.SetBehavior(Behavior{ErrorRate: 1})
 	if status := post(t.Context(), s); status != 500 || s.Stats() != (Stats{Refused: 1}) {
 		t.Errorf("got HTTP %d and %+v, want 500 and one refused", status, s.Stats())
+	}
+}
+
+func TestAnErrorCodeIsAnsweredAsTwilioDoesAndAcceptsNothing(t *testing.T) {
+	for code, status := range map[string]int{
+		"20003": 401, "20429": 429, "20500": 500, "20503": 503, "21211": 400, "21606": 400, "21612": 400, "30002": 403,
+	} {
+		s := New(Options{})
+		if answer := put(s, "/_sandbox/twilio", `{"errors":{"`+code+`":1}}`); answer.Code != 200 {
+			t.Errorf("%s: PUT answered %d %s", code, answer.Code, answer.Body)
+		}
+		answer := create(t.Context(), s)
+		if answer.Code != status || !strings.Contains(answer.Body.String(), `"code":`+code) || s.Stats() != (Stats{Refused: 1}) {
+			t.Errorf("%s: got HTTP %d %s and %+v, want %d with the code, and one refused", code, answer.Code, answer.Body, s.Stats(), status)
+		}
+	}
+}
+
+func TestAGatewaysPageIsNotTwiliosJSON(t *testing.T) {
+	s := New(Options{})
+	put(s, "/_sandbox/twilio", `{"html":1}`)
+	answer := create(t.Context(), s)
+	if answer.Code != 502 || answer.Header().Get("Content-Type") != "text/html" || !strings.HasPrefix(answer.Body.String(), "<html>") || s.Stats() != (Stats{Refused: 1}) {
+		t.Errorf("got HTTP %d %s and %+v, want 502 with a page, and one refused", answer.Code, answer.Body, s.Stats())
 	}
 }
 
@@ -106,13 +135,13 @@ func TestTheBehaviorIsSetOverHTTPFieldByField(t *testing.T) {
 	s := New(Options{Latency: 50 * time.Millisecond})
 	put(s, "/_sandbox/twilio", `{"errorRate":0.1,"rateLimit":100}`)
 	answer := put(s, "/_sandbox/twilio", `{"latency":"120ms","jitter":"1s","lostAnswerRate":0.05}`)
-	want := Behavior{Latency: 120 * time.Millisecond, Jitter: time.Second, ErrorRate: 0.1, LostAnswerRate: 0.05, RateLimit: 100}
-	if s.Behavior() != want {
+	want := Behavior{Latency: 120 * time.Millisecond, Jitter: time.Second, ErrorRate: 0.1, Errors: behavior.Shares{}, LostAnswerRate: 0.05, RateLimit: 100}
+	if !reflect.DeepEqual(s.Behavior(), want) {
 		t.Errorf("got %+v, want %+v", s.Behavior(), want)
 	}
 	recorder := httptest.NewRecorder()
 	s.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/_sandbox/twilio", nil))
-	const wire = `{"latency":"120ms","jitter":"1s","errorRate":0.1,"lostAnswerRate":0.05,"rateLimit":100}` + "\n"
+	const wire = `{"latency":"120ms","jitter":"1s","errorRate":0.1,"errors":{},"html":0,"lostAnswerRate":0.05,"rateLimit":100}` + "\n"
 	if recorder.Body.String() != wire || answer.Body.String() != wire {
 		t.Errorf("PUT answered %s, GET %s, want %s", answer.Body, recorder.Body, wire)
 	}
@@ -130,7 +159,7 @@ func TestAWrongBehaviorIsRefusedWholeAndNamed(t *testing.T) {
 		`nothing`:                          "invalid character",
 	} {
 		answer := put(s, "/_sandbox/twilio", body)
-		if answer.Code != 400 || !strings.Contains(answer.Body.String(), named) || s.Behavior() != (Behavior{}) {
+		if answer.Code != 400 || !strings.Contains(answer.Body.String(), named) || !reflect.DeepEqual(s.Behavior(), Behavior{}) {
 			t.Errorf("%s: got HTTP %d %s and %+v, want 400 that names %s", body, answer.Code, answer.Body, s.Behavior(), named)
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	envelope "github.com/novaura/acs-operator/internal/message"
 )
 
 const (
@@ -24,6 +26,20 @@ const (
 
 // Run tells the statuses of messages until ctx ends.
 func (s *Server) Run(ctx context.Context) { s.later.Run(ctx, callbacksAtOnce) }
+
+// setCallback takes the callback's URL of a message. Our own id is in its query;
+// the URL of options leads to OnStatus, and is not called.
+func (m *message) setCallback(address, ours string) {
+	m.callback = address
+	parsed, err := url.Parse(address)
+	if err != nil {
+		return
+	}
+	m.key = parsed.Query().Get(envelope.EventIDParameter)
+	if parsed.RawQuery = ""; ours != "" && parsed.String() == ours {
+		m.callback = ""
+	}
+}
 
 // stages are the statuses of a message, and when after the one before each
 // comes. A stage begins when the one before has been told: so they arrive in

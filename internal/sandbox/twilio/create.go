@@ -34,8 +34,8 @@ func (s *Server) create(r *http.Request) (any, *refusal) {
 	if !s.control.Allow() {
 		return nil, refuse(codeTooManyRequests)
 	}
-	if s.control.Fails() {
-		return nil, refuse(codeInternal)
+	if refused := refuseBy(s.control.Fault()); refused != nil {
+		return nil, refused
 	}
 	r.Body = http.MaxBytesReader(nil, r.Body, mostFormBytes)
 	if err := r.ParseForm(); err != nil {
@@ -69,7 +69,7 @@ func (s *Server) compose(account string, form url.Values) (*message, *refusal) {
 		return nil, refuse(codeBodyTooLong)
 	}
 	m := newMessage(account, to, from, service, body)
-	m.callback = form.Get("StatusCallback")
+	m.setCallback(form.Get("StatusCallback"), s.options.StatusCallback)
 	return m, nil
 }
 

@@ -36,7 +36,12 @@ func (s *memory) accept(m *message) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.accepted++
-	m.seq, m.created, m.doubled = uint64(s.accepted), s.now(), s.seen.Add(m.to, m.body) //nolint:gosec // a count is not negative
+	m.seq, m.created = uint64(s.accepted), s.now() //nolint:gosec // a count is not negative
+	if m.key != "" {
+		m.doubled = s.seen.Add("key", m.key, m.to)
+	} else {
+		m.doubled = s.seen.Add("words", m.to, m.body)
+	}
 	if m.doubled {
 		s.doubled++
 	}

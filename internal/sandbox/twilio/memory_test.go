@@ -2,6 +2,7 @@ package twilio
 
 import (
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 )
@@ -65,5 +66,36 @@ func BenchmarkCreate(b *testing.B) {
 		if post(b.Context(), s) != 201 {
 			b.Fatal("refused")
 		}
+	}
+}
+
+func TestATextIsDoubledByOurOwnIDWhereTheCallbackNamesIt(t *testing.T) {
+	const ours = "http://127.0.0.1:1/status"
+	s := start(t)
+	s.options.StatusCallback = ours
+	for _, tc := range []struct {
+		name, callback string
+		doubled        int64 // in all, afterwards
+	}{
+		{"the first", ours + "?acs_id=a", 0},
+		{"the same words under an id of their own", ours + "?acs_id=b", 0},
+		{"the same id again", ours + "?acs_id=a", 1},
+		{"without an id, for the first time", "", 1},
+		{"the same words without an id", "", 2},
+		{"an id in someone else's callback", "http://127.0.0.1:1/theirs?acs_id=b", 3},
+	} {
+		form := text(anna, "Hello")
+		form.Set("StatusCallback", tc.callback)
+		answer, err := http.DefaultClient.Do(s.request(http.MethodPost, messagesPath, form))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if got := s.Stats().Doubled; answer.StatusCode != http.StatusCreated || got != tc.doubled {
+			t.Errorf("%s: HTTP %d, %d doubled, want %d", tc.name, answer.StatusCode, got, tc.doubled)
+		}
+	}
+	if m := s.memory.all[0]; m.key != "a" || m.callback != "" {
+		t.Errorf("the first has the key %q and calls %q, want a and nobody", m.key, m.callback)
 	}
 }

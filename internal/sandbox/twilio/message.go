@@ -24,11 +24,12 @@ const poolNumber = "+15005550006"
 type message struct {
 	sid, account, to, from, service, body string
 	callback                              string // a URL, or nothing
+	key                                   string // our own id, from the callback's query; empty: it names none
 
 	segments int
 	seq      uint64    // the order of acceptance; set by memory, as the next two
 	created  time.Time // never before that of a lower seq
-	doubled  bool      // a message with the same to and body came before
+	doubled  bool      // its recipient has it twice: by key, or without one by to and body
 }
 
 func newMessage(account, to, from, service, body string) *message {

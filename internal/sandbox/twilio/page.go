@@ -24,7 +24,7 @@ func (s *Server) Recent(limit int) []outbox.Message {
 	shown := make([]outbox.Message, 0, len(messages))
 	for _, m := range messages {
 		shown = append(shown, outbox.Message{
-			ID: m.sid, Provider: "twilio", Channel: "sms", To: m.to, From: m.from, Body: m.body, Status: m.status(now),
+			ID: m.sid, Key: m.key, Provider: "twilio", Channel: "sms", To: m.to, From: m.from, Body: m.body, Status: m.status(now),
 			Segments: m.segments, Created: m.created.UTC(), Doubled: m.doubled,
 		})
 	}

@@ -3,6 +3,8 @@ package twilio
 import (
 	"net/http"
 	"strconv"
+
+	"github.com/novaura/acs-operator/internal/sandbox/behavior"
 )
 
 // Twilio's error codes (https://www.twilio.com/docs/api/errors).
@@ -35,6 +37,8 @@ type refusal struct {
 	Message  string `json:"message"`
 	MoreInfo string `json:"more_info"`
 	Status   int    `json:"status"`
+
+	gateway bool // answered by a gateway's page instead
 }
 
 // refusals are the status and the words of each code; a status of zero is 400.
@@ -62,8 +66,53 @@ var refusals = map[int]struct {
 	codeBodyTooLong:      {message: "The concatenated message body exceeds the 1600 character limit"},
 }
 
+// forced are refused for no reason of the stand-in's own, but can be asked for
+// by Behavior.Errors.
+var forced = map[int]struct {
+	status  int
+	message string
+}{
+	20005: {http.StatusForbidden, "Account not active"},
+	21608: {message: "The phone number is unverified. Trial accounts cannot send messages to unverified numbers"},
+	21611: {http.StatusTooManyRequests, "This 'From' number has exceeded the maximum number of queued messages"},
+	21659: {message: "'From' is not a Twilio phone number or short code country mismatch"},
+	21660: {message: "Mismatch between the 'From' number and the account"},
+	21703: {message: "The Messaging Service does not have a phone number available to send a message"},
+	30002: {http.StatusForbidden, "Account suspended"},
+	30034: {message: "Message from an Unregistered Number"},
+}
+
+// provider is Twilio with the codes that Behavior.Errors may name.
+func provider() behavior.Provider {
+	of := behavior.Provider{Name: "twilio", HTTP: true}
+	for code := range refusals {
+		of.Codes = append(of.Codes, strconv.Itoa(code))
+	}
+	for code := range forced {
+		of.Codes = append(of.Codes, strconv.Itoa(code))
+	}
+	return of
+}
+
+// refuseBy returns the refusal that a fault asks for, or nil.
+func refuseBy(fault behavior.Fault) *refusal {
+	switch {
+	case fault.HTML:
+		return &refusal{gateway: true}
+	case fault.Internal:
+		return refuse(codeInternal)
+	case fault.Code != "":
+		code, _ := strconv.Atoi(fault.Code) // one of provider's, which are numbers
+		return refuse(code)
+	}
+	return nil
+}
+
 func refuse(code int) *refusal {
-	known := refusals[code]
+	known, found := refusals[code]
+	if !found {
+		known = forced[code]
+	}
 	if known.status == 0 {
 		known.status = http.StatusBadRequest
 	}

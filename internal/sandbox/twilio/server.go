@@ -41,6 +41,9 @@ type Options struct {
 	// order, as if every message named a StatusCallback that leads there. It is
 	// called while Run runs. nil: only the URLs that messages name are called.
 	OnStatus func(context.Context, url.Values)
+	// StatusCallback is a URL that leads to OnStatus: it is not called. Messages
+	// that name it, or any other, tell our own id in its query (acs_id).
+	StatusCallback string
 }
 
 // Behavior is how Twilio is to behave. Latency holds for every call of the
@@ -75,7 +78,7 @@ var (
 // Stats are totals since the start.
 type Stats struct {
 	Accepted int64 `json:"accepted"` // messages that were taken
-	Doubled  int64 `json:"doubled"`  // of those, the ones whose To and Body had been accepted before
+	Doubled  int64 `json:"doubled"`  // of those, the ones that their recipient had before: by our own id (acs_id in the callback's query), or without one by To and Body
 	Refused  int64 `json:"refused"`  // creates that were answered with an error
 }
 
@@ -83,7 +86,7 @@ type Stats struct {
 func New(o Options) *Server {
 	s := &Server{
 		options: o, mux: http.NewServeMux(), memory: newMemory(cmp.Or(o.Keep, 50_000), 1_000_000, time.Now),
-		control: behavior.New(Behavior{Latency: o.Latency}), later: later.New(mostCallbacks),
+		control: behavior.New(provider(), Behavior{Latency: o.Latency}), later: later.New(mostCallbacks),
 	}
 	s.mux.HandleFunc("POST "+apiRoot+"{account}/Messages.json", s.api(http.StatusCreated, s.create))
 	s.mux.HandleFunc("GET "+apiRoot+"{account}/Messages.json", s.api(http.StatusOK, s.list))
@@ -139,6 +142,10 @@ func (s *Server) api(status int, call func(*http.Request) (any, *refusal)) http.
 		}
 		if r.Method == http.MethodPost {
 			s.refused.Add(1)
+		}
+		if refused.gateway {
+			behavior.WriteGatewayPage(w)
+			return
 		}
 		if refused.Status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", `Basic realm="Twilio API"`)

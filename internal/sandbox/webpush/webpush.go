@@ -69,7 +69,7 @@ type browser struct {
 
 // New returns a Server that behaves well.
 func New(o Options) *Server {
-	s := &Server{Box: outbox.NewBox("webpush", "push", behavior.Behavior{Latency: o.Latency}), publicKey: o.PublicKey, mux: http.NewServeMux()}
+	s := &Server{Box: outbox.NewBox(provider(), "push", behavior.Behavior{Latency: o.Latency}), publicKey: o.PublicKey, mux: http.NewServeMux()}
 	s.mux.HandleFunc("POST "+path+"{id}", s.push)
 	s.mux.Handle("/_sandbox/webpush/dead-tokens/{token}", &s.DeadTokens)
 	return s
@@ -109,8 +109,7 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request) {
 	case !s.Control().Allow():
 		w.Header().Set("Retry-After", "1")
 		s.refuse(w, http.StatusTooManyRequests)
-	case s.Control().Fails():
-		s.refuse(w, http.StatusInternalServerError)
+	case s.fail(w, s.Control().Fault()):
 	case r.Header.Get("TTL") == "" || r.Header.Get("Content-Encoding") != "aes128gcm":
 		s.refuse(w, http.StatusBadRequest)
 	case !found:
