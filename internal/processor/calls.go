@@ -100,7 +100,7 @@ type tally struct {
 type claimTally struct {
 	recent
 
-	calls, failed int // since the start
+	calls, failed int       // since the start
 	failedAt      time.Time // when claims began to fail; zero: the newest was answered
 	newestFailure time.Time
 	err           string // of the newest that failed

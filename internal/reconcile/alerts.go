@@ -107,7 +107,7 @@ func (r *runner) alert(ctx context.Context, p *config.ScalingPolicy, obs scaling
 	r.recallAlerts(ctx, epoch)
 	r.readOrders(ctx)
 	r.stepAlerts(ctx, r.options.alerts.get(), alerting.Input{
-		Policy: p, Observation: obs, Decision: d, Controller: r.ourselves(), Messages: r.messages(ctx, p), NothingDone: r.nothingDone(p), Reported: r.options.watch.shared(),
+		Policy: p, Observation: obs, Decision: d, Controller: r.ourselves(), Messages: r.messages(ctx, p), NothingDone: r.nothingDone(d), Reported: r.options.watch.shared(),
 		Missing: r.missing,
 	}, obs.Time)
 }

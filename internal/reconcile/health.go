@@ -175,8 +175,10 @@ func (m moment) tasksFailing() (finding, bool) {
 }
 
 func (m moment) nothingDone() (finding, bool) {
-	if m.decision.LimitedBy == "failing" {
-		return finding{StatusNothingDone, "", "there is work, and next to nothing is finished: " + m.decision.Reason}, true
+	for _, q := range m.decision.Queues {
+		if q.Stalled != "" {
+			return finding{StatusNothingDone, q.Queue, fmt.Sprintf("%.0f messages of %s are there, and %s", q.Backlog, q.Queue, q.Stalled)}, true
+		}
 	}
 	service := m.obs.Service
 	for _, spec := range m.policy.Spec.Queues {
@@ -186,7 +188,7 @@ func (m moment) nothingDone() (finding, bool) {
 		case waiting == nil || waiting.Value == 0 || age <= spec.MaxAge.Seconds():
 		case service != nil && service.Running == 0:
 			return finding{StatusNothingDone, spec.Name, fmt.Sprintf("%.0f messages wait on %s, and no task runs", waiting.Value, spec.Name)}, true
-		case deleted != nil && deleted.Value == 0:
+		case deleted != nil && deleted.Value == 0 && !q.Works(m.obs.Time):
 			return finding{StatusNothingDone, spec.Name, fmt.Sprintf("%.0f messages wait on %s, the oldest for %s, and none was finished in the last minute that CloudWatch shows",
 				waiting.Value, spec.Name, config.Age(age))}, true
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/novaura/acs-operator/config"
 	"github.com/novaura/acs-operator/internal/alerting"
+	"github.com/novaura/acs-operator/internal/scaling"
 	"github.com/novaura/acs-operator/internal/store"
 )
 
@@ -92,7 +93,7 @@ func reasonsOf(failed []store.Event) map[string]string {
 func feedbackOf(rows []store.Feedback) map[string][]alerting.Feedback {
 	by := map[string][]alerting.Feedback{}
 	for _, row := range rows {
-		source := "sender " + row.Sender
+		source := "sender " + cmp.Or(row.Sender, "by default")
 		if row.Template != "" {
 			source = "campaign " + row.Template
 		}
@@ -104,17 +105,15 @@ func feedbackOf(rows []store.Feedback) map[string][]alerting.Feedback {
 }
 
 // nothingDone names the queues on which next to nothing is finished.
-func (r *runner) nothingDone(p *config.ScalingPolicy) map[string]bool {
-	done := map[string]bool{}
+func (r *runner) nothingDone(d scaling.Decision) map[string]bool {
+	queues := map[string]bool{}
+	for _, q := range d.Queues {
+		queues[q.Queue] = q.Stalled != ""
+	}
 	for _, found := range r.findings {
-		if found.status != StatusNothingDone {
-			continue
-		}
-		for _, q := range p.Spec.Queues {
-			if found.queue == "" || found.queue == q.Name {
-				done[q.Name] = true
-			}
+		if found.status == StatusNothingDone {
+			queues[found.queue] = true
 		}
 	}
-	return done
+	return queues
 }

@@ -70,30 +70,9 @@ func (d *deciding) refuse() {
 	}
 	if how, failing := d.state.Tasks.failing(d.at, *d.obs.Service); failing {
 		d.halt("failedStarts", how)
-	} else if name := d.workless(); name != "" && !d.stalls() {
-		d.halt("failing", name+": its tasks finish next to nothing, and more would not either")
 	} else if d.tasks > d.current && d.providerLimited() {
 		d.step("providerLimited", d.current, "the workers wait for the provider: more tasks do not help")
 	}
-}
-
-// workless names a queue for which its tasks did next to nothing for some
-// minutes, although work waits: the database is down, or every message fails.
-// Empty, unless every queue that asks for as many tasks as there are is one.
-func (d *deciding) workless() (name string) {
-	if d.current == 0 {
-		return ""
-	}
-	for i := range d.queues {
-		if d.out.Queues[i].Need < d.current {
-			continue
-		}
-		if d.queues[i].Service.Idle < idleMinutes {
-			return ""
-		}
-		name = d.queues[i].spec.Name
-	}
-	return name
 }
 
 // providerLimited says that every queue that asks for more tasks waits for

@@ -202,7 +202,7 @@ func (d *deciding) reckon() {
 		asked, by, unknown := q.needOf(q.spec, q.told, &d.state.Tasks, own, d.now, d.spec.Fallback.After)
 		asked.Age = max(asked.Age, valueOf(q.told.OldestUnsettled))
 		if q.stalled != "" {
-			asked.Need, asked.Why = d.current, q.stalled+", and more tasks would not help"
+			asked.Need, asked.Stalled, asked.Why = d.current, q.stalled, q.stalled+", and more tasks would not help"
 		}
 		d.out.Queues = append(d.out.Queues, asked)
 		if parts != nil {

@@ -48,6 +48,7 @@ type QueueNeed struct {
 	Foreseen     float64 `json:"foreseen,omitempty"` // messages of the dump that the calendar expects
 	Drain        float64 `json:"drain"`              // seconds until the backlog is gone with Desired tasks; 0: empty or never
 	Why          string  `json:"why"`                // half a sentence: what set Need
+	Stalled      string  `json:"stalled,omitempty"`  // why its tasks get nothing done; empty: they do
 }
 
 // AtMaximum reports whether maxTasks, the policy's or a schedule's, holds the count

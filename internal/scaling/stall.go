@@ -44,7 +44,8 @@ func (p Provider) Failing(now time.Time) bool {
 // Class names as provider.Class prints them; that package is not for here.
 const classConfig = "config"
 
-// Failure describes the most frequent failure: "HTTP 500, code 20500, 98% of calls".
+// Failure describes the most frequent failure: "HTTP 500, code 20500, 98% of calls". While
+// the breaker is open its part of the failures says more: hardly any calls are made.
 func (p Provider) Failure() string {
 	var parts []string
 	if p.CredentialsRejected {
@@ -56,10 +57,16 @@ func (p Provider) Failure() string {
 	if p.Code != "" {
 		parts = append(parts, "code "+p.Code)
 	}
-	if p.HTTPStatus == 0 && p.Code == "" {
+	if len(parts) == 0 {
 		parts = append(parts, "no answer")
+		if p.Name == "" { // CloudWatch has counts, and no codes
+			parts = []string{"code unknown"}
+		}
 	}
-	if p.Calls >= fewCalls {
+	switch count := p.Share * p.Calls; {
+	case p.Open && p.Failed > 0:
+		parts = append(parts, fmt.Sprintf("%.0f%% of failures", 100*min(1, count/p.Failed)))
+	case p.Calls >= fewCalls:
 		parts = append(parts, fmt.Sprintf("%.0f%% of calls", 100*p.Share))
 	}
 	return strings.Join(parts, ", ")
@@ -82,6 +89,14 @@ func (q Queue) stalledBy(now time.Time) string {
 	return reason
 }
 
+// Works reports whether workers say that a provider takes messages of the queue now, which
+// CloudWatch shows minutes later.
+func (q Queue) Works(now time.Time) bool {
+	return slices.ContainsFunc(q.Providers, func(p Provider) bool {
+		return p.Calls > 0 && now.Sub(p.Time) <= reportedWithin && !p.Failing(now)
+	})
+}
+
 func (p Provider) name() string {
 	if p.Name == "" {
 		return "the provider"
@@ -94,8 +109,12 @@ func (d *deciding) findStalls() {
 	for i := range d.queues {
 		q := &d.queues[i]
 		q.stalled = q.told.stalledBy(d.now)
-		if q.stalled == "" && q.standsStill(q.spec, &d.state.Tasks, d.at) {
+		switch {
+		case q.stalled != "" || q.told.Works(d.now):
+		case q.standsStill(q.spec, &d.state.Tasks, d.at):
 			q.stalled = "nothing was finished in the newest minute that CloudWatch shows"
+		case q.Service.Idle >= idleMinutes && d.current > 0:
+			q.stalled = "next to nothing has been finished for minutes"
 		}
 	}
 }
@@ -120,11 +139,6 @@ func (q *queueMemory) standsStill(spec *config.QueueSpec, tasks *taskMemory, now
 		return due >= expected && float64(m.served()) <= nothing*due && q.Depth.Visible+q.Depth.InFlight > fewMessages
 	}
 	return false
-}
-
-// stalls says that a stalled queue set the count.
-func (d *deciding) stalls() bool {
-	return slices.ContainsFunc(d.out.Steps, func(s Step) bool { return s.Rule == "providerFailing" || s.Rule == "failing" })
 }
 
 // capStalled keeps the count where the queue that sets the need gets nothing done:
