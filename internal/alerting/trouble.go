@@ -39,7 +39,8 @@ func (in *Input) stops(values config.Values, s *scaling.Service) {
 // providerValues adds how the provider does that does worst. It is unknown while workers
 // that reported before do not report any more; of workers that never do, nothing fails.
 func (in *Input) providerValues(values config.Values, providers []scaling.Provider, now time.Time) {
-	if providers == nil && in.Reported {
+	refused, _ := values["queue.credentialsRefused"].(float64)
+	if providers == nil && in.Reported && refused == 0 {
 		return
 	}
 	if len(providers) == 0 {
@@ -53,7 +54,7 @@ func (in *Input) providerValues(values config.Values, providers []scaling.Provid
 	values["queue.providerErrors"], values["queue.providerThrottled"] = share(worst.Failed, worst), share(worst.Limited, worst)
 	values["queue.providerLatency"], values["queue.providerSince"] = worst.Mean, clock(worst.Since)
 	values["queue.providerFailing"] = failing && !config
-	values["queue.credentialsRejected"] = failing && config && worst.CredentialsRejected
+	values["queue.credentialsRejected"] = refused > 0 || failing && config && worst.CredentialsRejected
 	values["queue.senderRejected"] = failing && config && !worst.CredentialsRejected
 }
 
