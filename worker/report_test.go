@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -198,7 +199,7 @@ func TestTheMetricsTellOfAProviderThatFails(t *testing.T) {
 		}
 	}
 	answer := httptest.NewRecorder()
-	beside.metrics().ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	beside.metrics().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for _, line := range []string{
 		`acs_worker_provider_calls_total{class="in_doubt",provider="twilio",queue="events"} 20`, `acs_worker_breaker_open{channel="sms",provider="twilio"} 1`,
 		`acs_worker_claims_total{queue="events"} 25`, `acs_worker_claim_errors_total{queue="events"} 0`, `acs_worker_processed_total{queue="events"} 0`,

@@ -95,7 +95,7 @@ func (c runCommand) Run(ctx context.Context, streams cli.Streams) error {
 	checkStop(logger, c.StopTimeout, c.ProviderTimeout)
 	return c.consume(ctx, handler, &services{
 		serviceFlags: c.serviceFlags, db: db, handler: handler, problems: func() []string { return slices.Concat(handler.Unclaimable(), handler.Refusals()) }, sqs: sqs.NewFromConfig(aws), queues: queues, out: streams.Out, logger: logger,
-		upkeep: upkeep{historyFlags: c.historyFlags, every: c.PruneEvery, retention: policy.retention, db: db, owner: self, logger: logger},
+		upkeep:   upkeep{historyFlags: c.historyFlags, every: c.PruneEvery, retention: policy.retention, db: db, owner: self, logger: logger},
 		reporter: reporter{owner: self, handler: handler, policyHash: policy.hash, db: db, logger: logger},
 	})
 }
@@ -118,8 +118,16 @@ func (c runCommand) consume(ctx context.Context, handler *processor.Processor, b
 	for _, queue := range beside.queues {
 		beside.consumers = append(beside.consumers, consumer.New(consumer.Options{
 			SQS: beside.sqs, Handler: handler, Queue: queue, Slots: c.Concurrency, StopTimeout: drainOf(c.StopTimeout),
-			Keep: beside.keep, UntilEmpty: c.UntilEmpty, Logger: beside.logger, Ready: ready, VisibilityTimeout: c.Visibility,
-			Admit: func(n int) (int, time.Duration) { return handler.Admit(queue, n) },
+			Keep: beside.keep, UntilEmpty: c.UntilEmpty, Logger: beside.logger,
+			Ready: func(ctx context.Context) error {
+				err := ready(ctx)
+				if err != nil {
+					handler.Unwritable(queue.Name, err)
+				}
+				return err
+			},
+			VisibilityTimeout: c.Visibility,
+			Admit:             func(n int) (int, time.Duration) { return handler.Admit(queue, n) },
 		}))
 	}
 	working, end := context.WithCancel(ctx)

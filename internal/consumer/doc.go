@@ -17,7 +17,8 @@
 //	              is still said to the queue
 //
 // A slot is taken before a receive asks for its message and is free again when
-// the job has ended. A message that comes a second time while it is held here
+// the job has ended. Options.Admit may hold receives back, or have one message
+// received at a time: what is not received keeps its receive count. A message that comes a second time while it is held here
 // is not started again: the held one takes over the newer receipt handle.
 //
 // # The drain

@@ -47,7 +47,7 @@ func (b *bench) outage(err *provider.Error) {
 
 var (
 	down     = &provider.Error{Provider: "fake", Class: provider.InDoubt, HTTPStatus: 500, Code: "20500", Message: "no"}
-	awayNow  = &provider.Error{Provider: "fake", Class: provider.Transient, Away: true, Err: errors.New("connection refused")}
+	errAway  = &provider.Error{Provider: "fake", Class: provider.Transient, Away: true, Err: errors.New("connection refused")}
 	throttle = &provider.Error{Provider: "fake", Class: provider.Throttled, HTTPStatus: 429, Code: "20429"}
 	wrong    = &provider.Error{Provider: "fake", Class: provider.Permanent, HTTPStatus: 400, Code: "21211"}
 )
@@ -68,7 +68,7 @@ func TestABreakerOpensByTheProvidersFaultAlone(t *testing.T) {
 		open   bool
 	}{
 		"HTTP 500":                        {err: down, failed: 10, open: true},
-		"no connection":                   {err: awayNow, failed: 10, open: true},
+		"no connection":                   {err: errAway, failed: 10, open: true},
 		"HTTP 500 to six of ten":          {err: down, failed: 6, open: true},
 		"HTTP 500 to three of ten":        {err: down, failed: 3},
 		"HTTP 500, after much success":    {err: down, failed: 10, before: 500, open: true},
@@ -106,7 +106,7 @@ func TestABreakerOpensByTheProvidersFaultAlone(t *testing.T) {
 
 func TestWhileABreakerIsOpenNothingIsSentAndNoTryIsSpent(t *testing.T) {
 	t.Parallel()
-	for name, err := range map[string]*provider.Error{"in doubt": down, "away": awayNow} {
+	for name, err := range map[string]*provider.Error{"in doubt": down, "away": errAway} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
@@ -231,7 +231,7 @@ func TestAPushProviderThatFailsDoesNotStopTheOthers(t *testing.T) {
 		r.Queue = queue
 		return b.handle(r)
 	}
-	b.always(awayNow)
+	b.always(errAway)
 	for i := range breakerCalls {
 		send(fmt.Sprint("a", i), "android")
 	}
@@ -309,6 +309,19 @@ func TestClaimsThatFailAreReportedUntilOneWorks(t *testing.T) {
 	if lines := b.Unclaimable(); len(lines) != 1 || !strings.Contains(lines[0], "since 2026-01-05T08:00:00Z") || !strings.Contains(lines[0], errDown.Error()) {
 		t.Errorf("got %q", lines)
 	}
+	for range 10 {
+		b.clock.turn(20 * time.Second)
+		b.Unwritable("sms-events", errDown) // nothing is received
+	}
+	if _, claims := b.Standing(smsQueue); !claims.FailedAt.Equal(since) || len(b.Unclaimable()) != 1 {
+		t.Errorf("while the store takes no writes: got %+v", claims)
+	}
+	b.clock.turn(2 * time.Minute)
+	if len(b.Unclaimable()) != 0 {
+		t.Errorf("an idle worker, long after: got %q", b.Unclaimable())
+	}
+	b.store.set("Claim", 1)
+	b.handle(text(""))
 	b.handle(text(""))
 	if _, claims := b.Standing(smsQueue); !claims.FailedAt.IsZero() || len(b.Unclaimable()) != 0 {
 		t.Errorf("after one that worked: got %+v", claims)

@@ -189,10 +189,26 @@ func (c *calls) claimed(queue string, now time.Time, took time.Duration, err err
 		t.failedAt = time.Time{}
 		return
 	}
+	t.failed, b.failed = t.failed+1, b.failed+1
+	t.fail(now, err)
+}
+
+// fail notes that the store takes no claims now.
+func (t *claimTally) fail(now time.Time, err error) {
 	if t.failing(now).IsZero() {
 		t.failedAt = now
 	}
-	t.failed, b.failed, t.err, t.newestFailure = t.failed+1, b.failed+1, cut(err.Error()), now
+	t.err, t.newestFailure = cut(err.Error()), now
+}
+
+// Unwritable says that the store still takes no claims of a queue, of which
+// nothing is received until it does.
+func (p *Processor) Unwritable(queue string, err error) {
+	p.calls.mu.Lock()
+	defer p.calls.mu.Unlock()
+	if t := p.calls.claims[queue]; t != nil {
+		t.fail(p.Now(), err)
+	}
 }
 
 // Standing says how the providers of a queue's channel, and the store's claims,
@@ -209,7 +225,7 @@ func (p *Processor) Standing(queue consumer.Queue) (providers []store.ProviderRe
 	if t := p.calls.claims[queue.Name]; t != nil {
 		sum := t.sum(now)
 		claims = store.ClaimReport{Calls: sum.calls, Failed: sum.failed, Mean: sum.mean(), FailedAt: t.failing(now)}
-		if sum.failed > 0 {
+		if sum.failed > 0 || !claims.FailedAt.IsZero() {
 			claims.Error = t.err
 		}
 	}

@@ -28,6 +28,8 @@
 //	           expired                                          expired     delete
 //	           not due, over the rate, or too little lease left scheduled   retry
 //	           drained before the call                          scheduled   hand back
+//	           its provider fails (breaker.go)                  scheduled   retry: no try is spent
+//	Doubtful   its provider fails                               processing  retry: no try is spent
 //
 //	call       accepted                                         sent        delete
 //	           Permanent                                        failed      dead-letter
@@ -37,7 +39,15 @@
 //	           Transient                                        scheduled   retry, ever later
 //	           Transient, for the provider is away              scheduled   retry, ever later: no try is spent
 //	           Transient for the MaxAttempts-th time            failed      dead-letter
+//	           Transient, as a probe                            scheduled   retry, ever later: no try is spent
 //	           InDoubt                                          processing  retry after the lease
+//
+// While a provider fails, its circuit breaker is open: nothing is received but one
+// message for a probe every 10 s (Admit), and what is held goes back unspent. Where a
+// channel has several providers its queue is received on, and only the messages of
+// the one that fails go back. Delivery reports and inbound messages need no provider;
+// those on a queue that is not received wait, but for the ones that come while a
+// message for the probe is looked for.
 //
 // What would be retried after more than Options.ParkAfter, or whose receives
 // are nearly spent, is parked: its row keeps it, and its queue forgets it

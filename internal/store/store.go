@@ -368,9 +368,9 @@ type Store interface {
 	// Ready reports nil when the database answers and its schema is one this
 	// code can work with.
 	Ready(ctx context.Context) error
-	// Writable reports nil when a write is committed; it rewrites a row of the
-	// store's own as it is. It finds what Ready cannot: a full disk, a file that
-	// only reads, a lock that another process does not give up.
+	// Writable reports nil when a write of some size is committed, and leaves
+	// nothing behind. It finds what Ready cannot: a full disk, a file that only
+	// reads, a lock that another process does not give up.
 	Writable(ctx context.Context) error
 	// Verify looks for damage (ErrDamaged), as far as the engine does not by
 	// itself: it reads all of a SQLite file.

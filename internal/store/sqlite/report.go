@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	lib "modernc.org/sqlite/lib"
+
 	"github.com/novaura/acs-operator/internal/store"
 )
 
@@ -54,12 +56,21 @@ func (s *Store) Reports(ctx context.Context, within time.Duration) ([]store.Repo
 	return reports, nil
 }
 
-// Writable implements store.Store.
+// Writable implements store.Store. It makes room for as much as a batch of claims
+// takes, and gives it back: on a full disk what rewrites a page may still work. Both
+// are committed, since SQLite asks for room when it commits. No list shows the row.
 func (s *Store) Writable(ctx context.Context) error {
-	err := s.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE `+versions+` SET is_applied = is_applied WHERE version_id = 0`)
-		return err
-	})
+	const room = 256 << 10 // bytes
+	run := func(query string, args ...any) error {
+		return s.write(ctx, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, query, args...)
+			return err
+		})
+	}
+	err := run(`INSERT OR REPLACE INTO worker_reports (worker, queue, reported_at, report) VALUES ('', '', '', zeroblob(?))`, room)
+	if err == nil {
+		err = run(`DELETE FROM worker_reports WHERE worker = ''`)
+	}
 	if err != nil {
 		return fmt.Errorf("write to %s: %w", s.path, err)
 	}
@@ -74,10 +85,18 @@ func (s *Store) Verify(ctx context.Context) error {
 		return line, err
 	}, fmt.Sprintf(`PRAGMA quick_check(%d)`, few))
 	switch {
+	case damaged(err):
+		return fmt.Errorf("%s: %w: %w", s.path, store.ErrDamaged, err)
 	case err != nil:
 		return fmt.Errorf("look for damage in %s: %w", s.path, err)
 	case len(damage) != 1 || damage[0] != "ok":
-		return fmt.Errorf("%s is damaged: %q: %w", s.path, damage, store.ErrDamaged)
+		return fmt.Errorf("%s: %w: %q", s.path, store.ErrDamaged, damage)
 	}
 	return nil
+}
+
+// damaged reports whether err says that the file is not what it should be.
+func damaged(err error) bool {
+	code := primary(err)
+	return code == lib.SQLITE_CORRUPT || code == lib.SQLITE_NOTADB
 }

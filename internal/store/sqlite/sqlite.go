@@ -115,9 +115,17 @@ func (s *Store) patiently(ctx context.Context, do func() error) error {
 
 // busy reports whether err says that another connection held a lock.
 func busy(err error) bool {
-	var e *driver.Error
-	const primary = 0xff // the extended code's low byte
-	return errors.As(err, &e) && (e.Code()&primary == lib.SQLITE_BUSY || e.Code()&primary == lib.SQLITE_LOCKED)
+	code := primary(err)
+	return code == lib.SQLITE_BUSY || code == lib.SQLITE_LOCKED
+}
+
+// primary is SQLite's primary result code; 0: err is none of SQLite's.
+func primary(err error) int {
+	const low = 0xff // byte of the extended code
+	if e := (*driver.Error)(nil); errors.As(err, &e) {
+		return e.Code() & low
+	}
+	return 0
 }
 
 // layout is RFC 3339 with milliseconds; every time is 24 characters long.

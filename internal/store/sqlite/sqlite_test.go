@@ -214,3 +214,65 @@ func TestAHeldFileIsWaitedForUntilTheContextEnds(t *testing.T) {
 		t.Errorf("after the release: %v", err)
 	}
 }
+
+// A page that is damaged is not noticed by an answer, nor by a write elsewhere.
+func TestADamagedFileIsFound(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "acs.db")
+	s := open(t, path, Options{})
+	if _, err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var root, size int64
+	if err := s.reader.QueryRow(`SELECT rootpage, (SELECT page_size FROM pragma_page_size) FROM sqlite_master WHERE name = 'controller_decisions'`).Scan(&root, &size); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil { // so that the log is part of the file
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteAt([]byte(strings.Repeat("x", int(size))), (root-1)*size); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, path, Options{})
+	if err := errors.Join(s.Ready(t.Context()), s.Writable(t.Context())); err != nil {
+		t.Errorf("it answers: got %v", err)
+	}
+	if err := s.Verify(t.Context()); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("got %v, want %v", err, store.ErrDamaged)
+	}
+}
+
+func TestAFileThatCannotBeWrittenToIsNotWritableThoughItAnswers(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "acs.db")
+	s, other := open(t, path, Options{}), open(t, path, Options{})
+	if _, err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	held, err := other.writer.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = held.Rollback() }()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := s.Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := s.Writable(ctx); err == nil || !strings.Contains(err.Error(), "acs.db") {
+		t.Errorf("while another process holds it: got %v", err)
+	}
+	if _, err := s.writer.ExecContext(t.Context(), `PRAGMA query_only = ON`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Writable(t.Context()); err == nil || !strings.Contains(err.Error(), "readonly") {
+		t.Errorf("when it only reads: got %v", err)
+	}
+}
