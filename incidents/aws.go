@@ -43,7 +43,7 @@ func awsIncidents() []Incident {
 			Expect: Expect{Count: Held(), Alerts: []string{"QueueMissing"}, Words: []string{"novaura-acs-email-event"}, Resolves: true},
 		},
 		{
-			ID: "worker-without-queue-url", Name: "The workers are deployed without one queue's URL", Setup: Setup{Channels: "sms,email", StartLag: 2 * time.Second},
+			ID: "worker-without-queue-url", Name: "The workers are deployed without one queue's URL", Setup: Setup{Channels: "sms,email"},
 			Cause: deployWith(map[string]string{"EMAIL_QUEUE_URL": ""}), End: deployFirst, During: 3 * time.Minute,
 			Expect: Expect{Count: AtMost(usualTasks + 1), Alerts: []string{"QueueNotReceived"}, Words: []string{emailQueue}, Resolves: true},
 		},

@@ -39,7 +39,7 @@ const (
 	usualChannels = "sms,push" // local's e-mail load always has bounces and complaints
 	usualTasks    = 2
 	usualMost     = 20
-	usualLag      = 5 * time.Second
+	usualLag      = 2 * time.Second
 )
 
 // noticeWithin is how soon people must know.

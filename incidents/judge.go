@@ -227,14 +227,17 @@ func (r *Row) recovery(e Expect, f Facts) {
 
 // lastSeen says how things stood when nobody waited any longer.
 func lastSeen(f Facts) string {
-	status, backlog := "no status", "an unknown backlog"
+	status, backlog, count := "no status", "an unknown backlog", "an unknown count"
 	if n := len(f.Looks); n > 0 {
 		status = "status " + f.Looks[n-1].Status
 	}
 	if n := len(f.Depths); n > 0 {
 		backlog = fmt.Sprintf("a backlog of %d", f.Depths[n-1].Backlog)
 	}
-	return status + ", " + backlog
+	if n := len(f.Counts); n > 0 {
+		count = fmt.Sprintf("%d of %d tasks", f.Counts[n-1].Running, f.Counts[n-1].Desired)
+	}
+	return status + ", " + backlog + ", " + count
 }
 
 // recoveredAt is when, after the end, the status was first OK with the backlog

@@ -51,7 +51,7 @@ func (s *Stage) perform(ctx context.Context, p pace, i Incident) {
 
 	s.wait(ctx, p.warm, nil)
 	if !s.wait(ctx, settleWithin, s.wellBefore) {
-		s.trouble("the system was not OK before the cause: %s", lastSeen(s.soFar()))
+		s.trouble("the system was not at rest before the cause: %s", lastSeen(s.soFar()))
 	}
 	s.record(func(f *Facts) { f.Cause = time.Now() })
 	if err := i.Cause(ctx, s); err != nil {
@@ -78,10 +78,12 @@ func (s *Stage) during(ctx context.Context, p pace, i Incident) {
 	s.wait(ctx, i.length()-leastLength, func() bool { return complete(i.Expect, s.soFar(), time.Now()) })
 }
 
-// wellBefore tells whether the newest look says OK.
+// wellBefore tells whether the newest look says OK, and the count has come to
+// rest at its least.
 func (s *Stage) wellBefore() bool {
-	looks := s.soFar().Looks
-	return len(looks) > 0 && looks[len(looks)-1].Status == "OK"
+	f := s.soFar()
+	looks, counts := len(f.Looks), len(f.Counts)
+	return looks > 0 && counts > 0 && f.Looks[looks-1].Status == "OK" && f.Counts[counts-1].Desired == s.setup.MinTasks
 }
 
 // wait lasts until done says so (nil: it never does), or bound is over. It

@@ -19,13 +19,14 @@ const (
 )
 
 // What the copies change, so that an incident takes minutes: how often the
-// controller looks, and how long a notification waits. How long an alert must
-// hold before it fires (for) stays as shipped.
+// controller looks, how soon it scales down, and how long a notification waits.
+// How long an alert must hold before it fires (for) stays as shipped.
 const (
 	interval      = "5s"
 	groupWait     = "5s"
 	groupInterval = "10s"
 	longestLinger = 30 * time.Second // keepFiringFor
+	scaleDownWait = "30s"            // behavior.scaleDown.stabilizationWindow
 	receiverName  = "incidents"
 )
 
@@ -37,6 +38,7 @@ func (s *Stage) writePolicies(hook string) error {
 	return errors.Join(
 		rewrite(shippedScaling, s.scalingPolicy(), func(spec map[string]any) {
 			spec["interval"], spec["minTasks"], spec["maxTasks"] = interval, s.setup.MinTasks, s.setup.MaxTasks
+			spec["behavior"] = map[string]any{"scaleDown": map[string]any{"stabilizationWindow": scaleDownWait}}
 		}),
 		rewrite(shippedAlerts, s.alertPolicy(), func(spec map[string]any) { quicken(spec, hook) }))
 }

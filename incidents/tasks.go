@@ -16,12 +16,12 @@ import (
 func taskIncidents() []Incident {
 	return []Incident{
 		{
-			ID: "worker-crashes-at-start", Name: "A new worker image exits 2 at its start", Setup: Setup{StartLag: 2 * time.Second},
+			ID: "worker-crashes-at-start", Name: "A new worker image exits 2 at its start",
 			Cause: deployWith(map[string]string{"WORKER_CONCURRENCY": "many"}), End: deployFirst,
 			Expect: Expect{Count: Held(), Alerts: []string{"TasksFailToStart"}, Words: []string{"novaura-acs-processor:2", "exit code 2"}, Resolves: true},
 		},
 		{
-			ID: "poison-message", Name: "One message kills every worker that takes it", Setup: Setup{StartLag: 2 * time.Second},
+			ID: "poison-message", Name: "One message kills every worker that takes it",
 			Cause: poison, During: 3 * time.Minute, End: cure,
 			Expect: Expect{Count: Held(), Alerts: []string{"TasksKeepStopping"}, Words: []string{"137"}, Resolves: true},
 		},
