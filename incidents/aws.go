@@ -15,13 +15,13 @@ func awsIncidents() []Incident {
 	return []Incident{
 		{
 			ID: "cloudwatch-missing", Name: "CloudWatch has no data for 10 min",
-			Cause: standIn("aws", `{"monitoring:GetMetricData":{"noData":true}}`), End: standIn("aws", `{"monitoring:GetMetricData":{"noData":false}}`), During: 10 * time.Minute,
+			Cause: standIn("aws", `{"monitoring:GetMetricData":{"noData":true}}`), End: standIn("aws", `{"monitoring:GetMetricData":{}}`), During: 10 * time.Minute,
 			Expect: Expect{Count: NeverIn(), Alerts: []string{"MetricsUnknown"}, Words: []string{"GetMetricData"}, Status: []string{"MetricsStale"}, Resolves: true},
 		},
 		{
 			// The load and the harness go on sending, or nothing would arrive.
 			ID: "sqs-throttles", Name: "SQS throttles every call but sends",
-			Cause: standIn("aws", everySQSCall(`{"errors":{"RequestThrottled":1}}`)), End: standIn("aws", everySQSCall(`{"errors":null}`)),
+			Cause: standIn("aws", everySQSCall(`{"errors":{"RequestThrottled":1}}`)), End: standIn("aws", everySQSCall(`{}`)),
 			Expect: Expect{Count: NeverIn(), Alerts: []string{"MetricsUnknown"}, Words: []string{"RequestThrottled"}, Status: []string{"MetricsStale", "NothingDone"}, Resolves: true},
 		},
 		{
@@ -29,7 +29,7 @@ func awsIncidents() []Incident {
 			Cause: inOrder(
 				standIn("aws", `{"ecs:UpdateService":{"errors":{"AccessDeniedException":1}}}`),
 				standIn("twilio", `{"latency":"3s"}`), put(harness.SMSQueue, texts(3000, "denied", "")...)),
-			End:    inOrder(standIn("aws", `{"ecs:UpdateService":{"errors":null}}`), standIn("twilio", `{"latency":"150ms"}`)),
+			End:    inOrder(standIn("aws", `{"ecs:UpdateService":{}}`), standIn("twilio", `{"latency":"150ms"}`)),
 			Expect: Expect{Count: Held(), Alerts: []string{"CountNotWritable"}, Words: []string{"ecs:UpdateService"}, Resolves: true},
 		},
 		{

@@ -7,9 +7,11 @@ import (
 
 // refuseDatabase makes PostgreSQL look as if it were down.
 func refuseDatabase(refuse bool) act {
-	return func(_ context.Context, s *Stage) error {
-		s.postgres.proxy.Refuse(refuse)
-		return nil
+	return func(ctx context.Context, s *Stage) error {
+		if refuse {
+			return s.postgres.proxy.Refuse()
+		}
+		return s.postgres.proxy.Accept(ctx)
 	}
 }
 
@@ -37,7 +39,7 @@ func databaseIncidents() []Incident {
 		{
 			ID: "database-slow", Name: "Every database statement takes 2 s", Setup: inPostgres,
 			Cause: slowDatabase(2 * time.Second), End: slowDatabase(0),
-			Expect: Expect{Count: AtMost(4 * usualTasks), Alerts: []string{"DatabaseSlow"}, Resolves: true},
+			Expect: Expect{Count: AtMost(usualMost), Alerts: []string{"DatabaseSlow"}, Resolves: true},
 		},
 		{
 			ID: "database-read-only", Name: "The database rejects every write (disk full, played as read-only)", Setup: inPostgres,

@@ -38,7 +38,7 @@ const (
 	usualRate     = 10.0
 	usualChannels = "sms,push" // local's e-mail load always has bounces and complaints
 	usualTasks    = 2
-	usualMost     = 20
+	usualMost     = 6 // a controller that goes wrong must not fill this machine
 	usualLag      = 2 * time.Second
 )
 

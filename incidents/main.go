@@ -26,7 +26,7 @@ import (
 type command struct {
 	Only     []string `placeholder:"ID" help:"These incidents alone; absent: all."`
 	Short    bool     `help:"A short selection, each ended as soon as all is seen."`
-	Parallel int      `default:"8" help:"How many run at once."`
+	Parallel int      `default:"6" help:"How many run at once."`
 	Output   string   `short:"o" enum:"table,json" default:"table" help:"How to print: table or json."`
 	Keep     string   `placeholder:"FOLDER" type:"path" help:"Keep policies, logs and databases there, a folder for each incident."`
 	List     bool     `help:"List the incidents, and play none."`

@@ -9,7 +9,7 @@ func peopleIncidents() []Incident {
 		},
 		{
 			// The start lag keeps a hundred workers from this machine.
-			ID: "count-set-to-100", Name: "Somebody sets the count to 100, above maxTasks", Setup: Setup{MaxTasks: 6},
+			ID: "count-set-to-100", Name: "Somebody sets the count to 100, above maxTasks",
 			Cause: inOrder(standIn("ecs", `{"startLag":"1h"}`), setCount(100)), End: standIn("ecs", `{"startLag":"2s"}`),
 			Expect: Expect{Count: Reaches(100), Alerts: []string{"CountChangedByOthers"}, Words: []string{"from 2 to 100"}, Resolves: true},
 		},

@@ -136,10 +136,13 @@ func (s *Stage) lookAtStatus(ctx context.Context) {
 		return
 	}
 	if err != nil {
-		status = "get fails: " + err.Error()
+		status = "get fails: " + port.ReplaceAllString(err.Error(), "$1")
 	}
 	s.record(func(f *Facts) { f.Looks = append(f.Looks, Look{time.Now(), status}) })
 }
+
+// port follows an address; it differs from look to look.
+var port = regexp.MustCompile(`(127\.0\.0\.1):\d+`)
 
 // status is the STATUS column of `controller get`. A failing exit code is no
 // error where there is a table: it says that the status is not OK.

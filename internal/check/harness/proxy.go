@@ -11,57 +11,63 @@ import (
 // A Proxy forwards TCP connections on 127.0.0.1 to a server, until it is told to
 // cut, refuse or delay them. All methods may be called concurrently.
 type Proxy struct {
-	listener         net.Listener
+	own              string // address
 	network, address string // of the server
 
-	mu      sync.Mutex
-	lines   map[net.Conn]bool
-	refuses bool
-	delay   time.Duration
+	mu       sync.Mutex
+	listener net.Listener // nil: it refuses
+	lines    map[net.Conn]bool
+	delay    time.Duration
 }
 
 // NewProxy forwards to the server at an address ("unix" or "tcp") until Close.
 func NewProxy(ctx context.Context, network, address string) (*Proxy, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	p := &Proxy{listener: listener, network: network, address: address, lines: map[net.Conn]bool{}}
-	go p.accept(context.WithoutCancel(ctx))
-	return p, nil
+	p := &Proxy{own: "127.0.0.1:0", network: network, address: address, lines: map[net.Conn]bool{}}
+	return p, p.listen(ctx)
 }
 
 // Address returns host:port of the proxy.
-func (p *Proxy) Address() string { return p.listener.Addr().String() }
+func (p *Proxy) Address() string { return p.own }
 
-func (p *Proxy) accept(ctx context.Context) {
-	for {
-		client, err := p.listener.Accept()
-		if err != nil {
-			return
-		}
-		if !p.connect(ctx, client) {
-			_ = client.Close()
-		}
-	}
-}
-
-// connect reports whether the client is now connected to the server.
-func (p *Proxy) connect(ctx context.Context, client net.Conn) bool {
-	server, err := (&net.Dialer{}).DialContext(ctx, p.network, p.address)
+// listen lets clients in, at the address that the proxy had before.
+func (p *Proxy) listen(ctx context.Context) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.own)
 	if err != nil {
-		return false
+		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.refuses {
-		_ = server.Close()
-		return false
+	p.listener, p.own = listener, listener.Addr().String()
+	go p.serve(context.WithoutCancel(ctx), listener)
+	return nil
+}
+
+func (p *Proxy) serve(ctx context.Context, listener net.Listener) {
+	for {
+		client, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := (&net.Dialer{}).DialContext(ctx, p.network, p.address)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		p.connect(client, server, listener)
+	}
+}
+
+// connect forwards both ways, unless the proxy has begun to refuse meanwhile.
+func (p *Proxy) connect(client, server net.Conn, by net.Listener) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.listener != by {
+		_, _ = client.Close(), server.Close()
+		return
 	}
 	p.lines[client], p.lines[server] = true, true
 	go p.forward(client, server, &slow{server, p})
 	go p.forward(server, client, client)
-	return true
 }
 
 // forward copies one way through by; when either side ends, both do.
@@ -97,16 +103,22 @@ func (p *Proxy) Cut() {
 	}
 }
 
-// Refuse makes the server look as if it were down: it cuts every connection and
-// lets none in, until Refuse(false).
-func (p *Proxy) Refuse(refuse bool) {
+// Refuse makes the server look as if it were down: it ends every connection and
+// refuses new ones until Accept.
+func (p *Proxy) Refuse() error {
 	p.mu.Lock()
-	p.refuses = refuse
+	listener := p.listener
+	p.listener = nil
 	p.mu.Unlock()
-	if refuse {
-		p.Cut()
+	defer p.Cut()
+	if listener == nil {
+		return nil
 	}
+	return listener.Close()
 }
+
+// Accept ends Refuse. It fails where another program has taken the port.
+func (p *Proxy) Accept(ctx context.Context) error { return p.listen(ctx) }
 
 // Delay makes every request wait so long before the server sees it; 0 ends it.
 func (p *Proxy) Delay(delay time.Duration) {
@@ -116,7 +128,4 @@ func (p *Proxy) Delay(delay time.Duration) {
 }
 
 // Close ends the proxy and every connection.
-func (p *Proxy) Close() {
-	_ = p.listener.Close()
-	p.Cut()
-}
+func (p *Proxy) Close() { _ = p.Refuse() }

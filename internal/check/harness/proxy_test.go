@@ -1,9 +1,11 @@
 package harness
 
 import (
+	"errors"
 	"io"
 	"net"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -74,11 +76,18 @@ func TestAProxyForwardsDelaysCutsAndRefuses(t *testing.T) {
 		t.Errorf("a new connection after the cut: %v", err)
 	}
 	line = dial()
-	proxy.Refuse(true)
-	if ask(line) == nil || ask(dial()) == nil {
-		t.Error("a proxy that refuses lets somebody through")
+	if err := errors.Join(ask(line), proxy.Refuse()); err != nil {
+		t.Fatal(err)
 	}
-	proxy.Refuse(false)
+	if err := ask(line); err == nil {
+		t.Error("a proxy that refuses leaves a connection open")
+	}
+	if _, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", proxy.Address()); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("a proxy that refuses answers %v, want connection refused", err)
+	}
+	if err := proxy.Accept(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if err := ask(dial()); err != nil {
 		t.Errorf("after it has refused: %v", err)
 	}
