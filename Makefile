@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/novaura/acs-operator/internal/version.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test contract conformance check vet lint chaos chaos-short fuzz bench vuln clean images images-check sbom terraform-check iam-proof
+.PHONY: help run build test contract conformance check vet lint chaos chaos-short incidents incidents-short fuzz bench vuln clean images images-check sbom terraform-check iam-proof
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ contract: ## The stand-ins and the shipped programs against moto; prints the cou
 conformance: ## The contract, and fauxqs too (installed from npm)
 	CONFORMANCE_FAUXQS=1 $(GO) test -count=1 -timeout 15m -v ./internal/sandbox/conformance/...
 
-check: build vet lint test contract chaos-short ## What must pass before a change lands
+check: build vet lint test contract chaos-short incidents-short ## What must pass before a change lands
 
 vet: ## go vet
 	$(GO) vet ./...
@@ -39,6 +39,12 @@ chaos: ## 100,000 messages, 500 killed workers, PostgreSQL restarts, faults: non
 
 chaos-short: ## A short chaos, half a minute
 	$(GO) run ./chaos
+
+incidents: ## What an engineer on call sees of each incident, half an hour
+	$(GO) run ./incidents
+
+incidents-short: ## The short selection of incidents, two to three minutes
+	$(GO) run ./incidents --short
 
 fuzz: ## Each fuzz target for half a minute
 	@for package in $$($(GO) list ./...); do \

@@ -4,19 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/novaura/acs-operator/internal/check/harness"
 )
 
 // database is a PostgreSQL of its own, behind a proxy that can cut every
@@ -25,7 +24,7 @@ type database struct {
 	bin, dir string
 	as       *syscall.SysProcAttr
 	server   *exec.Cmd
-	proxy    *proxy
+	proxy    *harness.Proxy
 }
 
 func startDatabase(ctx context.Context) (d *database, err error) {
@@ -48,7 +47,7 @@ func startDatabase(ctx context.Context) (d *database, err error) {
 	if output, err := initialise.CombinedOutput(); err != nil {
 		return nil, errors.Join(fmt.Errorf("initdb: %w: %s", err, output), os.RemoveAll(d.dir))
 	}
-	if d.proxy, err = newProxy(ctx, filepath.Join(d.dir, ".s.PGSQL.5432")); err != nil {
+	if d.proxy, err = harness.NewProxy(ctx, "unix", filepath.Join(d.dir, ".s.PGSQL.5432")); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(d.dir))
 	}
 	if err := d.start(ctx); err != nil {
@@ -59,7 +58,7 @@ func startDatabase(ctx context.Context) (d *database, err error) {
 }
 
 func (d *database) dsn() string {
-	return "postgres://chaos@" + d.proxy.address() + "/postgres?sslmode=disable"
+	return "postgres://chaos@" + d.proxy.Address() + "/postgres?sslmode=disable"
 }
 
 // unprivileged gives the folder to whom the server runs as: PostgreSQL refuses
@@ -126,75 +125,11 @@ func (d *database) restart(ctx context.Context, crash bool) error {
 
 func (d *database) close() {
 	if d.proxy != nil {
-		d.proxy.close()
+		d.proxy.Close()
 	}
 	if d.server != nil && d.server.Process != nil {
 		_ = d.server.Process.Signal(syscall.SIGQUIT)
 		_ = d.server.Wait()
 	}
 	_ = os.RemoveAll(d.dir)
-}
-
-// proxy forwards TCP connections to a socket, until they are cut.
-type proxy struct {
-	listener net.Listener
-	socket   string
-
-	mu    sync.Mutex
-	lines map[net.Conn]bool
-}
-
-func newProxy(ctx context.Context, socket string) (*proxy, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	p := &proxy{listener: listener, socket: socket, lines: map[net.Conn]bool{}}
-	go p.accept(context.WithoutCancel(ctx))
-	return p, nil
-}
-
-func (p *proxy) address() string { return p.listener.Addr().String() }
-
-func (p *proxy) accept(ctx context.Context) {
-	for {
-		client, err := p.listener.Accept()
-		if err != nil {
-			return
-		}
-		server, err := (&net.Dialer{}).DialContext(ctx, "unix", p.socket)
-		if err != nil {
-			_ = client.Close()
-			continue
-		}
-		p.mu.Lock()
-		p.lines[client], p.lines[server] = true, true
-		p.mu.Unlock()
-		go p.forward(client, server)
-		go p.forward(server, client)
-	}
-}
-
-// forward copies one way; when either side ends, both do.
-func (p *proxy) forward(from, to net.Conn) {
-	_, _ = io.Copy(to, from)
-	_, _ = from.Close(), to.Close()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.lines, from)
-	delete(p.lines, to)
-}
-
-// cut ends every connection, in the middle of whatever it says.
-func (p *proxy) cut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for line := range p.lines {
-		_ = line.Close()
-	}
-}
-
-func (p *proxy) close() {
-	_ = p.listener.Close()
-	p.cut()
 }

@@ -168,7 +168,7 @@ func (w *world) play(ctx context.Context) error {
 		errs[2] = w.spread(ctx, w.Restarts, 3, func(ctx context.Context, n int) error { return w.database.restart(ctx, n%2 == 0) })
 	})
 	all.Go(func() {
-		errs[3] = w.spread(ctx, w.Cuts, 4, func(context.Context, int) error { w.database.proxy.cut(); return nil })
+		errs[3] = w.spread(ctx, w.Cuts, 4, func(context.Context, int) error { w.database.proxy.Cut(); return nil })
 	})
 	all.Wait()
 	if err := errors.Join(errs...); err != nil {

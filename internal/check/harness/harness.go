@@ -1,9 +1,10 @@
-// Package harness is what the checks of the cloud side share: processes that
-// end with their check, terraform against a stand-in, and the shipped programs
-// run end to end against whatever stands in for AWS.
+// Package harness is what the checks, chaos and incidents share: processes that
+// end with their check, a proxy that makes a connection slow or refuses it,
+// terraform against a stand-in, and the shipped programs run end to end against
+// whatever stands in for AWS.
 //
 // It is for the checks' mains alone: nothing that is shipped imports it.
-// Start with Terraform and System.
+// Start with Process, Proxy, Terraform and System.
 package harness
 
 import (
@@ -16,7 +17,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"time"
 )
 
@@ -40,60 +40,6 @@ func Environment(endpoint, principal string, more ...string) []string {
 	}, more...)
 }
 
-// A Process is a program that the check started.
-type Process struct {
-	name  string
-	cmd   *exec.Cmd
-	ended chan error
-}
-
-// Start runs a program, its output to the file log, until Stop.
-func Start(ctx context.Context, log string, env []string, program string, args ...string) (*Process, error) {
-	out, err := os.Create(log)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = out.Close() }()
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = env, out, out
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 20 * time.Second
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", program, err)
-	}
-	p := &Process{name: filepath.Base(program), cmd: cmd, ended: make(chan error, 1)}
-	go func() { p.ended <- cmd.Wait() }()
-	return p, nil
-}
-
-// Stop asks the program to end, and waits until it has, half a minute at the
-// most. What it returns of its own is its error.
-func (p *Process) Stop() error {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case err := <-p.ended:
-		p.ended <- err
-		if err != nil {
-			return fmt.Errorf("%s ended: %w", p.name, err)
-		}
-		return nil
-	case <-time.After(30 * time.Second):
-		_ = p.cmd.Process.Kill()
-		return fmt.Errorf("%s did not end within 30 s", p.name)
-	}
-}
-
-// Ended is an error when the program has ended, whatever it returned.
-func (p *Process) Ended() error {
-	select {
-	case err := <-p.ended:
-		p.ended <- err
-		return fmt.Errorf("%s ended before its time: %w", p.name, err)
-	default:
-		return nil
-	}
-}
-
 // StartMoto starts moto_server, which stands in for the whole of AWS, and
 // returns its address. It is a Python package: pip install 'moto[server]'.
 func StartMoto(ctx context.Context, folder string) (endpoint string, stop func(), err error) {
@@ -101,7 +47,7 @@ func StartMoto(ctx context.Context, folder string) (endpoint string, stop func()
 	if err != nil {
 		return "", nil, fmt.Errorf("find moto_server: %w; install it with: pip install 'moto[server]'", err)
 	}
-	port, err := freePort(ctx)
+	port, err := FreePort(ctx)
 	if err != nil {
 		return "", nil, err
 	}
@@ -131,8 +77,8 @@ func answers(ctx context.Context, url string) bool {
 	return response.Body.Close() == nil
 }
 
-// freePort is one that was free a moment ago.
-func freePort(ctx context.Context) (string, error) {
+// FreePort returns a port of 127.0.0.1 that was free a moment ago.
+func FreePort(ctx context.Context) (string, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
