@@ -89,7 +89,7 @@ func (s *Stage) chooseDatabase(ctx context.Context) (err error) {
 	return nil
 }
 
-var saysEndpoint = regexp.MustCompile(`AWS_ENDPOINT_URL=(http://\S+)`)
+var saysEndpoint = regexp.MustCompile(`AWS_ENDPOINT_URL=['"]?(http://[^\s'"]+)`)
 
 // startLocal runs local, and waits until it has sent a message.
 func (s *Stage) startLocal(ctx context.Context) error {
@@ -109,8 +109,9 @@ func (s *Stage) startLocal(ctx context.Context) error {
 		return err
 	}
 	err = harness.Until(ctx, 90*time.Second, "local sends its first message (its output: "+s.localLog()+")", func() (bool, error) {
-		if found := saysEndpoint.FindStringSubmatch(s.printed()); found != nil {
-			s.endpoint = found[1]
+		env, _ := os.ReadFile(filepath.Join(s.folder, "data", "env")) // not there yet: asked again
+		if found := saysEndpoint.FindSubmatch(env); found != nil {
+			s.endpoint = string(found[1])
 		}
 		return strings.Contains(s.printed(), "first message sent"), s.local.Ended()
 	})

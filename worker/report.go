@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	reportEvery = 5 * time.Second
+	reportEvery = 2 * time.Second // sooner than the controller decides, so that it does not add tasks in vain
 	reportBound = 3 * time.Second // of one statement; a report that takes longer is lost
 )
 

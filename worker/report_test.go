@@ -121,7 +121,7 @@ func TestAReportCountsTheLastMinute(t *testing.T) {
 	began := time.Now()
 	r.rounds = []round{{at: began, stats: []consumer.Stats{{}}}}
 	for i := range 20 {
-		at := began.Add(time.Duration(i+1) * reportEvery)
+		at := began.Add(time.Duration(i+1) * 5 * time.Second)
 		r.report(t.Context(), at)
 		r.rounds[len(r.rounds)-1].stats[0] = consumer.Stats{Received: 10 * (i + 1), BusySeconds: float64(i + 1)}
 	}

@@ -49,7 +49,7 @@ func (in *Input) providerValues(values config.Values, providers []scaling.Provid
 	worst := slices.MaxFunc(providers, func(a, b scaling.Provider) int {
 		return cmp.Or(cmp.Compare(rank(a, now), rank(b, now)), cmp.Compare(a.Failed/max(1, a.Calls), b.Failed/max(1, b.Calls)), cmp.Compare(a.Mean, b.Mean))
 	})
-	failing, config := worst.Failing(now), worst.Class == "config"
+	failing, config := worst.Failing(now), worst.Rejecting || worst.Class == "config"
 	values["queue.provider"], values["queue.providerError"], values["queue.providerMessage"] = worst.Name, worst.Failure(), worst.Message
 	values["queue.providerErrors"], values["queue.providerThrottled"] = share(worst.Failed, worst), share(worst.Limited, worst)
 	values["queue.providerLatency"], values["queue.providerSince"] = worst.Mean, clock(worst.Since)

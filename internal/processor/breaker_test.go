@@ -271,7 +271,7 @@ func TestAWorkerSaysHowProvidersAndClaimsFare(t *testing.T) {
 	providers, claims := b.Standing(smsQueue)
 	want := []store.ProviderReport{{
 		Provider: "fake", Calls: breakerCalls, Failed: failed, Mean: 100 * time.Millisecond,
-		FailedAt: began.Add(500 * time.Millisecond), OpenedAt: began.Add(breakerCalls * 100 * time.Millisecond),
+		FailedAt: began.Add(500 * time.Millisecond), RejectedAt: began.Add(400 * time.Millisecond), OpenedAt: began.Add(breakerCalls * 100 * time.Millisecond),
 		Failures: []store.Failure{
 			{Class: "in doubt", Code: "20500", HTTPStatus: 500, Count: failed, Message: "no", ProviderFault: true},
 			{Class: "config", Code: "20003", HTTPStatus: 401, Count: 1, Credentials: true},

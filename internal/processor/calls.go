@@ -94,6 +94,9 @@ type tally struct {
 	totals   map[string]int // by class (AnsweredOK or the error's), since the start
 	faults   int            // calls that failed by the provider's fault, since the start
 	failedAt time.Time      // when the failures began that have not ended; zero: there are none
+	// rejectedAt is when the provider began to reject our set-up, with nothing accepted
+	// since; zero: it does not.
+	rejectedAt time.Time
 }
 
 // claimTally counts the claims of one queue.
@@ -144,6 +147,12 @@ func (t *tally) count(now time.Time, took time.Duration, err *provider.Error) {
 		if kind := kindOf(err); b.failures[kind] > 0 || len(b.failures) < mostKinds {
 			b.failures[kind]++
 		}
+	}
+	switch {
+	case err == nil || err.Class == provider.Permanent || err.Class == provider.Suppress:
+		t.rejectedAt = time.Time{}
+	case err.Class == provider.Config && !err.Alone && t.rejectedAt.IsZero():
+		t.rejectedAt = now
 	}
 	switch fault := err != nil && err.ProviderFault(); {
 	case fault:
@@ -242,12 +251,13 @@ func (c *calls) report(queue string, of circuit, now time.Time) *store.ProviderR
 	if t := c.tallies[tallyKey{queue, of.provider}]; t != nil {
 		sum := t.sum(now)
 		report.Calls, report.Failed, report.Mean, report.Failures = sum.calls, sum.failed, sum.mean(), mostFrequent(sum.failures)
+		report.RejectedAt = t.rejectedAt
 		if sum.mostFail() {
 			report.FailedAt = t.failedAt
 		}
 	}
 	if report.OpenedAt.IsZero() {
-		if report.Calls == 0 {
+		if report.Calls == 0 && report.RejectedAt.IsZero() {
 			return nil
 		}
 		return &report

@@ -22,6 +22,9 @@ const (
 	// sharedFor is how long after a worker's last report its database counts as the
 	// controller's own.
 	sharedFor = 30 * time.Minute
+	// rejectsFor is how long a provider must have rejected our set-up, and accepted
+	// nothing, to be said to do so: one message of many may be rejected for its sender.
+	rejectsFor = 3 * time.Second
 	// limitedShare is the part of the calls that a provider throttles, from which on the
 	// provider and not the tasks set the pace.
 	limitedShare = 0.2
@@ -131,7 +134,10 @@ func providersOf(reports []store.Report, at time.Time) []scaling.Provider {
 			p.Calls += float64(one.Calls)
 			p.Failed += float64(one.Failed)
 			p.Open = p.Open || !one.OpenedAt.IsZero()
-			for _, since := range []time.Time{one.FailedAt, one.OpenedAt} {
+			if !one.RejectedAt.IsZero() {
+				p.Rejecting = p.Rejecting || at.Sub(one.RejectedAt) >= rejectsFor
+			}
+			for _, since := range []time.Time{one.FailedAt, one.OpenedAt, one.RejectedAt} {
 				if !since.IsZero() && (p.Since.IsZero() || since.Before(p.Since)) {
 					p.Since = since
 				}

@@ -83,8 +83,10 @@ type Provider struct {
 	Limited float64   `json:"limited,omitempty"` // calls that the provider throttled
 	Mean    float64   `json:"mean,omitempty"`    // seconds a call, on average
 	// Open says that a worker's circuit breaker is open: it does not receive.
-	Open  bool      `json:"open,omitempty"`
-	Since time.Time `json:"since,omitzero"` // when the failures began that have not ended; zero: it works
+	Open bool `json:"open,omitempty"`
+	// Rejecting says that it rejects our credentials or our set-up, and accepts nothing.
+	Rejecting bool      `json:"rejecting,omitempty"`
+	Since     time.Time `json:"since,omitzero"` // when the failures began that have not ended; zero: it works
 	// Code, Class, HTTPStatus and Message are those of the most frequent failure, and
 	// Share is its part of Calls.
 	Code       string  `json:"code,omitempty"`

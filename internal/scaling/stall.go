@@ -33,7 +33,7 @@ func (p Provider) Failing(now time.Time) bool {
 	}
 	failed := max(p.Failed, rejected)
 	switch {
-	case p.Open:
+	case p.Open || p.Rejecting:
 		return true
 	case p.Calls >= fewCalls:
 		return failed >= mostFail*p.Calls
@@ -66,6 +66,7 @@ func (p Provider) Failure() string {
 	switch count := p.Share * p.Calls; {
 	case p.Open && p.Failed > 0:
 		parts = append(parts, fmt.Sprintf("%.0f%% of failures", 100*min(1, count/p.Failed)))
+	case p.Rejecting: // of every call since
 	case p.Calls >= fewCalls:
 		parts = append(parts, fmt.Sprintf("%.0f%% of calls", 100*p.Share))
 	}

@@ -49,6 +49,9 @@ type ProviderReport struct {
 	OpenedAt time.Time     `json:"openedAt"`  // when the circuit breaker opened; zero: it is closed
 	Failures []Failure     `json:"failures"`  // most frequent first, at most MostFailures
 	FailedAt time.Time     `json:"failingAt"` // when the failures began that have not ended yet; zero: the provider works
+	// RejectedAt is when the provider began to reject our credentials or our set-up,
+	// without having accepted anything since; zero: it does not.
+	RejectedAt time.Time `json:"rejectedAt"`
 }
 
 // MostFailures is how many kinds of failure a ProviderReport lists.
