@@ -242,7 +242,7 @@ func (c *calls) report(queue string, of circuit, now time.Time) *store.ProviderR
 	if t := c.tallies[tallyKey{queue, of.provider}]; t != nil {
 		sum := t.sum(now)
 		report.Calls, report.Failed, report.Mean, report.Failures = sum.calls, sum.failed, sum.mean(), mostFrequent(sum.failures)
-		if sum.mostFail() {
+		if sum.mostFail() || !report.OpenedAt.IsZero() {
 			report.FailedAt = t.failedAt
 		}
 	}
