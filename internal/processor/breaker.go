@@ -134,7 +134,7 @@ func (c *calls) open(of circuit, at time.Time) bool {
 // A turnover is a breaker that has just opened or closed.
 type turnover struct {
 	opened        bool
-	calls, failed int           // in the window
+	calls, failed int           // in the window, or in a row
 	lasted        time.Duration // how long it was open
 	last          *provider.Error
 }
@@ -159,6 +159,9 @@ func (c *calls) judge(of circuit, now time.Time, probe bool, err *provider.Error
 	switch {
 	case b.openedAt.IsZero() && b.trips(now, calls, failed):
 		b.openedAt, b.beganAt, b.closedAt, b.probeAt = now, now, time.Time{}, now.Add(probeEvery)
+		if 2*failed <= calls { // much was accepted before those in a row
+			calls, failed = b.row, b.row
+		}
 		return &turnover{opened: true, calls: calls, failed: failed, last: b.last}
 	case !b.openedAt.IsZero() && probe && !fault:
 		lasted := now.Sub(b.openedAt)
@@ -278,7 +281,7 @@ func (s *send) logTurnover(ctx context.Context, t turnover) {
 			append(attrs, slog.String("was_open", t.lasted.Round(time.Second).String()))...)
 		return
 	}
-	const hundred = 100
+	const hundred = 100 // percent
 	share := math.Round(hundred * float64(t.failed) / float64(t.calls))
 	s.Logger.LogAttrs(ctx, slog.LevelError, "the provider fails: circuit breaker opened", append(attrs,
 		slog.Int("calls", t.calls), slog.Int("failed_percent", int(share)), slog.String("code", t.last.Code), slog.Int("http_status", t.last.HTTPStatus),

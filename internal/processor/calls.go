@@ -252,7 +252,7 @@ func (c *calls) report(queue string, of circuit, now time.Time) *store.ProviderR
 		sum := t.sum(now)
 		report.Calls, report.Failed, report.Mean, report.Failures = sum.calls, sum.failed, sum.mean(), mostFrequent(sum.failures)
 		report.RejectedAt = t.rejectedAt
-		if sum.mostFail() {
+		if sum.mostFail() || !report.OpenedAt.IsZero() {
 			report.FailedAt = t.failedAt
 		}
 	}
