@@ -94,6 +94,7 @@ var variables = []Variable{
 	{"service.failedStarts", KindNumber, unitTasks, "failed to start since the deployment began"},
 	{"service.stops", KindNumber, unitTasks, "stopped by themselves within the last five minutes"},
 	{"service.lastStop", KindText, "", "why the newest of them stopped: reason, exit code, task definition"},
+	{"service.lastStopAge", KindNumber, unitSeconds, "how long ago that was; a day if none is known"},
 	{"service.taskDefinition", KindText, "", "the newest task definition, family:revision"},
 	{"service.rollout", KindBool, "", "a deployment is in progress"},
 	{"service.rolloutAge", KindNumber, unitSeconds, "how long that deployment has lasted"},

@@ -2,18 +2,26 @@ package alerting
 
 import (
 	"slices"
+	"time"
 
 	"github.com/novaura/acs-operator/config"
 )
 
-// inhibit notes, for every alert that fires, which firing alerts explain it. An
+// aftermath is how long after a cause is resolved it still explains what follows from
+// it: a backlog is worked off, and messages in doubt are looked up. What fires on after
+// that is sent.
+const aftermath = 3 * time.Minute
+
+// inhibit notes, for every alert that fires, which alerts explain it: they fire, or
+// were resolved within aftermath. An
 // alert that is sent to nobody inhibits nothing: someone must hear of the cause.
 // A silenced one does inhibit, as in Alertmanager: whoever silenced the cause
 // knows of it.
 func (s *stepping) inhibit(policies []*config.AlertPolicy) {
-	causes := map[string][]Alert{} // that fire, by name
+	causes := map[string][]Alert{} // by name
 	for _, a := range s.state.Alerts {
-		if a.State == Firing && len(a.Receivers) > 0 {
+		recent := a.State == Resolved && s.now.Sub(a.ResolvedAt) < aftermath
+		if (a.State == Firing || recent) && len(a.Receivers) > 0 {
 			causes[a.Alert] = append(causes[a.Alert], a)
 		}
 	}

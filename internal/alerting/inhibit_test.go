@@ -43,17 +43,17 @@ func TestAnInhibitedAlertIsNotTold(t *testing.T) {
 		"but that of another queue is": {
 			func(s *story) []string { return s.names(0, 20*minute, 101, 11) }, []string{"30s Cause a firing", "30s Consequence b firing"},
 		},
-		"it is told soon after the cause is over, where it fires on": {
+		"it is told three minutes after the cause is over, where it fires on": {
 			func(s *story) []string {
 				return append(s.names(0, 10*minute, 101, 0), s.names(10*minute+15*sec, 20*minute, 11, 0)...)
 			},
-			[]string{"30s Cause a firing", "10m30s Cause a resolved", "10m30s Consequence a firing", "10m30s Idle firing"},
+			[]string{"30s Cause a firing", "10m30s Cause a resolved", "13m30s Consequence a firing", "13m30s Idle firing"},
 		},
 		"it is not told where it is over with the cause, whatever keepFiringFor": {
 			func(s *story) []string {
 				return append(s.names(0, 10*minute, 101, 0), s.names(10*minute+15*sec, 20*minute, 0, 0)...)
 			},
-			[]string{"30s Cause a firing", "10m30s Cause a resolved", "10m30s Idle firing"},
+			[]string{"30s Cause a firing", "10m30s Cause a resolved", "13m30s Idle firing"},
 		},
 		"who was told that it fires is told that it is resolved": {
 			func(s *story) []string {

@@ -32,6 +32,8 @@ const (
 	// manyStops is how many tasks that stop by themselves within scaling.StopsWithin
 	// are no accident.
 	manyStops = 3
+	// stopsLately is how long ago the newest of them was at most.
+	stopsLately = 90 * time.Second
 	// startsWithin is how long no task may run, although some should, before it is
 	// called a failure.
 	startsWithin = 2 * time.Minute
@@ -160,7 +162,7 @@ func (m moment) tasksFailing() (finding, bool) {
 		if service.FailedStarts != nil && *service.FailedStarts > 0 {
 			text = fmt.Sprintf("%d tasks failed to start", *service.FailedStarts)
 		}
-	case service.Stops != nil && *service.Stops >= manyStops:
+	case service.Stops != nil && *service.Stops >= manyStops && service.LastStop != nil && m.obs.Time.Sub(service.LastStop.Time) < stopsLately:
 		text = fmt.Sprintf("%d tasks stopped by themselves within %s", *service.Stops, shortDuration(scaling.StopsWithin))
 	case !m.noneSince.IsZero() && m.obs.Time.Sub(m.noneSince) >= startsWithin:
 		text = "no task has run since " + stampText(m.noneSince)

@@ -258,8 +258,17 @@ func (m *taskMemory) unsure(from, to stamp) (variance float64) {
 	return variance
 }
 
-// failing says that tasks do not start, and how that shows.
+const (
+	manyStops   = 3    // tasks that stopped by themselves within StopsWithin, and are no accident
+	stopsLately = 90.0 // seconds since the newest of them, at most
+)
+
+// failing says that tasks do not start or do not stay, and how that shows.
 func (m *taskMemory) failing(now stamp, s Service) (string, bool) {
+	// Where most tasks stop by themselves, more would too. A few of many may crash.
+	if n := s.Stops; n != nil && *n >= manyStops && 2**n >= s.Desired && s.LastStop != nil && now.sub(stampOf(s.LastStop.Time)) < stopsLately {
+		return taskCount(*n) + " stopped by themselves within " + duration(StopsWithin), true
+	}
 	if s.Running >= s.Desired {
 		return "", false
 	}

@@ -147,6 +147,7 @@ func (c *Client) params(m *message.Message) (params *api.CreateMessageParams, ow
 	params = new(api.CreateMessageParams).SetTo(m.To.Reveal()).SetBody(m.Body.Reveal())
 	switch {
 	case m.From != "":
+		own = m.From.Reveal() == c.from // named by the message, and ours all the same: applications often name it
 		params.SetFrom(m.From.Reveal())
 	case c.from != "":
 		own = true
