@@ -41,6 +41,7 @@ spec:
     - {name: oncall, sms: {to: ["+14155550100"]}}
   rules:
     - {alert: ManyWaiting, expr: queue.visible > 1000, for: 1m, keepFiringFor: 1m, severity: critical, receivers: [hook, oncall], message: "{{ .queue.name }}: {{ .queue.visible }} wait"}
+    - {alert: DatabaseFailing, expr: controller.databaseFailing, for: 15s, keepFiringFor: 30s, receivers: [hook], message: "database: {{ .controller.databaseProblem }}"}
 `
 
 // wire answers the requests of receivers within a bubble: a webhook that
@@ -407,6 +408,35 @@ func TestTheStatusOfAPolicyIsDroppedOnceLeaveIsTaken(t *testing.T) {
 		})
 		if kept, _ := w.Statuses(t.Context()); len(kept) != 0 {
 			t.Error("its status stays until house is kept")
+		}
+	})
+}
+
+// A lease that lapsed while the database was away comes back under a new epoch. What was
+// saved before is older than what is known here.
+func TestTheEndOfADatabaseOutageIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{desired: 1, states: map[string][]byte{}}
+		net := &wire{twilio: sandbox.New(sandbox.Options{}), began: time.Now()}
+		fail := func(err error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.memoryErr, w.leaseErr = err, err
+		}
+		alerted(t, w, net, nil, 20*time.Minute, func() {
+			time.Sleep(2*time.Minute - time.Second)
+			fail(errors.New("connection refused"))
+			time.Sleep(3 * time.Minute)
+			fail(nil)
+		})
+		var told []string
+		for _, line := range net.hook {
+			if strings.Contains(line, "database") {
+				told = append(told, strings.SplitN(line, ",", 2)[0])
+			}
+		}
+		if want := []string{"2m45s first notification: firing", "7m45s all resolved: resolved"}; !cmp.Equal(told, want) {
+			t.Errorf("got %q, want %q", told, want)
 		}
 	})
 }

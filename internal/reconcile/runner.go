@@ -421,6 +421,9 @@ func (r *runner) recall(ctx context.Context, standing Standing) bool {
 	r.memory.epoch = standing.Epoch
 	r.memory.foreign = r.memory.foreign && standing.Role != Leading
 	if went { // the lease lapsed while nobody else led: what is known here is newer
+		if r.alerts.epoch+1 == standing.Epoch {
+			r.alerts.epoch = standing.Epoch
+		}
 		return true
 	}
 	r.notice(Normal, "LeaderElected", fmt.Sprintf("%s leads, epoch %d", standing.Self, standing.Epoch))
