@@ -98,6 +98,7 @@ var variables = []Variable{
 	{"service.taskDefinition", KindText, "", "the newest task definition, family:revision"},
 	{"service.rollout", KindBool, "", "a deployment is in progress"},
 	{"service.rolloutAge", KindNumber, unitSeconds, "how long that deployment has lasted"},
+	{"service.rolloutRunning", KindNumber, unitTasks, "of the newest deployment, running"},
 	{"service.known", KindBool, "", "the service's counts are known"},
 	{"policy.name", KindText, "", "the ScalingPolicy's name"},
 	{"policy.minTasks", KindNumber, unitTasks, "spec.minTasks"},

@@ -39,7 +39,7 @@ func databaseIncidents() []Incident {
 		{
 			ID: "database-slow", Name: "Every database statement takes 2 s", Setup: inPostgres,
 			Cause: slowDatabase(2 * time.Second), End: slowDatabase(0),
-			Expect: Expect{Count: AtMost(usualMost), Alerts: []string{"DatabaseSlow"}, Resolves: true},
+			Expect: Expect{Count: AtMost(usualMost), Alerts: []string{"DatabaseFailing"}, Words: []string{"since"}, Resolves: true},
 		},
 		{
 			ID: "database-read-only", Name: "The database rejects every write (disk full, played as read-only)", Setup: inPostgres,

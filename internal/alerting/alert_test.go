@@ -133,7 +133,7 @@ func TestEveryVariableHasAValue(t *testing.T) {
 	in := Input{
 		Policy: s.scaling, Decision: scaling.Decision{Queues: []scaling.QueueNeed{{Queue: "a", Known: true, ArrivalKnown: true}}},
 		Observation: scaling.Observation{
-			Time: start, Service: &scaling.Service{Rollout: &yes, Protected: &n, FailedStarts: &n, Stops: &n},
+			Time: start, Service: &scaling.Service{Rollout: &yes, Protected: &n, FailedStarts: &n, Stops: &n, RolloutRunning: &n},
 			Queues: map[string]scaling.Queue{"a": {
 				Visible: five, InFlight: five, Delayed: five, OldestAge: five, Sent: five, Received: five, Deleted: five, Failed: five,
 				DeadLettered: five, CredentialsRefused: five, ProviderLimited: &yes, OldestWaiting: five, Parked: five, DeadLetters: five,

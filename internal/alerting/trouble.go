@@ -30,6 +30,7 @@ func (in *Input) troubles(values config.Values) {
 // stops adds why tasks stopped by themselves, and how long a deployment lasts.
 func (in *Input) stops(values config.Values, s *scaling.Service) {
 	values["service.stops"], values["service.taskDefinition"], values["service.lastStop"] = count(s.Stops), s.TaskDefinition, s.LastStop.Text()
+	values["service.rolloutRunning"] = count(s.RolloutRunning)
 	values["service.rolloutAge"], values["service.lastStopAge"] = 0.0, (24 * time.Hour).Seconds()
 	if s.LastStop != nil {
 		values["service.lastStopAge"] = max(0, in.Observation.Time.Sub(s.LastStop.Time).Seconds())

@@ -191,7 +191,8 @@ func counts(service *types.Service) scaling.Service {
 			found.Rollout, found.FailedStarts = &rollout, &failed
 			found.TaskDefinition = lastPart(aws.ToString(d.TaskDefinition))
 			if rollout {
-				found.RolloutSince = aws.ToTime(d.CreatedAt)
+				running := int(d.RunningCount)
+				found.RolloutSince, found.RolloutRunning = aws.ToTime(d.CreatedAt), &running
 			}
 		}
 	}

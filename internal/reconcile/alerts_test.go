@@ -41,7 +41,6 @@ spec:
     - {name: oncall, sms: {to: ["+14155550100"]}}
   rules:
     - {alert: ManyWaiting, expr: queue.visible > 1000, for: 1m, keepFiringFor: 1m, severity: critical, receivers: [hook, oncall], message: "{{ .queue.name }}: {{ .queue.visible }} wait"}
-    - {alert: DatabaseFailing, expr: controller.databaseFailing, for: 15s, keepFiringFor: 30s, receivers: [hook], message: "database: {{ .controller.databaseProblem }}"}
 `
 
 // wire answers the requests of receivers within a bubble: a webhook that
@@ -52,6 +51,7 @@ type wire struct {
 	registry *prometheus.Registry // made by alerted, of the run
 	loop     *Loop                // the same
 	removed  bool                 // the run follows no ScalingPolicy
+	rules    string               // more lines of alertsYAML
 
 	mu   sync.Mutex
 	hook []string // "1m30s firing: q: 5000 wait"
@@ -132,7 +132,7 @@ func (orders) Events(context.Context, store.Filter) ([]store.Event, error) { ret
 // alerted runs a loop with alerts over the world for so long.
 func alerted(t *testing.T, w *world, net *wire, o Orders, length time.Duration, meanwhile func()) *Loop {
 	t.Helper()
-	policies, err := config.Parse(config.File{Name: "policy.yaml", Data: []byte(alertsYAML)})
+	policies, err := config.Parse(config.File{Name: "policy.yaml", Data: []byte(alertsYAML + net.rules)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -417,7 +417,8 @@ func TestTheStatusOfAPolicyIsDroppedOnceLeaveIsTaken(t *testing.T) {
 func TestTheEndOfADatabaseOutageIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{desired: 1, states: map[string][]byte{}}
-		net := &wire{twilio: sandbox.New(sandbox.Options{}), began: time.Now()}
+		net := &wire{twilio: sandbox.New(sandbox.Options{}), began: time.Now(), rules: `    - {alert: DatabaseFailing, expr: controller.databaseFailing, for: 15s, keepFiringFor: 30s, receivers: [hook], message: "database: {{ .controller.databaseProblem }}"}
+`}
 		fail := func(err error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

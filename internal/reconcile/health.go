@@ -31,7 +31,7 @@ const (
 const (
 	// manyStops is how many tasks that stop by themselves within scaling.StopsWithin
 	// are no accident.
-	manyStops = 3
+	manyStops = 2
 	// stopsLately is how long ago the newest of them was at most.
 	stopsLately = 90 * time.Second
 	// startsWithin is how long no task may run, although some should, before it is

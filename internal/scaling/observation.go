@@ -116,6 +116,7 @@ type Service struct {
 
 	TaskDefinition string    `json:"taskDefinition,omitempty"` // family:revision of the newest deployment
 	RolloutSince   time.Time `json:"rolloutSince,omitzero"`    // when the deployment that is in progress began
+	RolloutRunning *int      `json:"rolloutRunning,omitempty"` // tasks of that deployment that run
 	LastStop       *TaskStop `json:"lastStop,omitempty"`       // the newest task that stopped by itself; nil: none is known
 	Stops          *int      `json:"stops,omitempty"`          // tasks that stopped by themselves within StopsWithin
 	StopsUnknown   string    `json:"stopsUnknown,omitempty"`   // why Stops could not be read, and what to do; empty: it could, or was not needed

@@ -259,7 +259,7 @@ func (m *taskMemory) unsure(from, to stamp) (variance float64) {
 }
 
 const (
-	manyStops   = 3    // tasks that stopped by themselves within StopsWithin, and are no accident
+	manyStops   = 2    // tasks that stopped by themselves within StopsWithin, and are no accident
 	stopsLately = 90.0 // seconds since the newest of them, at most
 )
 
