@@ -120,7 +120,7 @@ type Watching interface {
 }
 
 // UnsettledRows bounds what one call of OldestUnsettled reads.
-const UnsettledRows = 5_000
+const UnsettledRows = 2_000
 
 // FeedbackRows bounds what one call of Feedback reads.
 const FeedbackRows = 50_000

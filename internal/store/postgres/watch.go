@@ -51,12 +51,18 @@ func (s *Store) OldestUnsettled(ctx context.Context) (map[string]store.Unsettled
 }
 
 // feedbackSQL counts what happened in the newest rows. A report leads to its mail by
-// the provider's id; a STOP is counted for the newest text that its sender got from
-// that number.
+// the provider's id. A STOP counts for the text before it, if that came from the
+// number that was answered; a window finds that text, since a join would compare
+// every STOP with every text.
 var feedbackSQL = fmt.Sprintf(`
 	WITH newest AS MATERIALIZED (
 		SELECT id, channel, type, from_address, to_address, template, provider_id, sent_at, settled_reason, created_at
 		FROM acs.communication_events WHERE created_at >= $1::timestamptz ORDER BY created_at DESC, id DESC LIMIT %[4]d
+	), talk (channel, person, number, template, created_at, stop) AS (
+		SELECT channel, to_address, from_address, template, created_at, false FROM newest
+		WHERE type = 'message_send' AND channel = 'sms' AND sent_at IS NOT NULL AND to_address IS NOT NULL
+		UNION ALL
+		SELECT channel, from_address, to_address, '', created_at, true FROM newest WHERE type = 'message_received' AND settled_reason = '%[3]s'
 	), counted (channel, sender, template, sent, bounced, complained, opted_out) AS (
 		SELECT channel, coalesce(from_address, ''), template, 1, 0, 0, 0 FROM newest WHERE type = 'message_send' AND sent_at IS NOT NULL
 		UNION ALL
@@ -65,12 +71,11 @@ var feedbackSQL = fmt.Sprintf(`
 		WHERE r.type = 'message_status' AND r.settled_reason IN ('%[1]s', '%[2]s')
 		GROUP BY s.id, s.channel, s.from_address, s.template
 		UNION ALL
-		SELECT channel, sender, template, 0, 0, 0, 1 FROM (
-			SELECT DISTINCT ON (n.id) n.channel, coalesce(m.from_address, CASE WHEN m.id IS NULL THEN n.to_address END, '') AS sender,
-			coalesce(m.template, '') AS template
-			FROM newest n LEFT JOIN newest m ON m.type = 'message_send' AND m.channel = n.channel AND m.to_address = n.from_address
-				AND m.sent_at <= n.created_at AND (m.from_address IS NULL OR m.from_address = n.to_address)
-			WHERE n.type = 'message_received' AND n.settled_reason = '%[3]s' ORDER BY n.id, m.sent_at DESC) AS stops
+		SELECT channel, CASE WHEN known THEN coalesce(text_from, '') ELSE coalesce(number, '') END, CASE WHEN known THEN template ELSE '' END, 0, 0, 0, 1
+		FROM (SELECT channel, number, text_from, template, stop, NOT text_stop AND (text_from IS NULL OR text_from = number) AS known FROM (
+			SELECT channel, stop, number, lag(stop, 1, true) OVER before AS text_stop, lag(number) OVER before AS text_from, lag(template) OVER before AS template
+			FROM talk WINDOW before AS (PARTITION BY channel, person ORDER BY created_at, stop)
+		) AS earlier) AS stops WHERE stop
 	)
 	SELECT channel, sender, template, sum(sent), sum(bounced), sum(complained), sum(opted_out)
 	FROM counted GROUP BY channel, sender, template ORDER BY channel, sender, template`,
