@@ -66,11 +66,12 @@ func (c getCommand) show(ctx context.Context, streams cli.Streams, db store.Stor
 	for i := range all {
 		all[i].Status.Health = healthNow(all[i], leads, time.Now())
 	}
-	if c.Output == "json" || c.Output == "yaml" {
+	switch {
+	case c.Output == "json" || c.Output == "yaml":
 		err = c.resources(ctx, db, streams.Out, all)
-	} else if len(all) == 0 {
+	case len(all) == 0:
 		_, err = fmt.Fprintln(streams.Err, "no controller has followed a policy with this database yet")
-	} else {
+	default:
 		err = c.table(ctx, db, streams.Out, all)
 	}
 	if err != nil {

@@ -155,7 +155,7 @@ func (m moment) tasksFailing() (finding, bool) {
 	if service == nil || service.Desired == 0 {
 		return finding{}, false
 	}
-	text := ""
+	var text string
 	switch {
 	case m.decision.LimitedBy == "failedStarts":
 		text = "tasks do not start"

@@ -254,7 +254,7 @@ func missingIn(err error) map[string]bool {
 	missing := map[string]bool{}
 	var walk func(error)
 	walk = func(err error) {
-		if typed, is := err.(interface{ MissingQueue() string }); is { //nolint:errorlint // every error of the tree is looked at
+		if typed, is := err.(interface{ MissingQueue() string }); is {
 			missing[typed.MissingQueue()] = true
 		}
 		switch wrapped := err.(type) { //nolint:errorlint // the same

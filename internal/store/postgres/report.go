@@ -67,7 +67,7 @@ func (s *Store) Reports(ctx context.Context, within time.Duration) ([]store.Repo
 
 // Writable implements store.Store.
 func (s *Store) Writable(ctx context.Context) error {
-	if _, err := s.exec(ctx, `UPDATE acs.`+versions+` SET is_applied = is_applied WHERE version_id = (SELECT max(version_id) FROM acs.` + versions + `)`); err != nil {
+	if _, err := s.exec(ctx, `UPDATE acs.`+versions+` SET is_applied = is_applied WHERE version_id = (SELECT max(version_id) FROM acs.`+versions+`)`); err != nil {
 		return fmt.Errorf("write to schema %s: %w", s.schema, err)
 	}
 	return nil
