@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"time"
 
 	"github.com/novaura/acs-operator/internal/check/harness"
@@ -52,11 +53,11 @@ func awsIncidents() []Incident {
 
 // everySQSCall sets the same for each call that workers and controllers make.
 func everySQSCall(behavior string) string {
-	text := ""
+	var calls []string
 	for _, call := range []string{
 		"ReceiveMessage", "DeleteMessage", "DeleteMessageBatch", "ChangeMessageVisibility", "ChangeMessageVisibilityBatch", "GetQueueAttributes", "GetQueueUrl",
 	} {
-		text += `,"sqs:` + call + `":` + behavior
+		calls = append(calls, `"sqs:`+call+`":`+behavior)
 	}
-	return "{" + text[1:] + "}"
+	return "{" + strings.Join(calls, ",") + "}"
 }

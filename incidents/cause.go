@@ -120,20 +120,6 @@ func deployFirst(ctx context.Context, s *Stage) error {
 	return s.update(ctx, &ecs.UpdateServiceInput{TaskDefinition: aws.String(family + ":1")})
 }
 
-// stopRunning ends the tasks that run, so that only what is deployed next is left.
-func stopRunning(ctx context.Context, s *Stage) error {
-	tasks, err := s.ecs.ListTasks(ctx, &ecs.ListTasksInput{Cluster: aws.String(harness.Cluster), ServiceName: aws.String(harness.WorkerService)})
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, arn := range tasks.TaskArns {
-		_, err := s.ecs.StopTask(ctx, &ecs.StopTaskInput{Cluster: aws.String(harness.Cluster), Task: &arn})
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
-
 // put sends messages to a queue, in batches.
 func put(queue string, bodies ...string) act {
 	return func(ctx context.Context, s *Stage) error {
@@ -231,7 +217,7 @@ func restore(file func(*Stage) string) act {
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(file(s), text, 0o600)
+		return os.WriteFile(file(s), text, 0o600) //nolint:gosec // a file of the stage
 	}
 }
 
@@ -241,7 +227,7 @@ func keepCopy(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return text, os.WriteFile(path+".before", text, 0o600)
+	return text, os.WriteFile(path+".before", text, 0o600) //nolint:gosec // the same
 }
 
 // waitFor waits until something holds, two minutes at most.

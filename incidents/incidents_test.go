@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -87,7 +88,7 @@ func TestTheCopiedPoliciesAreValidAndTellTheReceiver(t *testing.T) {
 
 func TestANotificationIsRecordedAlertByAlert(t *testing.T) {
 	var r recorder
-	r.receive(httptest.NewRecorder(), httptest.NewRequest("POST", "/", strings.NewReader(`{"alerts":[
+	r.receive(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{"alerts":[
 		{"status":"firing","labels":{"alertname":"ProviderFailing"},"annotations":{"runbook":"docs/runbook.md#x","summary":"twilio fails"}},
 		{"status":"resolved","labels":{"alertname":"DeadLetters"},"annotations":{"summary":"none left"}}]}`)))
 	got := r.soFar().Notices

@@ -88,13 +88,13 @@ func judge(i Incident, f Facts) Row {
 	row.messages(i.Expect, f)
 	for _, words := range i.Expect.Printed {
 		if !contains(f.Printed, words) {
-			row.wrong("local did not print %q", words)
+			row.wrongf("local did not print %q", words)
 		}
 	}
 	return row
 }
 
-func (r *Row) wrong(format string, args ...any) {
+func (r *Row) wrongf(format string, args ...any) {
 	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
 }
 
@@ -120,14 +120,14 @@ func (r *Row) notices(e Expect, f Facts) {
 	for _, alert := range e.Alerts {
 		switch at, fired := firedAt(f, alert); {
 		case !fired:
-			r.wrong("no notice of %s", alert)
+			r.wrongf("no notice of %s", alert)
 		case at.Sub(f.Cause) > noticeWithin:
-			r.wrong("%s came after %.0f s, want %.0f s at most", alert, seconds(f.Cause, at), noticeWithin.Seconds())
+			r.wrongf("%s came after %.0f s, want %.0f s at most", alert, seconds(f.Cause, at), noticeWithin.Seconds())
 		}
 	}
 	for _, words := range e.Words {
 		if told.Len() > 0 && !contains(told.String(), words) {
-			r.wrong("no notice says %q", words)
+			r.wrongf("no notice says %q", words)
 		}
 	}
 }
@@ -175,10 +175,10 @@ func (r *Row) status(e Expect, f Facts) {
 		}
 	}
 	if !seen {
-		r.wrong("the status never said %s within %.0f s", strings.Join(e.Status, " or "), noticeWithin.Seconds())
+		r.wrongf("the status never said %s within %.0f s", strings.Join(e.Status, " or "), noticeWithin.Seconds())
 	}
 	if lied != "" && len(e.Status) > 0 {
-		r.wrong("%s", lied)
+		r.wrongf("%s", lied)
 	}
 }
 
@@ -194,11 +194,11 @@ func (r *Row) count(e Expect, f Facts) {
 		}
 	}
 	if !known {
-		r.wrong("the count before the cause is not known")
+		r.wrongf("the count before the cause is not known")
 		return
 	}
 	if e.Count.wrong != nil && e.Count.wrong(r.Before, r.Least, r.Most) {
-		r.wrong("the count went from %d to between %d and %d, want %s", r.Before, r.Least, r.Most, e.Count.words)
+		r.wrongf("the count went from %d to between %d and %d, want %s", r.Before, r.Least, r.Most, e.Count.words)
 	}
 }
 
@@ -207,7 +207,7 @@ func (r *Row) recovery(e Expect, f Facts) {
 		after := seconds(f.End, at)
 		r.Recovered = &after
 	} else {
-		r.wrong("not recovered: %s", lastSeen(f))
+		r.wrongf("not recovered: %s", lastSeen(f))
 	}
 	if !e.Resolves {
 		return
@@ -216,7 +216,7 @@ func (r *Row) recovery(e Expect, f Facts) {
 	for _, alert := range e.Alerts {
 		at, resolved := resolvedAt(f, alert)
 		if _, fired := firedAt(f, alert); fired && !resolved {
-			r.wrong("%s was not resolved", alert)
+			r.wrongf("%s was not resolved", alert)
 			return
 		}
 		last = later(last, at)
@@ -272,13 +272,13 @@ func resolvedAt(f Facts, alert string) (at time.Time, resolved bool) {
 func (r *Row) messages(e Expect, f Facts) {
 	switch {
 	case f.Lost == nil || f.Twice == nil:
-		r.wrong("local printed no closing report")
+		r.wrongf("local printed no closing report")
 		return
 	case *f.Lost > 0 && e.Loses == "":
-		r.wrong("%d messages were lost", *f.Lost)
+		r.wrongf("%d messages were lost", *f.Lost)
 	}
 	if *f.Twice > 0 {
-		r.wrong("%d messages were sent twice", *f.Twice)
+		r.wrongf("%d messages were sent twice", *f.Twice)
 	}
 }
 

@@ -33,7 +33,7 @@ func play(ctx context.Context, p pace, programs programs, incident Incident, fol
 	defer cancel()
 	stage, err := startStage(ctx, programs, incident.Setup, filepath.Join(folder, incident.ID))
 	if err != nil {
-		stage.trouble("start the system: %v", err)
+		stage.troublef("start the system: %v", err)
 	} else {
 		stage.perform(ctx, p, incident)
 	}
@@ -51,20 +51,20 @@ func (s *Stage) perform(ctx context.Context, p pace, i Incident) {
 
 	s.wait(ctx, p.warm, nil)
 	if !s.wait(ctx, settleWithin, s.wellBefore) {
-		s.trouble("the system was not at rest before the cause: %s", lastSeen(s.soFar()))
+		s.troublef("the system was not at rest before the cause: %s", lastSeen(s.soFar()))
 	}
 	s.record(func(f *Facts) { f.Cause = time.Now() })
 	if err := i.Cause(ctx, s); err != nil {
-		s.trouble("bring it about: %v", err)
+		s.troublef("bring it about: %v", err)
 	}
 	s.during(ctx, p, i)
 	if err := i.End(ctx, s); err != nil {
-		s.trouble("end it: %v", err)
+		s.troublef("end it: %v", err)
 	}
 	s.record(func(f *Facts) { f.End = time.Now() })
 	s.wait(ctx, p.patience, func() bool { return over(i.Expect, s.soFar()) })
 	if err := s.local.Ended(); err != nil {
-		s.trouble("%v", err)
+		s.troublef("%v", err)
 	}
 }
 

@@ -100,7 +100,7 @@ func wrapRow(cells []string) []string {
 func wrap(text string, width int) []string {
 	var lines []string
 	line := ""
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		for part := range slices.Chunk([]rune(word), width) {
 			switch next := string(part); {
 			case line == "":

@@ -26,7 +26,7 @@ type notification struct {
 func (r *recorder) receive(w http.ResponseWriter, request *http.Request) {
 	var told notification
 	if err := json.NewDecoder(http.MaxBytesReader(w, request.Body, mostBody)).Decode(&told); err != nil {
-		r.trouble("read a notification: %v", err)
+		r.troublef("read a notification: %v", err)
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}

@@ -71,7 +71,7 @@ func (s *Stage) killHolders(ctx context.Context) {
 		}
 		killed[owner] = true
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-			s.trouble("kill the worker that holds the message: %v", err)
+			s.troublef("kill the worker that holds the message: %v", err)
 		}
 	})
 }

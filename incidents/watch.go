@@ -41,7 +41,7 @@ func (r *recorder) record(change func(*Facts)) {
 	change(&r.facts)
 }
 
-func (r *recorder) trouble(format string, args ...any) {
+func (r *recorder) troublef(format string, args ...any) {
 	r.record(func(f *Facts) { f.Troubles = append(f.Troubles, fmt.Sprintf(format, args...)) })
 }
 
