@@ -21,6 +21,9 @@ type Input struct {
 	Missing     map[string]bool     // by queue: it does not exist
 	// Reported says that workers share the controller's database, and reported lately.
 	Reported bool
+	// Change is the newest change of the count by someone else, such as "from 4 to 40 at
+	// 14:05:07 UTC"; empty: none is known.
+	Change string
 }
 
 // Controller is how the controller does; nil is unknown. A problem is a sentence, empty

@@ -19,12 +19,18 @@ func (in *Input) troubles(values config.Values) {
 	if c.DatabaseLatency != nil {
 		values["controller.databaseLatency"] = *c.DatabaseLatency
 	}
-	values["decision.change"] = ""
-	for _, step := range in.Decision.Steps {
+	values["decision.change"] = cmp.Or(ChangeOf(in.Decision), in.Change)
+}
+
+// ChangeOf describes the change of the count by someone else that a decision met; empty:
+// it met none.
+func ChangeOf(d scaling.Decision) string {
+	for _, step := range d.Steps {
 		if step.Rule == "externalChange" {
-			values["decision.change"] = fmt.Sprintf("from %d to %d at %s", step.From, step.To, clock(in.Decision.Time))
+			return fmt.Sprintf("from %d to %d at %s", step.From, step.To, clock(d.Time))
 		}
 	}
+	return ""
 }
 
 // stops adds why tasks stopped by themselves, and how long a deployment lasts.

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/novaura/acs-operator/config"
+	"github.com/novaura/acs-operator/internal/alerting"
 	"github.com/novaura/acs-operator/internal/scaling"
 	"github.com/novaura/acs-operator/internal/store"
 )
@@ -38,6 +40,7 @@ type runner struct {
 	memory    memory          // run's alone
 	database  database        // the same
 	noneSince time.Time       // the same: since when no task runs although some should
+	change    string          // the same: the newest change of the count by someone else
 	findings  []finding       // the same: what is wrong now
 	missing   map[string]bool // the same: queues that do not exist
 	alerts    alerter
@@ -232,6 +235,7 @@ func (r *runner) tick(ctx context.Context) {
 	}
 	r.publish(obs, &decision)
 	r.judge(p, obs, decision)
+	r.change = cmp.Or(alerting.ChangeOf(decision), r.change)
 	r.tell(decision, state, changed)
 	r.alert(ctx, p, obs, decision, standing.Epoch)
 	r.record(ctx, p, entry{obs: obs, decision: decision, before: before, after: r.memory.state, changed: changed, discarded: err != nil})
