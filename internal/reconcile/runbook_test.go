@@ -14,8 +14,8 @@ import (
 	"github.com/novaura/acs-operator/config"
 )
 
-// constants reads the text constants of a file of this package whose doc or name says
-// that they are wanted.
+// constants lists the text constants of a file of this package that are wanted by their
+// name or value.
 func constants(t *testing.T, file string, wanted func(name, value string) bool) (values []string) {
 	t.Helper()
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
@@ -38,6 +38,13 @@ func constants(t *testing.T, file string, wanted func(name, value string) bool) 
 		return true
 	})
 	return values
+}
+
+// sectionOf is what stands between the heading of a section and the next heading.
+func sectionOf(text, name string) string {
+	_, rest, _ := strings.Cut(text, "\n## "+name+"\n")
+	section, _, _ := strings.Cut(rest, "\n## ")
+	return section
 }
 
 func TestTheRunbookHasASectionForEveryAlertStatusAndCondition(t *testing.T) {
@@ -69,6 +76,14 @@ func TestTheRunbookHasASectionForEveryAlertStatusAndCondition(t *testing.T) {
 	for _, section := range sections {
 		if !slices.Contains(wanted, section) {
 			t.Errorf("docs/runbook.md explains %s, which is no alert, status or condition", section)
+		}
+	}
+	for _, rule := range config.WithBuiltIn(nil)[0].Rules() {
+		section := sectionOf(string(text), rule.Alert)
+		for _, part := range []string{"What it means", "What users notice", "Confirm", "Mend", "How to know that it is over"} {
+			if !strings.Contains(section, "\n**"+part+".**") {
+				t.Errorf("docs/runbook.md: the section on %s has no part **%s.**", rule.Alert, part)
+			}
 		}
 	}
 	for _, link := range regexp.MustCompile(`\]\(#(\w+)\)`).FindAllStringSubmatch(string(text), -1) {
