@@ -214,8 +214,11 @@ func (m moment) atMaximum() (finding, bool) {
 		return finding{}, false
 	}
 	text := fmt.Sprintf("%d tasks are needed, and the maximum is %d", d.Need, d.Desired)
-	if queue, done := d.LastDone(); done > 0 {
+	switch queue, done := d.LastDone(); {
+	case done > 0:
 		text += fmt.Sprintf("; with %d tasks %s is worked off at about %s", d.Desired, queue, stampText(d.Time.Add(done)))
+	case queue != "":
+		text += fmt.Sprintf("; with %d tasks the backlog of %s is never worked off", d.Desired, queue)
 	}
 	return finding{StatusAtMaximum, "", text}, true
 }
@@ -267,7 +270,7 @@ func (m moment) behindObjective() (finding, bool) {
 
 func (m moment) policyRefused() (finding, bool) {
 	accepted := m.condition(PolicyAccepted)
-	return finding{StatusPolicyRefused, "", "the newest version is not followed; the one before is: " + accepted.Message}, accepted.Status == False
+	return finding{StatusPolicyRefused, "", "the newest version is rejected, and the one before stays in force: " + accepted.Message}, accepted.Status == False
 }
 
 func (m moment) paused() (finding, bool) {

@@ -62,6 +62,11 @@ func TestStatusIsOKOnlyWhileMessagesAreYoungAndWorkGetsDone(t *testing.T) {
 		"the maximum holds the count down": {func(m *moment, _ *scaling.Queue) {
 			m.decision = scaling.Decision{Need: 50, Desired: 40, LimitedBy: "maxTasks"}
 		}, StatusAtMaximum, "50 tasks are needed, and the maximum is 40"},
+		"one queue is worked off at the maximum, and another never is": {func(m *moment, _ *scaling.Queue) {
+			m.decision = scaling.Decision{Need: 50, Desired: 40, LimitedBy: "maxTasks", Queues: []scaling.QueueNeed{
+				{Queue: "mails", Backlog: 3, Drain: 0.2}, {Queue: "texts", Backlog: 26_823},
+			}}
+		}, StatusAtMaximum, "the backlog of texts is never worked off"},
 		"the count cannot be written": {func(m *moment, _ *scaling.Queue) {
 			m.conditions = []Condition{{Type: TargetWritable, Status: False, Message: "ecs:UpdateService denied"}}
 		}, StatusCountNotWritable, "UpdateService"},

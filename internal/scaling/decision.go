@@ -60,9 +60,13 @@ func (d *Decision) AtMaximum() bool {
 }
 
 // LastDone returns the queue whose backlog is worked off last at the desired count, and
-// when, from the decision on; 0: nothing waits, or it grows.
+// when, from the decision on. 0 with a queue: its backlog never is. 0 without one: there
+// is no backlog.
 func (d *Decision) LastDone() (queue string, after time.Duration) {
 	for i := range d.Queues {
+		if d.Queues[i].Backlog >= 1 && d.Queues[i].Drain <= 0 {
+			return d.Queues[i].Queue, 0
+		}
 		if drain := time.Duration(d.Queues[i].Drain * float64(time.Second)); drain > after {
 			queue, after = d.Queues[i].Queue, drain
 		}
