@@ -34,9 +34,15 @@ func (n *Notifier) email(r config.Receiver, what alerting.Notification) (func(co
 		return nil, permanent(ConfigError, errors.New("mails cannot be sent: set EMAIL_PROVIDER and EMAIL_FROM"))
 	}
 	return try(n.options.Email, &message.Message{
-		Channel: message.Email, Type: message.Send, To: r.Email.To[what.Index], Priority: message.Transactional,
+		ID: mailID(what), Channel: message.Email, Type: message.Send, To: r.Email.To[what.Index], Priority: message.Transactional,
 		Subject: redact.Personal(title(what)), Body: redact.Personal(written(what, n.options.PageURL)),
 	}), nil
+}
+
+// mailID is the same for each try, and another for each notification: the Message-ID
+// follows from it, and mailboxes show only one of the mails that share a Message-ID.
+func mailID(what alerting.Notification) string {
+	return what.Key + "/" + what.Time.UTC().Format(time.RFC3339Nano)
 }
 
 // try sends m once a call. Where the last try is in doubt, the provider is

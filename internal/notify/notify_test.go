@@ -281,6 +281,24 @@ func TestTexts(t *testing.T) {
 	}
 }
 
+// Mailboxes show one mail of those that share a Message-ID, which follows from the id.
+func TestEveryMailHasAnIDThatItsTriesShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		post := &phone{errs: []error{&provider.Error{Provider: "phone", Class: provider.Transient}}}
+		receiver := config.Receiver{Name: "ops", Email: &config.EmailReceiver{To: []redact.Personal{"oncall@example.com"}}}
+		n, later := New(Options{Email: post}), firing()
+		later.Time = later.Time.Add(4 * time.Hour)
+		for _, what := range []alerting.Notification{firing(), later} {
+			if err := n.Send(t.Context(), receiver, what); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(post.sent) != 3 || post.sent[0].ID == "" || post.sent[0].ID != post.sent[1].ID || post.sent[1].ID == post.sent[2].ID {
+			t.Errorf("got %d mails: %+v", len(post.sent), post.sent)
+		}
+	})
+}
+
 func TestTheBudgetOfAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		phone := &phone{}
