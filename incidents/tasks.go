@@ -35,7 +35,7 @@ func taskIncidents() []Incident {
 			ID: "burst-50000-at-maximum", Name: "50,000 texts arrive at once, with the tasks at maxTasks", Slots: 3,
 			Setup: Setup{MinTasks: 2, MaxTasks: 4, Channels: "push", Rate: 2},
 			Cause: put(harness.SMSQueue, texts(50_000, "burst", "")...), End: nothing,
-			Expect: Expect{Count: Reaches(4), Alerts: []string{"AtMaximum"}, Words: []string{harness.SMSQueue, "done"}, Status: []string{"AtMaximum"}, Resolves: true},
+			Expect: Expect{Count: Reaches(4), Alerts: []string{"AtMaximum"}, Words: []string{harness.SMSQueue, "worked off"}, Status: []string{"AtMaximum"}, Resolves: true},
 		},
 	}
 }

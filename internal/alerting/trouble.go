@@ -114,11 +114,11 @@ func (in *Input) messageValues(values config.Values, queue string) {
 func doneAt(need scaling.QueueNeed, now time.Time) string {
 	switch {
 	case need.Backlog < 1:
-		return "now"
+		return "nothing is left"
 	case need.Drain <= 0:
-		return "never at this count"
+		return "the backlog is never worked off at this count"
 	}
-	return "at about " + clock(now.Add(time.Duration(need.Drain*float64(time.Second))))
+	return "the backlog is worked off at about " + clock(now.Add(time.Duration(need.Drain*float64(time.Second))))
 }
 
 func clock(t time.Time) string {

@@ -34,6 +34,8 @@ const (
 	manyStops = 2
 	// stopsLately is how long ago the newest of them was at most.
 	stopsLately = 90 * time.Second
+	// unreadableFor is how long metrics may not be read before it is called so.
+	unreadableFor = 45 * time.Second
 	// startsWithin is how long no task may run, although some should, before it is
 	// called a failure.
 	startsWithin = 2 * time.Minute
@@ -118,6 +120,9 @@ func (m moment) metricsStale() (finding, bool) {
 		if m.fresh(m.obs.Queues[spec.Name].Visible) == nil {
 			return finding{StatusMetricsStale, spec.Name, "the depth of " + spec.Name + " is unknown: " + m.condition(MetricsReadable).Message}, true
 		}
+	}
+	if read := m.condition(MetricsReadable); read.Status == False && m.obs.Time.Sub(read.LastTransitionTime) >= unreadableFor {
+		return finding{StatusMetricsStale, "", "metrics cannot be read since " + stampText(read.LastTransitionTime) + ": " + read.Message}, true
 	}
 	return finding{}, false
 }

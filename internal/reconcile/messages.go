@@ -16,17 +16,19 @@ import (
 )
 
 const (
-	messagesEvery  = time.Minute    // what became of messages is read so often, for all policies together
-	failuresSince  = 24 * time.Hour // failures that explain a dead-letter queue
-	failuresAtMost = 2000           // rows of them, the newest
-	reasonsAtMost  = 3              // that an alert names
+	reasonsEvery   = 15 * time.Second // why messages failed is read so often, for all policies together
+	feedbackEvery  = time.Minute      // what recipients made of them is read so often
+	failuresSince  = 24 * time.Hour   // failures that explain a dead-letter queue
+	failuresAtMost = 2000             // rows of them, the newest
+	reasonsAtMost  = 3                // that an alert names
 	feedbackSince  = time.Hour
 )
 
 // afterwards is what became of messages, read once for all policies.
 type afterwards struct {
-	asked    time.Time
+	asked    time.Time         // for reasons
 	reasons  map[string]string // by queue
+	heard    time.Time         // when feedback was asked for
 	feedback map[string][]alerting.Feedback
 	known    bool
 }
@@ -47,21 +49,27 @@ func (r *runner) messages(ctx context.Context, p *config.ScalingPolicy) map[stri
 	return messages
 }
 
-// afterwards reads at most every messagesEvery. What cannot be read is unknown.
+// afterwards reads at most every reasonsEvery. What cannot be read is unknown.
 func (w *watch) afterwards(ctx context.Context, history Orders) afterwards {
 	w.messages.Lock()
 	defer w.messages.Unlock()
-	if time.Since(w.ended.asked) < messagesEvery {
+	if time.Since(w.ended.asked) < reasonsEvery {
 		return w.ended
 	}
 	bounded, cancel := context.WithTimeout(ctx, memoryBound)
 	defer cancel()
 	failed, err := history.Events(bounded, store.Filter{Status: store.Failed, Since: time.Now().Add(-failuresSince), Limit: failuresAtMost})
-	feedback, feedbackErr := w.workers.Feedback(bounded, time.Now().Add(-feedbackSince))
+	next := w.ended
+	if err == nil && time.Since(next.heard) >= feedbackEvery {
+		var rows []store.Feedback
+		rows, err = w.workers.Feedback(bounded, time.Now().Add(-feedbackSince))
+		next.heard, next.feedback = time.Now(), feedbackOf(rows)
+	}
 	if ctx.Err() != nil {
 		return w.ended
 	}
-	w.ended = afterwards{asked: time.Now(), known: err == nil && feedbackErr == nil, reasons: reasonsOf(failed), feedback: feedbackOf(feedback)}
+	next.asked, next.known, next.reasons = time.Now(), err == nil, reasonsOf(failed)
+	w.ended = next
 	return w.ended
 }
 

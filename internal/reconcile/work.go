@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/novaura/acs-operator/config"
 	"github.com/novaura/acs-operator/internal/scaling"
 	"github.com/novaura/acs-operator/internal/store"
 )
@@ -24,7 +25,7 @@ const (
 	sharedFor = 30 * time.Minute
 	// rejectsFor is how long a provider must have rejected our set-up, and accepted
 	// nothing, to be said to do so: one message of many may be rejected for its sender.
-	rejectsFor = 3 * time.Second
+	rejectsFor = time.Second
 	// limitedShare is the part of the calls that a provider throttles, from which on the
 	// provider and not the tasks set the pace.
 	limitedShare = 0.2
@@ -176,6 +177,20 @@ func addFailures(p *scaling.Provider, failures []store.Failure) {
 			p.Share = min(1, float64(most)/max(1, p.Calls))
 		}
 	}
+}
+
+// unread names the queues of p that no worker reads although workers read others of p. A
+// policy whose workers do not report has none.
+func (w work) unread(p *config.ScalingPolicy) map[string]bool {
+	unread, read := map[string]bool{}, false
+	for _, q := range p.Spec.Queues {
+		unread[q.Name] = len(w.reports[q.Name]) == 0
+		read = read || !unread[q.Name]
+	}
+	if !read {
+		return nil
+	}
+	return unread
 }
 
 // claims adds up how the database answered the workers' claims.

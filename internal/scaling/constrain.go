@@ -70,6 +70,8 @@ func (d *deciding) refuse() {
 	}
 	if how, failing := d.state.Tasks.failing(d.at, *d.obs.Service); failing {
 		d.halt("failedStarts", how)
+	} else if how, stopping := d.obs.Service.keepStopping(d.at); stopping {
+		d.halt("stoppingTasks", how)
 	} else if d.tasks > d.current && d.providerLimited() {
 		d.step("providerLimited", d.current, "the workers wait for the provider: more tasks do not help")
 	}

@@ -11,7 +11,7 @@ func (d *deciding) limitedBy() string {
 	for _, step := range slices.Backward(d.out.Steps) {
 		switch rule := step.Rule; rule {
 		case "externalChange":
-		case "paused", "emergencyStop", "fallback", "failedStarts", "failing", "providerFailing":
+		case "paused", "emergencyStop", "fallback", "failedStarts", "stoppingTasks", "failing", "providerFailing":
 			return rule
 		default:
 			if d.tasks != d.out.Need {
@@ -117,7 +117,7 @@ func (s Step) sentence() string {
 		return "held at " + count + ": " + s.Reason
 	case "providerFailing", "failing": // the queue's own sentence says why
 		return "held at " + count
-	case "unknown", "rollout", "failedStarts", "providerLimited", "protected":
+	case "unknown", "rollout", "failedStarts", "stoppingTasks", "providerLimited", "protected":
 		return "held at " + count + " (" + s.Reason + ")"
 	case "stabilization":
 		if s.To > s.From {

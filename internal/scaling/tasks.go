@@ -263,12 +263,18 @@ const (
 	stopsLately = 90.0 // seconds since the newest of them, at most
 )
 
-// failing says that tasks do not start or do not stay, and how that shows.
-func (m *taskMemory) failing(now stamp, s Service) (string, bool) {
-	// Where most tasks stop by themselves, more would too. A few of many may crash.
-	if n := s.Stops; n != nil && *n >= manyStops && 2**n >= s.Desired && s.LastStop != nil && now.sub(stampOf(s.LastStop.Time)) < stopsLately {
-		return taskCount(*n) + " stopped by themselves within " + duration(StopsWithin), true
+// keepStopping says that most tasks stop by themselves, so that more would too. A few of
+// many may crash.
+func (s Service) keepStopping(now stamp) (string, bool) {
+	n := s.Stops
+	if n == nil || *n < manyStops || 2**n < s.Desired || s.LastStop == nil || now.sub(stampOf(s.LastStop.Time)) >= stopsLately {
+		return "", false
 	}
+	return taskCount(*n) + " stopped by themselves within " + duration(StopsWithin), true
+}
+
+// failing says that tasks do not start, and how that shows.
+func (m *taskMemory) failing(now stamp, s Service) (string, bool) {
 	if s.Running >= s.Desired {
 		return "", false
 	}
