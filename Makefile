@@ -64,11 +64,13 @@ vuln: ## Known vulnerabilities in what is used (asks the vulnerability database)
 BUILDER   ?= docker
 REGISTRY  ?= localhost
 PLATFORMS ?= linux/amd64,linux/arm64
+NAME      ?= novaura-acs
+PROGRAMS  ?= worker controller
 COMMIT     = $(shell git rev-parse HEAD)
 
-images: ## Both images for both architectures; REGISTRY=… PUSH=--push sends them
-	for program in worker controller; do \
-	  case $$program in worker) image=novaura-acs-processor;; *) image=novaura-acs-controller;; esac; \
+images: ## Both images for both architectures; REGISTRY=… NAME=… PUSH=--push sends them
+	for program in $(PROGRAMS); do \
+	  case $$program in worker) image=$(NAME)-processor;; *) image=$(NAME)-controller;; esac; \
 	  SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BUILDER) buildx build --platform $(PLATFORMS) $(PUSH) --provenance=false \
 	    --build-arg SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) \
 	    --tag $(REGISTRY)/$$image:$(VERSION) --file Dockerfile.$$program . || exit 1; \

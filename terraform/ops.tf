@@ -1,0 +1,51 @@
+# On-call commands (worker redrive, worker events, …) as one-off tasks: the
+# images have no shell and their root file system is read-only, so nobody needs
+# to get into a running task. terraform/ops starts one and prints its log.
+
+locals {
+  ops_service = contains(keys(local.worker_services), "all") ? "all" : try(sort(keys(local.worker_services))[0], "")
+  ops_environment = local.workers ? merge(
+    local.worker_environment[local.ops_service],
+    { for channel, queue in aws_sqs_queue.events : "${upper(channel)}_QUEUE_URL" => queue.url },
+    { WORKER_TYPE = "all", WORKER_SERVICE = "${var.name}-ops" },
+  ) : {}
+}
+
+resource "aws_ecs_task_definition" "ops" {
+  count = local.workers ? 1 : 0
+
+  family                   = "${var.name}-ops"
+  requires_compatibilities = ["FARGATE"]
+  network_mode             = "awsvpc"
+  cpu                      = 256
+  memory                   = 512
+  execution_role_arn       = aws_iam_role.execution["worker"].arn
+  task_role_arn            = aws_iam_role.ops[0].arn
+  skip_destroy             = true
+  tags                     = local.tags
+
+  runtime_platform {
+    operating_system_family = "LINUX"
+    cpu_architecture        = var.cpu_architecture
+  }
+
+  container_definitions = jsonencode([{
+    name                   = "ops"
+    image                  = "${local.registry}/${local.worker_image}:${var.image_tag}"
+    command                = ["doctor"]
+    essential              = true
+    user                   = "65532:65532"
+    readonlyRootFilesystem = true
+    environment            = [for name, value in local.ops_environment : { name = name, value = value }]
+    secrets                = [for name, arn in local.worker_secrets : { name = name, valueFrom = arn }]
+    linuxParameters        = { capabilities = { add = [], drop = ["ALL"] } }
+    logConfiguration = {
+      logDriver = "awslogs"
+      options = {
+        awslogs-group         = aws_cloudwatch_log_group.processor.name
+        awslogs-region        = local.region
+        awslogs-stream-prefix = "communication-processor-worker" # the execution role writes below this prefix only
+      }
+    }
+  }])
+}
