@@ -313,14 +313,14 @@ resource "aws_iam_role_policy" "controller" {
   policy = data.aws_iam_policy_document.controller.json
 }
 
-# People on call: what a worker may do and, beside it, read and delete dead
-# letters. ops.tf has the tasks that run as this role.
+# What worker redrive needs: read and delete dead letters, and send them to their
+# queues again. ops.tf has the task that runs as this role.
 
 resource "aws_iam_role" "ops" {
   count = local.workers ? 1 : 0
 
   name               = "${var.name}-ops-task${local.global_suffix}"
-  description        = "What an on-call command may do: look, and send dead letters again."
+  description        = "What worker redrive may do: read and delete dead letters, and send them again."
   assume_role_policy = data.aws_iam_policy_document.tasks_trust.json
   tags               = local.tags
 }
@@ -338,14 +338,6 @@ data "aws_iam_policy_document" "ops" {
     actions   = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
     resources = values(local.dlq_arns)
   }
-  dynamic "statement" {
-    for_each = local.delivery_policies == 1 ? [1] : []
-    content {
-      sid       = "ReadTheDeliveryPolicy"
-      actions   = [local.policy_action]
-      resources = [local.policy_arn]
-    }
-  }
   statement {
     sid       = "ReadRotatedSecrets"
     actions   = ["secretsmanager:GetSecretValue"]
@@ -360,7 +352,7 @@ data "aws_iam_policy_document" "ops" {
       condition {
         test     = "StringEquals"
         variable = "kms:ViaService"
-        values   = [for service in ["secretsmanager", "sqs", "s3"] : "${service}.${local.region}.${data.aws_partition.current.dns_suffix}"]
+        values   = [for service in ["secretsmanager", "sqs"] : "${service}.${local.region}.${data.aws_partition.current.dns_suffix}"]
       }
     }
   }

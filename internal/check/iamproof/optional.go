@@ -106,6 +106,18 @@ spec:
 	return nil
 }
 
+// redrive sends the dead letter of the run again, as a person on call does.
+func redrive(ctx context.Context, endpoint, folder, queue string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(folder, "bin", "worker"), "redrive")
+	cmd.Env = harness.Environment(endpoint, "ops", "DATABASE_URL=sqlite:"+filepath.Join(folder, "acs.db"), "SMS_QUEUE_URL="+queue)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("redrive the dead letter: %w\n%s", err, output)
+	}
+	return nil
+}
+
 // mailsSent waits until both mails are out.
 func mailsSent(ctx context.Context, r *recorder) error {
 	err := harness.Until(ctx, time.Minute, "both mails are out", func() (bool, error) {
