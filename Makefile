@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/novaura/acs-operator/internal/version.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test contract conformance check vet lint chaos chaos-short incidents incidents-short fuzz bench vuln clean images images-check sbom terraform-check iam-proof
+.PHONY: help run build test contract conformance check vet lint chaos chaos-short incidents incidents-short fuzz bench vuln clean images images-check sbom terraform-check iam-proof controller-only-check
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ sbom: build ## What the two programs are made of, as CycloneDX in sbom/
 
 terraform-check: ## Apply terraform/ to a stand-in, run against it, upgrade, destroy (terraform, moto)
 	$(GO) run ./internal/check/terraform
+
+controller-only-check: ## Follow docs/controller-only.md with its own consumer (python3 with boto3)
+	$(GO) run ./internal/check/alone
 
 iam-proof: ## Hold the planned policies against the calls that are really made (terraform, moto)
 	$(GO) run ./internal/check/iamproof
