@@ -145,7 +145,7 @@ func recordedCalls(ctx context.Context, folder string, out io.Writer) (map[call]
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(mailsSent(ctx, recorder), testReceivers(ctx, address, folder), redrive(ctx, address, folder, system.QueueURL)); err != nil {
+	if err := errors.Join(mailsSent(ctx, recorder), testReceivers(ctx, address, folder), redrive(ctx, system, address)); err != nil {
 		return nil, err
 	}
 	_, _ = fmt.Fprintf(out, "end to end: %d texts, desired count up to %d, %d dead letter, policy from %s\n", result.Texts, result.Desired, result.Dead, system.Policy)

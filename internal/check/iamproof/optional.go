@@ -106,12 +106,20 @@ spec:
 	return nil
 }
 
-// redrive sends the dead letter of the run again, as a person on call does.
-func redrive(ctx context.Context, endpoint, folder, queue string) error {
+// redrive puts a message on the dead-letter queue, and sends it again as a person
+// on call does.
+func redrive(ctx context.Context, system harness.System, endpoint string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(folder, "bin", "worker"), "redrive")
-	cmd.Env = harness.Environment(endpoint, "ops", "DATABASE_URL=sqlite:"+filepath.Join(folder, "acs.db"), "SMS_QUEUE_URL="+queue)
+	_, err := sqs.NewFromConfig(harness.Config(system.Direct, "check")).SendMessage(ctx, &sqs.SendMessageInput{
+		QueueUrl:    aws.String(system.QueueURL + "-dlq"),
+		MessageBody: aws.String(`{"id":"check-redrive","channel":"sms","type":"message_send","to":"+14155559997","body":"Again"}`),
+	})
+	if err != nil {
+		return fmt.Errorf("put a dead letter on its queue: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(system.Folder, "bin", "worker"), "redrive")
+	cmd.Env = harness.Environment(endpoint, "ops", "DATABASE_URL=sqlite:"+filepath.Join(system.Folder, "acs.db"), "SMS_QUEUE_URL="+system.QueueURL)
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("redrive the dead letter: %w\n%s", err, output)
 	}
