@@ -1,16 +1,26 @@
 package main
 
-import "github.com/novaura/acs-operator/internal/check/harness"
+import (
+	"slices"
+
+	"github.com/novaura/acs-operator/internal/check/harness"
+)
 
 // neighbours are calls that lie near those that are made and must be denied.
 func neighbours() []call {
-	var (
-		worker      = arn("ecs", "service/"+harness.Cluster+"/"+harness.WorkerService)
-		controller  = arn("ecs", "service/"+harness.Cluster+"/"+harness.ControllerService)
-		sms         = arn("sqs", harness.SMSQueue)
-		deadLetters = arn("sqs", harness.SMSQueue+"-dlq")
-		secret      = arn("secretsmanager", "secret:novaura/")
-	)
+	return slices.Concat(workerNeighbours(), controllerNeighbours(), otherNeighbours())
+}
+
+// Names that the lists share.
+var (
+	worker      = arn("ecs", "service/"+harness.Cluster+"/"+harness.WorkerService)
+	controller  = arn("ecs", "service/"+harness.Cluster+"/"+harness.ControllerService)
+	sms         = arn("sqs", harness.SMSQueue)
+	deadLetters = arn("sqs", harness.SMSQueue+"-dlq")
+	secret      = arn("secretsmanager", "secret:novaura/")
+)
+
+func workerNeighbours() []call {
 	return []call{
 		{"worker", "sqs:PurgeQueue", sms},
 		{"worker", "sqs:DeleteQueue", sms},
@@ -38,6 +48,11 @@ func neighbours() []call {
 		{"worker", "sqs:ReceiveMessage", deadLetters},
 		{"worker", "sqs:ReceiveMessage", arn("sqs", "novaura-acs-staging-sms-events")},
 		{"worker", "iam:PassRole", "arn:aws:iam::" + harness.Account + ":role/novaura-acs-worker-task"},
+	}
+}
+
+func controllerNeighbours() []call {
+	return []call{
 		{"controller", "ecs:UpdateService", controller},
 		{"controller", "ecs:UpdateService", arn("ecs", "service/"+harness.Cluster+"/shop")},
 		{"controller", "ecs:UpdateService", arn("ecs", "service/other-cluster/"+harness.WorkerService)},
@@ -65,6 +80,12 @@ func neighbours() []call {
 		{"controller", "sns:Subscribe", arn("sns", alertTopic)},
 		{"controller", "ses:SendEmail", arn("ses", "identity/"+mailDomain)},
 		{"controller", "ses:SendRawEmail", arn("ses", "identity/"+alertDomain)},
+	}
+}
+
+// otherNeighbours are those of the on-call commands and of the webhooks' API.
+func otherNeighbours() []call {
+	return []call{
 		{"ops", "sqs:ReceiveMessage", sms},
 		{"ops", "sqs:DeleteMessage", sms},
 		{"ops", "sqs:PurgeQueue", deadLetters},

@@ -61,51 +61,29 @@ func says(err error, text string) bool {
 // mistake with production's names, then with a name of its own; a destroy by
 // mistake, then one on purpose. Production must keep its queues and messages.
 func (c *checker) secondEnvironment() (string, error) {
-	folder := filepath.Join(c.folder, "staging")
-	if err := os.Mkdir(folder, 0o700); err != nil {
-		return "", err
-	}
-	second, err := harness.NewTerraform(c.ctx, folder, c.endpoint, c.log)
-	if err != nil {
-		return "", err
-	}
 	cloud := newCloud(c.endpoint)
 	before, err := cloud.names(c.ctx)
 	if err != nil {
 		return "", err
 	}
-	args, err := c.stagingArgs()
+	second, err := c.newEnvironment()
 	if err != nil {
 		return "", err
 	}
-	// The same names, a state of its own.
-	_, err = second.Run(c.ctx, slices.Concat([]string{"apply", "-auto-approve"}, args)...)
-	if !says(err, "is not in this Terraform state") {
+	if err := second.run("apply", "-auto-approve"); !says(err, "is not in this Terraform state") {
 		return "", fmt.Errorf("an apply with production's names: got %w, want a refusal", err)
 	}
-	if after, err := cloud.names(c.ctx); err != nil || !slices.Equal(before, after) {
-		return "", fmt.Errorf("the refused apply changed what exists: %v, then %v (%w)", before, after, err)
+	if err := cloud.unchanged(c.ctx, before); err != nil {
+		return "", fmt.Errorf("after the refused apply: %w", err)
 	}
-	args = append(args, "-var=name="+staging)
-	if _, err := second.Run(c.ctx, slices.Concat([]string{"apply", "-auto-approve"}, args)...); err != nil {
+	second.args = append(second.args, "-var=name="+staging)
+	if err := errors.Join(second.run("apply", "-auto-approve"), cloud.send(c.ctx, harness.SMSQueue, staging+"-sms-events")); err != nil {
 		return "", err
 	}
-	if err := cloud.send(c.ctx, harness.SMSQueue, staging+"-sms-events"); err != nil {
-		return "", err
-	}
-	_, err = second.Run(c.ctx, slices.Concat([]string{"plan", "-detailed-exitcode"}, args)...)
-	if err != nil {
+	if err := second.run("plan", "-detailed-exitcode"); err != nil {
 		return "", fmt.Errorf("staging's second plan: %w", err)
 	}
-	// A destroy without a second thought.
-	_, err = second.Run(c.ctx, slices.Concat([]string{"destroy", "-auto-approve"}, args)...)
-	if !says(err, "Instance cannot be destroyed") {
-		return "", fmt.Errorf("a destroy that names no queue: got %w, want a refusal", err)
-	}
-	if _, err := second.Run(c.ctx, "state", "rm", "-no-color", "aws_sqs_queue.events", "aws_sqs_queue.dlq"); err != nil {
-		return "", err
-	}
-	if _, err := second.Run(c.ctx, slices.Concat([]string{"destroy", "-auto-approve"}, args)...); err != nil {
+	if err := second.destroy(); err != nil {
 		return "", err
 	}
 	for _, queue := range []string{harness.SMSQueue, staging + "-sms-events"} {
@@ -113,14 +91,50 @@ func (c *checker) secondEnvironment() (string, error) {
 			return "", fmt.Errorf("%s has %s messages after staging's destroy (%w)", queue, n, err)
 		}
 	}
-	if err := cloud.deleteQueues(c.ctx, staging); err != nil {
-		return "", err
-	}
-	if after, err := cloud.names(c.ctx); err != nil || !slices.Equal(before, after) {
-		return "", fmt.Errorf("after staging's destroy: got %v, want %v (%w)", after, before, err)
+	if err := errors.Join(cloud.deleteQueues(c.ctx, staging), cloud.unchanged(c.ctx, before)); err != nil {
+		return "", fmt.Errorf("after staging's destroy: %w", err)
 	}
 	found, err := c.secondPlan()
 	return "production's names refused; " + staging + " applied and destroyed; production's plan " + found + ", messages kept", err
+}
+
+// environment is one with a state of its own.
+type environment struct {
+	*harness.Terraform
+
+	ctx  context.Context
+	args []string
+}
+
+// newEnvironment is staging, in production's VPC, and without a name yet.
+func (c *checker) newEnvironment() (*environment, error) {
+	folder := filepath.Join(c.folder, "staging")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		return nil, err
+	}
+	terraform, err := harness.NewTerraform(c.ctx, folder, c.endpoint, c.log)
+	if err != nil {
+		return nil, err
+	}
+	args, err := c.stagingArgs()
+	return &environment{Terraform: terraform, ctx: c.ctx, args: args}, err
+}
+
+func (e *environment) run(args ...string) error {
+	_, err := e.Run(e.ctx, slices.Concat(args, e.args)...)
+	return err
+}
+
+// destroy tries it without a second thought, which must fail, and then as
+// docs/deploy.md says.
+func (e *environment) destroy() error {
+	if err := e.run("destroy", "-auto-approve"); !says(err, "Instance cannot be destroyed") {
+		return fmt.Errorf("a destroy of the queues too: got %w, want a refusal", err)
+	}
+	if _, err := e.Run(e.ctx, "state", "rm", "-no-color", "aws_sqs_queue.events", "aws_sqs_queue.dlq"); err != nil {
+		return err
+	}
+	return e.run("destroy", "-auto-approve")
 }
 
 // stagingArgs are staging's variables: production's VPC, and no name.
@@ -206,6 +220,15 @@ func (c cloud) names(ctx context.Context) ([]string, error) {
 		found[*topic.TopicArn] = true
 	}
 	return slices.Sorted(maps.Keys(found)), nil
+}
+
+// unchanged is an error where other names exist than before.
+func (c cloud) unchanged(ctx context.Context, before []string) error {
+	after, err := c.names(ctx)
+	if err == nil && !slices.Equal(before, after) {
+		err = fmt.Errorf("got %v, want %v", after, before)
+	}
+	return err
 }
 
 func (c cloud) url(ctx context.Context, queue string) (*string, error) {
