@@ -209,8 +209,14 @@ func (c cloud) names(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the clusters: %w", err)
 	}
-	for _, arn := range clusters.ClusterArns {
-		found[arn] = true
+	described, err := c.ecs.DescribeClusters(ctx, &ecs.DescribeClustersInput{Clusters: clusters.ClusterArns})
+	if err != nil {
+		return nil, fmt.Errorf("describe the clusters: %w", err)
+	}
+	for _, cluster := range described.Clusters {
+		if aws.ToString(cluster.Status) == "ACTIVE" { // a deleted one stays visible for a while
+			found[*cluster.ClusterArn] = true
+		}
 	}
 	topics, err := c.sns.ListTopics(ctx, &sns.ListTopicsInput{})
 	if err != nil {
