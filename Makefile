@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/novaura/acs-operator/internal/version.version=$(VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test contract conformance check vet lint chaos chaos-short incidents incidents-short fuzz bench vuln clean images images-check sbom terraform-check iam-proof
+.PHONY: help run build test contract conformance check vet lint chaos chaos-short incidents incidents-short fuzz bench vuln clean images images-check sbom terraform-check iam-proof controller-only-check
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,11 +64,13 @@ vuln: ## Known vulnerabilities in what is used (asks the vulnerability database)
 BUILDER   ?= docker
 REGISTRY  ?= localhost
 PLATFORMS ?= linux/amd64,linux/arm64
+NAME      ?= novaura-acs
+PROGRAMS  ?= worker controller
 COMMIT     = $(shell git rev-parse HEAD)
 
-images: ## Both images for both architectures; REGISTRY=… PUSH=--push sends them
-	for program in worker controller; do \
-	  case $$program in worker) image=novaura-acs-processor;; *) image=novaura-acs-controller;; esac; \
+images: ## Both images for both architectures; REGISTRY=… NAME=… PUSH=--push sends them
+	for program in $(PROGRAMS); do \
+	  case $$program in worker) image=$(NAME)-processor;; *) image=$(NAME)-controller;; esac; \
 	  SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BUILDER) buildx build --platform $(PLATFORMS) $(PUSH) --provenance=false \
 	    --build-arg SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) \
 	    --tag $(REGISTRY)/$$image:$(VERSION) --file Dockerfile.$$program . || exit 1; \
@@ -85,6 +87,9 @@ sbom: build ## What the two programs are made of, as CycloneDX in sbom/
 
 terraform-check: ## Apply terraform/ to a stand-in, run against it, upgrade, destroy (terraform, moto)
 	$(GO) run ./internal/check/terraform
+
+controller-only-check: ## Follow docs/controller-only.md with its own consumer (python3 with boto3)
+	$(GO) run ./internal/check/alone
 
 iam-proof: ## Hold the planned policies against the calls that are really made (terraform, moto)
 	$(GO) run ./internal/check/iamproof

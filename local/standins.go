@@ -68,7 +68,11 @@ func startStandIns(ctx context.Context, o *options, database string, programs bi
 		s.run(ctx, s.others.Go)
 	}
 	s.metrics = cloudwatch.New(cloudwatch.Options{Delay: o.MetricsDelay, Sample: s.sample, Usage: s.usage})
-	s.programs = ecs.NewPrograms(map[string]string{workerImage: programs.worker}, awsEnvironment(s.endpoint), s.logTo(taskLog))
+	images := map[string]string{}
+	if programs.worker != "" { // empty with --only aws
+		images[workerImage] = programs.worker
+	}
+	s.programs = ecs.NewPrograms(images, awsEnvironment(s.endpoint), s.logTo(taskLog))
 	s.ecs = ecs.New(ecs.Options{Account: o.Account, Region: region, Launcher: s.programs, StartLag: o.StartLag, Endpoint: s.endpoint})
 	door.CloudWatch, door.ECS, door.Agent, door.ECSControl = s.metrics, s.ecs, s.ecs.Agent(), http.HandlerFunc(s.ecs.ServeControl)
 	s.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: s.handler(door), Protocols: protocols()}

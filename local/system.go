@@ -189,7 +189,7 @@ func openStore(ctx context.Context, database string) (store.Store, error) {
 func serveOnlyAWS(ctx context.Context, o *options, streams cli.Streams) error {
 	ctx, cancel := o.bounded(ctx)
 	defer cancel()
-	s, err := startStandIns(ctx, o, "", binaries{}, nil)
+	s, err := startStandIns(ctx, o, "", binaries{}, streams.Err)
 	if err != nil {
 		return err
 	}

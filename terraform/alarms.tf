@@ -1,9 +1,9 @@
-# What the controller cannot report itself: that it is gone, that nobody looks
-# at the dead letters, that AWS gives no tasks. Everything else it reports by
-# the AlertPolicy, sooner and with a reason.
+# What the controller cannot report itself: that it does not run, that nobody
+# looks at the dead letters, that AWS starts no tasks. The AlertPolicy reports
+# everything else, sooner and with a reason.
 
 resource "aws_sns_topic" "alarms" {
-  name              = "novaura-acs-alarms"
+  name              = "${var.name}-alarms"
   kms_master_key_id = var.kms_key_arn
   tags              = local.tags
 }
@@ -13,7 +13,7 @@ data "aws_iam_policy_document" "alarms_topic" {
     sid       = "DenyWithoutTLS"
     effect    = "Deny"
     actions   = ["sns:Publish"]
-    resources = ["arn:${local.partition}:sns:${local.region}:${local.account}:novaura-acs-alarms"]
+    resources = ["arn:${local.partition}:sns:${local.region}:${local.account}:${var.name}-alarms"]
     principals {
       type        = "*"
       identifiers = ["*"]
@@ -27,7 +27,7 @@ data "aws_iam_policy_document" "alarms_topic" {
   statement {
     sid       = "AlarmsOfThisAccount"
     actions   = ["sns:Publish"]
-    resources = ["arn:${local.partition}:sns:${local.region}:${local.account}:novaura-acs-alarms"]
+    resources = ["arn:${local.partition}:sns:${local.region}:${local.account}:${var.name}-alarms"]
     principals {
       type        = "Service"
       identifiers = ["cloudwatch.amazonaws.com"]
@@ -35,13 +35,13 @@ data "aws_iam_policy_document" "alarms_topic" {
     condition {
       test     = "ArnLike"
       variable = "aws:SourceArn"
-      values   = ["arn:${local.partition}:cloudwatch:${local.region}:${local.account}:alarm:novaura-acs-*"]
+      values   = ["arn:${local.partition}:cloudwatch:${local.region}:${local.account}:alarm:${var.name}-*"]
     }
   }
   statement {
     sid       = "EventsOfThisAccount"
     actions   = ["sns:Publish"]
-    resources = ["arn:${local.partition}:sns:${local.region}:${local.account}:novaura-acs-alarms"]
+    resources = ["arn:${local.partition}:sns:${local.region}:${local.account}:${var.name}-alarms"]
     principals {
       type        = "Service"
       identifiers = ["events.amazonaws.com"]
@@ -49,7 +49,7 @@ data "aws_iam_policy_document" "alarms_topic" {
     condition {
       test     = "ArnEquals"
       variable = "aws:SourceArn"
-      values   = ["arn:${local.partition}:events:${local.region}:${local.account}:rule/novaura-acs-service-trouble"]
+      values   = ["arn:${local.partition}:events:${local.region}:${local.account}:rule/${var.name}-service-trouble"]
     }
   }
 }
@@ -57,6 +57,14 @@ data "aws_iam_policy_document" "alarms_topic" {
 resource "aws_sns_topic_policy" "alarms" {
   arn    = aws_sns_topic.alarms.arn
   policy = data.aws_iam_policy_document.alarms_topic.json
+}
+
+# A warning of every plan and apply, until somebody is reached.
+check "alarms_reach_somebody" {
+  assert {
+    condition     = length(var.alarm_emails) > 0 || var.alarms_subscribed_elsewhere
+    error_message = "The alarms reach nobody: set alarm_emails = [\"oncall@example.com\"], or subscribe your pager or chat to the output alarm_topic_arn and set alarms_subscribed_elsewhere = true."
+  }
 }
 
 resource "aws_sns_topic_subscription" "alarms" {
@@ -67,16 +75,16 @@ resource "aws_sns_topic_subscription" "alarms" {
   endpoint  = each.value
 }
 
-# The controller writes Heartbeat with each tick; no data for five minutes is
-# the alarm.
+# The controller writes a Heartbeat line each minute, which logs.tf counts; none
+# for five minutes is the alarm. It exists only while the controller should run.
 resource "aws_cloudwatch_metric_alarm" "heartbeat" {
-  count = var.controller_tasks > 0 ? 1 : 0
+  count = var.create_services && var.controller_tasks > 0 ? 1 : 0
 
-  alarm_name          = "novaura-acs-controller-heartbeat"
-  alarm_description   = "The controller has not reconciled for five minutes: the worker services keep their count, and nobody scales them. See docs/deploy.md, When an alarm rings."
-  namespace           = "ACS/Controller"
-  metric_name         = "Heartbeat"
-  statistic           = "SampleCount"
+  alarm_name          = "${var.name}-controller-heartbeat"
+  alarm_description   = "The controller has not reconciled for five minutes: the worker services keep their count, and nothing scales them. See docs/deploy.md, When an alarm rings."
+  namespace           = aws_cloudwatch_log_metric_filter.heartbeat.metric_transformation[0].namespace
+  metric_name         = aws_cloudwatch_log_metric_filter.heartbeat.metric_transformation[0].name
+  statistic           = "Sum"
   period              = 60
   evaluation_periods  = 5
   datapoints_to_alarm = 5
@@ -86,13 +94,15 @@ resource "aws_cloudwatch_metric_alarm" "heartbeat" {
   alarm_actions       = [aws_sns_topic.alarms.arn]
   ok_actions          = [aws_sns_topic.alarms.arn]
   tags                = local.tags
+
+  depends_on = [aws_ecs_service.controller]
 }
 
 resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   for_each = local.dlq_names
 
-  alarm_name          = "novaura-acs-${each.key}-dead-letters"
-  alarm_description   = "${each.value} holds messages: worker events tells why, worker redrive sends them again."
+  alarm_name          = "${var.name}-${each.key}-dead-letters"
+  alarm_description   = "${each.value} holds messages: worker events says why, worker redrive sends them again (docs/deploy.md, On call)."
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateNumberOfMessagesVisible"
   dimensions          = { QueueName = each.value }
@@ -110,7 +120,7 @@ resource "aws_cloudwatch_metric_alarm" "dead_letters" {
 resource "aws_cloudwatch_metric_alarm" "oldest_message" {
   for_each = local.queue_names
 
-  alarm_name          = "novaura-acs-${each.key}-oldest-message"
+  alarm_name          = "${var.name}-${each.key}-oldest-message"
   alarm_description   = "The oldest message of ${each.value} waits longer than ${var.oldest_age_alarm_seconds} s: more than the controller could mend."
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateAgeOfOldestMessage"
@@ -131,7 +141,7 @@ resource "aws_cloudwatch_metric_alarm" "oldest_message" {
 resource "aws_cloudwatch_metric_alarm" "running_tasks" {
   for_each = var.container_insights == "disabled" ? {} : merge(local.worker_service_names, { controller = local.controller_name })
 
-  alarm_name          = "novaura-acs-${each.key}-running-tasks"
+  alarm_name          = "${var.name}-${each.key}-running-tasks"
   alarm_description   = "${each.value} runs fewer tasks than desired for ten minutes: no capacity, an image that cannot be pulled, or a task that dies at its start."
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
@@ -165,14 +175,14 @@ resource "aws_cloudwatch_metric_alarm" "running_tasks" {
 
 # The same trouble as ECS tells it, without Container Insights and sooner.
 resource "aws_cloudwatch_event_rule" "service_trouble" {
-  name        = "novaura-acs-service-trouble"
+  name        = "${var.name}-service-trouble"
   description = "ECS cannot start or place tasks of our services, or gave up a deployment."
   tags        = local.tags
 
   event_pattern = jsonencode({
     source      = ["aws.ecs"]
     detail-type = ["ECS Service Action", "ECS Deployment State Change"]
-    resources   = [for name in concat(values(local.worker_service_names), [local.controller_name]) : "arn:${local.partition}:ecs:${local.region}:${local.account}:service/${local.cluster}/${name}"]
+    resources   = concat(local.scaled_arns, ["${local.ecs_arn}:service/${local.cluster}/${local.controller_name}"])
     detail      = { eventName = ["SERVICE_TASK_START_IMPAIRED", "SERVICE_TASK_PLACEMENT_FAILURE", "SERVICE_TASK_CONFIGURATION_FAILURE", "SERVICE_DEPLOYMENT_FAILED"] }
   })
 }
@@ -184,10 +194,12 @@ resource "aws_cloudwatch_event_target" "service_trouble" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "failures" {
-  alarm_name          = "novaura-acs-error-processing"
+  count = local.workers ? 1 : 0
+
+  alarm_name          = "${var.name}-error-processing"
   alarm_description   = "More than ${var.failure_alarm_count} messages failed within five minutes (log lines Error processing): look at the saved query failures by reason."
-  namespace           = aws_cloudwatch_log_metric_filter.failures.metric_transformation[0].namespace
-  metric_name         = aws_cloudwatch_log_metric_filter.failures.metric_transformation[0].name
+  namespace           = local.log_metrics
+  metric_name         = aws_cloudwatch_log_metric_filter.failures[0].metric_transformation[0].name
   statistic           = "Sum"
   period              = 300
   evaluation_periods  = 1
@@ -202,7 +214,7 @@ resource "aws_cloudwatch_metric_alarm" "failures" {
 resource "aws_budgets_budget" "monthly" {
   count = var.monthly_budget_usd != null ? 1 : 0
 
-  name         = "novaura-acs"
+  name         = "${var.name}${local.global_suffix}"
   budget_type  = "COST"
   limit_amount = tostring(var.monthly_budget_usd)
   limit_unit   = "USD"
@@ -211,7 +223,7 @@ resource "aws_budgets_budget" "monthly" {
 
   cost_filter {
     name   = "TagKeyValue"
-    values = ["user:Project$novaura-acs"]
+    values = ["user:Project$$${var.name}"]
   }
 
   dynamic "notification" {

@@ -1,7 +1,8 @@
-# One page: does anything wait, do the workers keep up, does the controller live.
+# One page: does anything wait, do the workers keep up, does the controller run.
 
 locals {
-  dashboard_queues = sort(values(local.queue_names))
+  shown_services   = concat(local.scaled_services, [{ cluster = local.cluster, service = local.controller_name }])
+  dashboard_queues = sort(local.watched_queues)
   dashboard_widgets = concat(
     [
       {
@@ -30,34 +31,34 @@ locals {
       {
         title  = "Dead letters"
         stat   = "Maximum"
-        series = [for name in sort(values(local.dlq_names)) : ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", name]]
-      },
-      {
-        title  = "Failures (log lines Error processing)"
-        stat   = "Sum"
-        series = [["ACS/Logs", "ErrorProcessing"]]
+        series = [for name in sort(local.watched_dlqs) : ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", name]]
       },
       {
         title  = "CPU of the services (%)"
         stat   = "Average"
-        series = [for name in concat(values(local.worker_service_names), [local.controller_name]) : ["AWS/ECS", "CPUUtilization", "ClusterName", local.cluster, "ServiceName", name]]
+        series = [for one in local.shown_services : ["AWS/ECS", "CPUUtilization", "ClusterName", one.cluster, "ServiceName", one.service]]
       },
       {
         title  = "Tasks running (as many as report their CPU)"
         stat   = "SampleCount"
-        series = [for name in concat(values(local.worker_service_names), [local.controller_name]) : ["AWS/ECS", "CPUUtilization", "ClusterName", local.cluster, "ServiceName", name]]
+        series = [for one in local.shown_services : ["AWS/ECS", "CPUUtilization", "ClusterName", one.cluster, "ServiceName", one.service]]
       },
       {
         title  = "The controller's heartbeat (ticks a minute)"
         stat   = "SampleCount"
-        series = [["ACS/Controller", "Heartbeat"]]
+        series = [[local.log_metrics, "ControllerHeartbeat"]]
       },
     ],
+    [for title in local.workers ? ["Failures (log lines Error processing)"] : [] : {
+      title  = title
+      stat   = "Sum"
+      series = [[local.log_metrics, "ErrorProcessing"]]
+    }],
   )
 }
 
 resource "aws_cloudwatch_dashboard" "processor" {
-  dashboard_name = "novaura-acs"
+  dashboard_name = "${var.name}${local.global_suffix}"
   dashboard_body = jsonencode({
     start          = "-PT3H"
     periodOverride = "inherit"

@@ -1,7 +1,7 @@
 # The images' repositories: scanned on push, tags that cannot be moved.
 
 resource "aws_ecr_repository" "image" {
-  for_each = toset([local.worker_image, local.controller_image])
+  for_each = toset(local.workers ? [local.worker_image, local.controller_image] : [local.controller_image])
 
   name                 = each.value
   image_tag_mutability = "IMMUTABLE"
@@ -17,7 +17,9 @@ resource "aws_ecr_repository" "image" {
   }
 }
 
-# Enough versions to roll back to.
+# Enough versions to roll back to. Only tagged manifests count: an image for two
+# architectures is one tagged index and two manifests without a tag, which ECR
+# keeps as long as the index names them.
 resource "aws_ecr_lifecycle_policy" "image" {
   for_each = aws_ecr_repository.image
 
@@ -26,14 +28,14 @@ resource "aws_ecr_lifecycle_policy" "image" {
     rules = [
       {
         rulePriority = 1
-        description  = "Layers and manifests that no tag names, after a week"
+        description  = "Manifests that neither a tag nor an index names, after a week"
         selection    = { tagStatus = "untagged", countType = "sinceImagePushed", countUnit = "days", countNumber = 7 }
         action       = { type = "expire" }
       },
       {
         rulePriority = 2
         description  = "Keep the last 30 versions"
-        selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 30 }
+        selection    = { tagStatus = "tagged", tagPatternList = ["*"], countType = "imageCountMoreThan", countNumber = 30 }
         action       = { type = "expire" }
       },
     ]

@@ -1,7 +1,7 @@
-# Four roles: what ECS needs to start a task (execution) and what the program in
-# it may do (task), each for the worker and for the controller. There is no
-# iam:PassRole anywhere: who could pass a role could run anything as it.
-# make iam-proof holds these policies against the calls that are really made.
+# What ECS needs to start a task (execution) and what the program in it may do
+# (task), for the worker, the controller and the on-call commands. There is no
+# iam:PassRole anywhere: whoever can pass a role can run anything as that role.
+# make iam-proof compares these policies with the calls that are really made.
 
 data "aws_iam_policy_document" "tasks_trust" {
   statement {
@@ -27,18 +27,32 @@ data "aws_iam_policy_document" "tasks_trust" {
 # Execution.
 
 resource "aws_iam_role" "execution" {
-  for_each = toset(["worker", "controller"])
+  for_each = toset(local.programs)
 
-  name               = "novaura-acs-${each.key}-execution"
+  name               = "${var.name}-${each.key}-execution${local.global_suffix}"
   description        = "Starts ${each.key} tasks: pulls the image, opens the log stream, reads the secrets."
   assume_role_policy = data.aws_iam_policy_document.tasks_trust.json
-  tags               = local.tags
+  tags               = merge(local.tags, { "acs-operator/existed-before" = contains(local.existing_names, "${var.name}-${each.key}-execution${local.global_suffix}") ? "yes" : "no" })
+
+  lifecycle {
+    ignore_changes = [tags["acs-operator/existed-before"]] # guard.tf
+    postcondition {
+      condition     = try(self.tags["acs-operator/existed-before"], "no") == "no"
+      error_message = "The role ${var.name}-${each.key}-execution${local.global_suffix} ${local.name_is_taken}"
+    }
+  }
+}
+
+locals {
+  execution = {
+    worker     = { repository = local.worker_image_arn, prefix = "communication-processor-worker", secrets = local.worker_secret_resources }
+    controller = { repository = local.controller_repo_arn, prefix = "controller", secrets = local.controller_secret_resources }
+  }
 }
 
 data "aws_iam_policy_document" "execution" {
   for_each = {
-    worker     = { repository = local.worker_image_arn, prefix = "communication-processor-worker", secrets = local.worker_secret_resources }
-    controller = { repository = local.controller_repo_arn, prefix = "controller", secrets = local.controller_secret_resources }
+    for program, needs in local.execution : program => needs if contains(local.programs, program)
   }
 
   statement {
@@ -56,10 +70,13 @@ data "aws_iam_policy_document" "execution" {
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
     resources = ["${local.log_group_arn}:log-stream:${each.value.prefix}/*"]
   }
-  statement {
-    sid       = "ReadTheSecrets"
-    actions   = ["secretsmanager:GetSecretValue"]
-    resources = each.value.secrets
+  dynamic "statement" {
+    for_each = length(each.value.secrets) > 0 ? [1] : []
+    content {
+      sid       = "ReadTheSecrets"
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = each.value.secrets
+    }
   }
   dynamic "statement" {
     for_each = var.kms_key_arn != null ? [1] : []
@@ -87,9 +104,9 @@ resource "aws_iam_role_policy" "execution" {
 # The worker: one role a service, for its channels' queues.
 
 resource "aws_iam_role" "worker" {
-  for_each = var.worker_services
+  for_each = local.worker_services
 
-  name               = each.key == "all" ? "novaura-acs-worker-task" : "novaura-acs-worker-task-${each.key}"
+  name               = "${var.name}-worker-task${each.key == "all" ? "" : "-${each.key}"}${local.global_suffix}"
   description        = "What a worker may do: work its queues, read its secrets."
   assume_role_policy = data.aws_iam_policy_document.tasks_trust.json
   tags               = local.tags
@@ -115,6 +132,14 @@ data "aws_iam_policy_document" "worker" {
     sid       = "ReadRotatedSecrets"
     actions   = ["secretsmanager:GetSecretValue"]
     resources = local.worker_secret_resources
+  }
+  dynamic "statement" {
+    for_each = local.delivery_policies == 1 ? [1] : []
+    content {
+      sid       = "ReadTheDeliveryPolicy"
+      actions   = [local.policy_action]
+      resources = [local.policy_arn]
+    }
   }
   # Asked of ECS's agent, which acts with this role:
   # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection-endpoint.html
@@ -153,7 +178,7 @@ data "aws_iam_policy_document" "worker" {
       condition {
         test     = "StringEquals"
         variable = "kms:ViaService"
-        values   = ["secretsmanager.${local.region}.${data.aws_partition.current.dns_suffix}", "sqs.${local.region}.${data.aws_partition.current.dns_suffix}"]
+        values   = [for service in ["secretsmanager", "sqs", "s3"] : "${service}.${local.region}.${data.aws_partition.current.dns_suffix}"]
       }
     }
   }
@@ -170,7 +195,7 @@ resource "aws_iam_role_policy" "worker" {
 # The controller.
 
 resource "aws_iam_role" "controller" {
-  name               = "novaura-acs-controller-task"
+  name               = "${var.name}-controller-task${local.global_suffix}"
   description        = "What the controller may do: read depths, ages and tasks, set the desired count of the worker services."
   assume_role_policy = data.aws_iam_policy_document.tasks_trust.json
   tags               = local.tags
@@ -178,13 +203,13 @@ resource "aws_iam_role" "controller" {
 
 data "aws_iam_policy_document" "controller" {
   statement {
-    sid       = "SteerTheWorkers"
+    sid       = "ScaleTheWorkers"
     actions   = ["ecs:DescribeServices", "ecs:UpdateService"]
-    resources = local.worker_service_arns
+    resources = local.scaled_arns
     condition {
       test     = "ArnEquals"
       variable = "ecs:cluster"
-      values   = [local.cluster_arn]
+      values   = local.scaled_clusters
     }
   }
   # Why tasks stopped, and how many are protected while they finish their messages.
@@ -195,23 +220,23 @@ data "aws_iam_policy_document" "controller" {
     condition {
       test     = "ArnEquals"
       variable = "ecs:cluster"
-      values   = [local.cluster_arn]
+      values   = local.scaled_clusters
     }
   }
   statement {
     sid       = "ReadTheTasks"
     actions   = ["ecs:DescribeTasks", "ecs:GetTaskProtection"]
-    resources = ["arn:${local.partition}:ecs:${local.region}:${local.account}:task/${local.cluster}/*"]
+    resources = [for arn in local.scaled_clusters : "${replace(arn, ":cluster/", ":task/")}/*"]
     condition {
       test     = "ArnEquals"
       variable = "ecs:cluster"
-      values   = [local.cluster_arn]
+      values   = local.scaled_clusters
     }
   }
   statement {
     sid       = "ReadDepths"
     actions   = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl"]
-    resources = concat(values(local.queue_arns), values(local.dlq_arns))
+    resources = [for name in concat(local.watched_queues, local.watched_dlqs) : "${local.sqs_arn}:${name}"]
   }
   statement {
     sid       = "ReadMetrics" # has no resource and no condition: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
@@ -219,25 +244,14 @@ data "aws_iam_policy_document" "controller" {
     resources = ["*"]
   }
   statement {
-    sid       = "SeeWhoElseSteers" # has no resource: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsapplicationautoscaling.html
+    sid       = "SeeWhoElseScales" # has no resource: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsapplicationautoscaling.html
     actions   = ["application-autoscaling:DescribeScalableTargets"]
     resources = ["*"]
   }
-  dynamic "statement" {
-    for_each = var.policy_store == "ssm" ? [1] : []
-    content {
-      sid       = "ReadThePolicies"
-      actions   = ["ssm:GetParameter"]
-      resources = ["arn:${local.partition}:ssm:${local.region}:${local.account}:parameter${local.policy_parameter}"]
-    }
-  }
-  dynamic "statement" {
-    for_each = var.policy_store == "s3" ? [1] : []
-    content {
-      sid       = "ReadThePolicies"
-      actions   = ["s3:GetObject"]
-      resources = ["arn:${local.partition}:s3:::${local.policy_bucket}/${local.policy_key}"]
-    }
+  statement {
+    sid       = "ReadThePolicies"
+    actions   = [local.policy_action]
+    resources = [local.policy_arn]
   }
   # Receivers of alerts, where an AlertPolicy has them.
   dynamic "statement" {
@@ -256,10 +270,13 @@ data "aws_iam_policy_document" "controller" {
       resources = var.alert_ses_identity_arns
     }
   }
-  statement {
-    sid       = "ReadRotatedSecrets"
-    actions   = ["secretsmanager:GetSecretValue"]
-    resources = local.controller_secret_resources
+  dynamic "statement" {
+    for_each = length(local.controller_secrets) > 0 ? [1] : []
+    content {
+      sid       = "ReadRotatedSecrets"
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = local.controller_secret_resources
+    }
   }
   dynamic "statement" {
     for_each = var.kms_key_arn != null ? [1] : []
@@ -294,4 +311,57 @@ resource "aws_iam_role_policy" "controller" {
   name   = "controller"
   role   = aws_iam_role.controller.name
   policy = data.aws_iam_policy_document.controller.json
+}
+
+# What worker redrive needs: read and delete dead letters, and send them to their
+# queues again. ops.tf has the task that runs as this role.
+
+resource "aws_iam_role" "ops" {
+  count = local.workers ? 1 : 0
+
+  name               = "${var.name}-ops-task${local.global_suffix}"
+  description        = "What worker redrive may do: read and delete dead letters, and send them again."
+  assume_role_policy = data.aws_iam_policy_document.tasks_trust.json
+  tags               = local.tags
+}
+
+data "aws_iam_policy_document" "ops" {
+  count = local.workers ? 1 : 0
+
+  statement {
+    sid       = "LookAtTheQueuesAndSendToThem"
+    actions   = ["sqs:GetQueueAttributes", "sqs:SendMessage"]
+    resources = values(local.queue_arns)
+  }
+  statement {
+    sid       = "WorkOnDeadLetters"
+    actions   = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
+    resources = values(local.dlq_arns)
+  }
+  statement {
+    sid       = "ReadRotatedSecrets"
+    actions   = ["secretsmanager:GetSecretValue"]
+    resources = local.worker_secret_resources
+  }
+  dynamic "statement" {
+    for_each = var.kms_key_arn != null ? [1] : []
+    content {
+      sid       = "UseTheKey"
+      actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+      resources = [var.kms_key_arn]
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = [for service in ["secretsmanager", "sqs"] : "${service}.${local.region}.${data.aws_partition.current.dns_suffix}"]
+      }
+    }
+  }
+}
+
+resource "aws_iam_role_policy" "ops" {
+  count = local.workers ? 1 : 0
+
+  name   = "ops"
+  role   = aws_iam_role.ops[0].name
+  policy = data.aws_iam_policy_document.ops[0].json
 }

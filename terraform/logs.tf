@@ -4,20 +4,44 @@ resource "aws_cloudwatch_log_group" "processor" {
   name              = local.log_group
   retention_in_days = var.log_retention_days
   kms_key_id        = var.kms_key_arn
-  tags              = local.tags
+  tags              = merge(local.tags, { "acs-operator/existed-before" = contains(local.existing_names, local.log_group) ? "yes" : "no" })
+
+  lifecycle {
+    ignore_changes = [tags["acs-operator/existed-before"]] # guard.tf
+    postcondition {
+      condition     = try(self.tags["acs-operator/existed-before"], "no") == "no"
+      error_message = "The log group ${local.log_group} ${local.name_is_taken}"
+    }
+  }
 }
 
 # The predecessor's phrase, at every log level.
 resource "aws_cloudwatch_log_metric_filter" "failures" {
-  name           = "novaura-acs-error-processing"
+  count = local.workers ? 1 : 0
+
+  name           = "${var.name}-error-processing"
   log_group_name = aws_cloudwatch_log_group.processor.name
   pattern        = "\"Error processing\""
 
   metric_transformation {
     name          = "ErrorProcessing"
-    namespace     = "ACS/Logs"
+    namespace     = local.log_metrics
     value         = "1"
     default_value = "0"
+  }
+}
+
+# The controller's heartbeat of this environment alone: its own metric has no
+# dimension, so another environment's controller would keep the alarm quiet.
+resource "aws_cloudwatch_log_metric_filter" "heartbeat" {
+  name           = "${var.name}-controller-heartbeat"
+  log_group_name = aws_cloudwatch_log_group.processor.name
+  pattern        = "{ $.Heartbeat = 1 }"
+
+  metric_transformation {
+    name      = "ControllerHeartbeat"
+    namespace = local.log_metrics
+    value     = "1"
   }
 }
 
@@ -31,7 +55,7 @@ resource "aws_cloudwatch_query_definition" "saved" {
     "starts and stops"      = "fields @timestamp, @logStream, msg, version | filter msg in ['worker started', 'worker stopped', 'controller started'] | sort @timestamp desc | limit 200"
   }
 
-  name            = "novaura-acs/${each.key}"
+  name            = "${var.name}/${each.key}"
   log_group_names = [aws_cloudwatch_log_group.processor.name]
   query_string    = each.value
 }

@@ -27,7 +27,7 @@ resource "aws_vpc" "own" {
   cidr_block           = var.vpc_cidr
   enable_dns_support   = true
   enable_dns_hostnames = true
-  tags                 = merge(local.tags, { Name = "novaura-acs" })
+  tags                 = merge(local.tags, { Name = "${var.name}" })
 
   lifecycle {
     precondition {
@@ -42,7 +42,7 @@ resource "aws_default_security_group" "own" {
   count = local.own_network ? 1 : 0
 
   vpc_id = aws_vpc.own[0].id
-  tags   = merge(local.tags, { Name = "novaura-acs-default-unused" })
+  tags   = merge(local.tags, { Name = "${var.name}-default-unused" })
 }
 
 resource "aws_subnet" "private" {
@@ -51,7 +51,7 @@ resource "aws_subnet" "private" {
   vpc_id            = aws_vpc.own[0].id
   cidr_block        = cidrsubnet(var.vpc_cidr, 2, count.index)
   availability_zone = data.aws_availability_zones.available[0].names[count.index]
-  tags              = merge(local.tags, { Name = "novaura-acs-private-${count.index}" })
+  tags              = merge(local.tags, { Name = "${var.name}-private-${count.index}" })
 }
 
 resource "aws_subnet" "public" {
@@ -60,21 +60,21 @@ resource "aws_subnet" "public" {
   vpc_id            = aws_vpc.own[0].id
   cidr_block        = cidrsubnet(var.vpc_cidr, 4, 12 + count.index)
   availability_zone = data.aws_availability_zones.available[0].names[count.index]
-  tags              = merge(local.tags, { Name = "novaura-acs-public-${count.index}" })
+  tags              = merge(local.tags, { Name = "${var.name}-public-${count.index}" })
 }
 
 resource "aws_internet_gateway" "own" {
   count = local.own_network ? 1 : 0
 
   vpc_id = aws_vpc.own[0].id
-  tags   = merge(local.tags, { Name = "novaura-acs" })
+  tags   = merge(local.tags, { Name = "${var.name}" })
 }
 
 resource "aws_eip" "nat" {
   count = local.own_network ? 1 : 0
 
   domain = "vpc"
-  tags   = merge(local.tags, { Name = "novaura-acs-nat" })
+  tags   = merge(local.tags, { Name = "${var.name}-nat" })
 }
 
 # One NAT gateway: when its zone is lost, sending stops and messages wait on
@@ -84,7 +84,7 @@ resource "aws_nat_gateway" "own" {
 
   allocation_id = aws_eip.nat[0].id
   subnet_id     = aws_subnet.public[0].id
-  tags          = merge(local.tags, { Name = "novaura-acs" })
+  tags          = merge(local.tags, { Name = "${var.name}" })
 
   depends_on = [aws_internet_gateway.own]
 }
@@ -93,7 +93,7 @@ resource "aws_route_table" "public" {
   count = local.own_network ? 1 : 0
 
   vpc_id = aws_vpc.own[0].id
-  tags   = merge(local.tags, { Name = "novaura-acs-public" })
+  tags   = merge(local.tags, { Name = "${var.name}-public" })
 }
 
 resource "aws_route" "internet" {
@@ -115,7 +115,7 @@ resource "aws_route_table" "private" {
   count = local.own_network ? 1 : 0
 
   vpc_id = aws_vpc.own[0].id
-  tags   = merge(local.tags, { Name = "novaura-acs-private" })
+  tags   = merge(local.tags, { Name = "${var.name}-private" })
 }
 
 resource "aws_route" "nat" {
@@ -138,19 +138,19 @@ locals {
   vpc_cidr         = local.own_network ? var.vpc_cidr : data.aws_vpc.given[0].cidr_block
   private_subnets  = local.own_network ? aws_subnet.private[*].id : var.private_subnet_ids
   route_tables     = local.own_network ? aws_route_table.private[*].id : var.private_route_table_ids
-  db_cidr_blocks   = var.db_security_group_id != null ? [] : length(var.db_cidr_blocks) > 0 ? var.db_cidr_blocks : [local.vpc_cidr]
+  db_cidr_blocks   = var.db_security_group_id != null || local.file_database ? [] : length(var.db_cidr_blocks) > 0 ? var.db_cidr_blocks : [local.vpc_cidr]
   s3_gateway_count = local.own_network || length(var.private_route_table_ids) > 0 ? 1 : 0
 }
 
 # Security groups: no way in, and a named way out each.
 
 resource "aws_security_group" "task" {
-  for_each = { worker = "The workers of novaura-acs", controller = "The controller of novaura-acs" }
+  for_each = { for program, description in { worker = "The workers of ${var.name}", controller = "The controller of ${var.name}" } : program => description if contains(local.programs, program) }
 
-  name_prefix = "novaura-acs-${each.key}-"
+  name_prefix = "${var.name}-${each.key}-"
   description = each.value
   vpc_id      = local.vpc_id
-  tags        = merge(local.tags, { Name = "novaura-acs-${each.key}" })
+  tags        = merge(local.tags, { Name = "${var.name}-${each.key}" })
 
   lifecycle {
     create_before_destroy = true
@@ -172,7 +172,7 @@ resource "aws_vpc_security_group_egress_rule" "https" {
 # The controller mails alerts where it is told to.
 resource "aws_vpc_security_group_egress_rule" "smtp" {
   for_each = {
-    for pair in setproduct(concat(["worker"], lookup(var.controller_environment, "EMAIL_PROVIDER", "") == "smtp" ? ["controller"] : []), var.smtp_ports) :
+    for pair in setproduct(concat(local.workers ? ["worker"] : [], lookup(var.controller_environment, "EMAIL_PROVIDER", "") == "smtp" ? ["controller"] : []), var.smtp_ports) :
     "${pair[0]}-${pair[1]}" => { group = pair[0], port = tonumber(pair[1]) }
   }
 
@@ -186,7 +186,7 @@ resource "aws_vpc_security_group_egress_rule" "smtp" {
 }
 
 resource "aws_vpc_security_group_egress_rule" "database_range" {
-  for_each = { for pair in setproduct(["worker", "controller"], range(length(local.db_cidr_blocks))) : "${pair[0]}-${pair[1]}" => pair }
+  for_each = { for pair in setproduct(local.programs, range(length(local.db_cidr_blocks))) : "${pair[0]}-${pair[1]}" => pair }
 
   security_group_id = aws_security_group.task[each.value[0]].id
   description       = "PostgreSQL"
@@ -198,7 +198,7 @@ resource "aws_vpc_security_group_egress_rule" "database_range" {
 }
 
 resource "aws_vpc_security_group_egress_rule" "database_group" {
-  for_each = var.db_security_group_id != null ? toset(["worker", "controller"]) : []
+  for_each = var.db_security_group_id != null ? toset(local.programs) : []
 
   security_group_id            = aws_security_group.task[each.value].id
   description                  = "PostgreSQL"
@@ -210,10 +210,10 @@ resource "aws_vpc_security_group_egress_rule" "database_group" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "database" {
-  for_each = var.db_security_group_id != null ? toset(["worker", "controller"]) : []
+  for_each = var.db_security_group_id != null ? toset(local.programs) : []
 
   security_group_id            = var.db_security_group_id
-  description                  = "PostgreSQL from the ${each.value} of novaura-acs"
+  description                  = "PostgreSQL from the ${each.value} of ${var.name}"
   ip_protocol                  = "tcp"
   from_port                    = var.db_port
   to_port                      = var.db_port
@@ -258,16 +258,16 @@ resource "aws_vpc_endpoint" "s3" {
   vpc_endpoint_type = "Gateway"
   route_table_ids   = local.route_tables
   policy            = data.aws_iam_policy_document.s3_gateway.json
-  tags              = merge(local.tags, { Name = "novaura-acs-s3" })
+  tags              = merge(local.tags, { Name = "${var.name}-s3" })
 }
 
 resource "aws_security_group" "endpoint" {
   count = var.vpc_endpoints ? 1 : 0
 
-  name_prefix = "novaura-acs-endpoint-"
-  description = "The interface endpoints of novaura-acs"
+  name_prefix = "${var.name}-endpoint-"
+  description = "The interface endpoints of ${var.name}"
   vpc_id      = local.vpc_id
-  tags        = merge(local.tags, { Name = "novaura-acs-endpoint" })
+  tags        = merge(local.tags, { Name = "${var.name}-endpoint" })
 
   lifecycle {
     create_before_destroy = true
@@ -307,7 +307,7 @@ data "aws_iam_policy_document" "endpoint" {
 resource "aws_vpc_endpoint" "interface" {
   for_each = var.vpc_endpoints ? toset(concat(
     ["sqs", "ecr.api", "ecr.dkr", "logs", "secretsmanager", "monitoring", "ecs"],
-    var.policy_store == "ssm" ? ["ssm"] : [],
+    local.policy_store == "ssm" ? ["ssm"] : [],
     length(var.ses_identity_arns) > 0 ? ["email"] : [],
   )) : []
 
@@ -318,5 +318,5 @@ resource "aws_vpc_endpoint" "interface" {
   subnet_ids          = local.private_subnets
   security_group_ids  = [aws_security_group.endpoint[0].id]
   policy              = data.aws_iam_policy_document.endpoint.json
-  tags                = merge(local.tags, { Name = "novaura-acs-${each.value}" })
+  tags                = merge(local.tags, { Name = "${var.name}-${each.value}" })
 }

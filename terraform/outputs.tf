@@ -1,6 +1,6 @@
 output "cluster" {
   description = "The ECS cluster's name."
-  value       = aws_ecs_cluster.processor.name
+  value       = local.cluster
 }
 
 output "worker_services" {
@@ -62,6 +62,26 @@ output "task_role_arns" {
 output "security_group_ids" {
   description = "The tasks' security groups, for the database's inbound rule."
   value       = { for name, group in aws_security_group.task : name => group.id }
+}
+
+output "alarm_topic_arn" {
+  description = "The SNS topic of the alarms: subscribe your pager or chat here."
+  value       = aws_sns_topic.alarms.arn
+}
+
+output "ops_task_definition" {
+  description = "The task definition of on-call commands; terraform/ops runs it. Empty for a controller alone."
+  value       = one(aws_ecs_task_definition.ops[*].family)
+}
+
+output "controller_policy_json" {
+  description = "The IAM policy of the controller's task role, to reuse it for a controller that you deploy yourself."
+  value       = data.aws_iam_policy_document.controller.json
+}
+
+output "private_route_table_ids" {
+  description = "The route tables of the private subnets, for the route to a peered database."
+  value       = local.route_tables
 }
 
 output "private_subnet_ids" {

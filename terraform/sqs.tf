@@ -11,7 +11,16 @@ resource "aws_sqs_queue" "dlq" {
   message_retention_seconds = 1209600 # counted from the first send, so the longest there is
   sqs_managed_sse_enabled   = var.kms_key_arn == null ? true : null
   kms_master_key_id         = var.kms_key_arn
-  tags                      = merge(local.tags, { Channel = each.key })
+  tags                      = merge(local.tags, { Channel = each.key, "acs-operator/existed-before" = contains(local.existing_names, each.value) ? "yes" : "no" })
+
+  lifecycle {
+    prevent_destroy = true                                  # dead letters are messages too: docs/deploy.md, Destroy
+    ignore_changes  = [tags["acs-operator/existed-before"]] # guard.tf
+    postcondition {
+      condition     = try(self.tags["acs-operator/existed-before"], "no") == "no"
+      error_message = "The queue ${each.value} ${local.name_is_taken}"
+    }
+  }
 }
 
 resource "aws_sqs_queue" "events" {
@@ -24,10 +33,18 @@ resource "aws_sqs_queue" "events" {
   sqs_managed_sse_enabled    = var.kms_key_arn == null ? true : null
   kms_master_key_id          = var.kms_key_arn
   redrive_policy             = local.redrive_policies[each.key]
-  tags                       = merge(local.tags, { Channel = each.key })
+  tags                       = merge(local.tags, { Channel = each.key, "acs-operator/existed-before" = contains(local.existing_names, each.value) ? "yes" : "no" })
 
   lifecycle {
-    ignore_changes = [redrive_policy] # see below; and moto gives it back with other white space
+    prevent_destroy = true # with its messages: docs/deploy.md, Destroy
+    ignore_changes = [
+      redrive_policy,                      # see below; and moto returns it with other white space
+      tags["acs-operator/existed-before"], # guard.tf
+    ]
+    postcondition {
+      condition     = try(self.tags["acs-operator/existed-before"], "no") == "no"
+      error_message = "The queue ${each.value} ${local.name_is_taken}"
+    }
   }
 }
 

@@ -1,8 +1,19 @@
 # The predecessor's variables. A tfvars file that sets these, and nothing else,
 # plans and applies.
 
+variable "name" {
+  description = "The prefix of every name: queues, cluster, services, roles, log group, repositories, parameter, alarms, topic. Set another one for each further environment in the same account, for example novaura-acs-staging. Never change it for an existing environment: everything would be replaced."
+  type        = string
+  default     = "novaura-acs"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,22}[a-z0-9]$", var.name)) && !strcontains(var.name, "--")
+    error_message = "name must have 3 to 24 lower-case letters, digits and single hyphens, start with a letter and not end with a hyphen, for example novaura-acs-staging."
+  }
+}
+
 variable "environment" {
-  description = "Which environment this is, for example production: tagged on every resource and told to the tasks as ENVIRONMENT."
+  description = "Which environment this is, for example production: a tag of every resource, and the variable ENVIRONMENT of every task. It is in no name: see name."
   type        = string
 
   validation {
@@ -24,9 +35,10 @@ variable "image_tag" {
 variable "db_name" {
   description = "The PostgreSQL database of the history."
   type        = string
+  default     = null
 
   validation {
-    condition     = can(regex("^[A-Za-z_][A-Za-z0-9_$-]{0,62}$", var.db_name))
+    condition     = var.db_name == null || can(regex("^[A-Za-z_][A-Za-z0-9_$-]{0,62}$", var.db_name))
     error_message = "db_name must be a PostgreSQL name: at most 63 letters, digits, _ $ -, not starting with a digit."
   }
 }
@@ -34,9 +46,10 @@ variable "db_name" {
 variable "db_user" {
   description = "The database's user; it owns the schema db_schema, or may create in it."
   type        = string
+  default     = null
 
   validation {
-    condition     = length(var.db_user) > 0 && length(var.db_user) <= 63
+    condition     = var.db_user == null || can(regex("^.{1,63}$", var.db_user))
     error_message = "db_user must have 1 to 63 characters."
   }
 }
@@ -44,19 +57,21 @@ variable "db_user" {
 variable "db_host" {
   description = "The database's host name, without a port: an RDS endpoint or a proxy's."
   type        = string
+  default     = null
 
   validation {
-    condition     = can(regex("^[A-Za-z0-9.-]+$", var.db_host))
-    error_message = "db_host must be a host name or an IPv4 address alone; its port is db_port."
+    condition     = var.db_host == null || can(regex("^[A-Za-z0-9.-]+$", var.db_host))
+    error_message = "db_host must be a host name or an IPv4 address alone, without a port (that is db_port) and without postgres://."
   }
 }
 
 variable "db_password_arn" {
   description = "ARN of the Secrets Manager secret with the database's password: a plain value, or JSON with the key password. With or without the random suffix; ARN:key:: takes another key."
   type        = string
+  default     = null
 
   validation {
-    condition     = can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+(:[^:]*:[^:]*:[^:]*)?$", var.db_password_arn))
+    condition     = var.db_password_arn == null || can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+(:[^:]*:[^:]*:[^:]*)?$", var.db_password_arn))
     error_message = "db_password_arn must be the ARN of a Secrets Manager secret: arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME, or that with :KEY:: behind it."
   }
 }
@@ -64,9 +79,10 @@ variable "db_password_arn" {
 variable "twilio_credentials_arn" {
   description = "ARN of the Secrets Manager secret with Twilio's credentials: JSON with account_sid, auth_token, and from_number or messaging_service_sid."
   type        = string
+  default     = null
 
   validation {
-    condition     = can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+(:[^:]*:[^:]*:[^:]*)?$", var.twilio_credentials_arn))
+    condition     = var.twilio_credentials_arn == null || can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+(:[^:]*:[^:]*:[^:]*)?$", var.twilio_credentials_arn))
     error_message = "twilio_credentials_arn must be the ARN of a Secrets Manager secret: arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME."
   }
 }
@@ -109,13 +125,13 @@ variable "db_sslmode" {
 }
 
 variable "db_security_group_id" {
-  description = "The database's security group: tasks may reach it, and it lets them in. Without one they may reach db_cidr_blocks."
+  description = "The database's security group: tasks may reach it, and it lets them in. Without one they may reach db_cidr_blocks, and you allow them in yourself (output security_group_ids)."
   type        = string
   default     = null
 }
 
 variable "db_cidr_blocks" {
-  description = "Where the database is, when it has no db_security_group_id; empty: anywhere in the VPC."
+  description = "The address ranges of the database, when it has no db_security_group_id, for example the peered VPC's; empty: the range of the VPC in which the tasks run."
   type        = list(string)
   default     = []
 
@@ -169,6 +185,12 @@ variable "smtp_ports" {
 }
 
 # The tasks.
+
+variable "controller_only" {
+  description = "true creates the controller alone, for workers and queues that exist already: those that the ScalingPolicies of policy_files name. The controller runs in the cluster of the first one. docs/controller-only.md shows how."
+  type        = bool
+  default     = false
+}
 
 variable "create_services" {
   description = "false makes everything but the two services: for the very first apply, before the images are in their repositories."
@@ -424,20 +446,31 @@ variable "alert_ses_identity_arns" {
 
 # The policy.
 
+variable "policy_files" {
+  description = "The files with the policies (ScalingPolicy, DeliveryPolicy, AlertPolicy), uploaded as one document; controller and workers follow it within half a minute. null: config/scaling-policy.yaml of this checkout and terraform/policies/delivery-policy.yaml. Add your own copy of config/alert-policy.yaml: it names the receivers."
+  type        = list(string)
+  default     = null
+
+  validation {
+    condition     = var.policy_files == null || alltrue([for path in coalesce(var.policy_files, []) : fileexists(path)])
+    error_message = "A file of policy_files does not exist: paths are relative to the folder in which terraform runs; write \"$${path.module}/policy.yaml\" in a module of your own."
+  }
+}
+
 variable "scaling_policy_file" {
-  description = "The file with the policies; null: config/scaling-policy.yaml of this checkout. An apply uploads it, and the controller follows within one interval."
+  description = "The former form of policy_files, for one file."
   type        = string
   default     = null
 }
 
 variable "policy_store" {
-  description = "Where the policies are uploaded to: ssm (a parameter, up to 8 KB) or s3 (an object in a bucket of its own, any size)."
+  description = "Where the policies are uploaded to: ssm (a parameter, up to 8 KB), s3 (an object in a bucket of its own, any size), or auto: ssm while they fit."
   type        = string
-  default     = "ssm"
+  default     = "auto"
 
   validation {
-    condition     = contains(["ssm", "s3"], var.policy_store)
-    error_message = "policy_store must be ssm or s3."
+    condition     = contains(["auto", "ssm", "s3"], var.policy_store)
+    error_message = "policy_store must be auto, ssm or s3."
   }
 }
 
@@ -477,9 +510,20 @@ variable "log_level" {
 }
 
 variable "alarm_emails" {
-  description = "Addresses that alarms are mailed to; each must confirm SNS's mail once."
+  description = "Addresses that receive the alarms by email; each must confirm SNS's mail once. A plan warns while nobody receives them."
   type        = list(string)
   default     = []
+
+  validation {
+    condition     = alltrue([for address in var.alarm_emails : can(regex("^[^@ ]+@[^@ ]+[.][^@ ]+$", address))])
+    error_message = "alarm_emails must be email addresses, for example [\"oncall@example.com\"]."
+  }
+}
+
+variable "alarms_subscribed_elsewhere" {
+  description = "true: your pager or chat is subscribed to the output alarm_topic_arn outside of this module, so a plan does not warn that alarms reach nobody."
+  type        = bool
+  default     = false
 }
 
 variable "oldest_age_alarm_seconds" {
@@ -505,7 +549,7 @@ variable "failure_alarm_count" {
 }
 
 variable "monthly_budget_usd" {
-  description = "A budget of what is tagged Project=novaura-acs, with a mail at 80 % and at a forecast of 100 %; null: none. The tag must be activated for cost allocation once."
+  description = "A budget of what is tagged Project=NAME, with a mail at 80 % and at a forecast of 100 %; null: none. The tag must be activated for cost allocation once."
   type        = number
   default     = null
 }

@@ -12,16 +12,16 @@
 # and cannot leave them out.
 
 locals {
-  mail_set       = "novaura-acs"
+  mail_set       = var.name
   mail_set_arn   = "arn:${local.partition}:ses:${local.region}:${local.account}:configuration-set/${local.mail_set}"
-  mail_topic     = "novaura-acs-mail-notifications"
+  mail_topic     = "${var.name}-mail-notifications"
   mail_topic_arn = "arn:${local.partition}:sns:${local.region}:${local.account}:${local.mail_topic}"
 }
 
 resource "aws_apigatewayv2_api" "webhooks" {
   count = var.webhooks ? 1 : 0
 
-  name          = "novaura-acs-webhooks"
+  name          = "${var.name}-webhooks"
   description   = "Twilio's callbacks and inbound texts, to the SMS queue."
   protocol_type = "HTTP"
   tags          = local.tags
@@ -47,7 +47,7 @@ data "aws_iam_policy_document" "webhooks" {
   statement {
     sid       = "PutOnTheQueue"
     actions   = ["sqs:SendMessage"]
-    resources = [local.queue_arns["sms"]]
+    resources = ["${local.sqs_arn}:${var.name}-sms-events"]
   }
   dynamic "statement" {
     for_each = var.kms_key_arn != null ? [1] : []
@@ -67,7 +67,7 @@ data "aws_iam_policy_document" "webhooks" {
 resource "aws_iam_role" "webhooks" {
   count = var.webhooks ? 1 : 0
 
-  name               = "novaura-acs-webhooks"
+  name               = "${var.name}-webhooks${local.global_suffix}"
   description        = "Lets the HTTP API put a webhook on the SMS queue, and nothing else."
   assume_role_policy = data.aws_iam_policy_document.webhooks_trust.json
   tags               = local.tags

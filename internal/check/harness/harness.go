@@ -22,6 +22,7 @@ import (
 
 // The names that terraform gives.
 const (
+	Name              = "novaura-acs"
 	Account           = "123456789012"
 	Region            = "us-east-1"
 	Cluster           = "novaura-acs-processor-cluster"

@@ -237,5 +237,13 @@ spec:
       deadLetterQueue: novaura-acs-sms-events-dlq
   schedules:
     - {name: always, cron: "* * * * *", timeZone: UTC, duration: 1h, minTasks: 3, maxTasks: 10}
+---
+apiVersion: acs.novaura.io/v1
+kind: DeliveryPolicy
+metadata:
+  name: delivery
+spec:
+  channels:
+    sms: {maxAttempts: 8}
 `), 0o600)
 }

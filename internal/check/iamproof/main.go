@@ -145,7 +145,7 @@ func recordedCalls(ctx context.Context, folder string, out io.Writer) (map[call]
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(mailsSent(ctx, recorder), testReceivers(ctx, address, folder)); err != nil {
+	if err := errors.Join(mailsSent(ctx, recorder), testReceivers(ctx, address, folder), redrive(ctx, system, address)); err != nil {
 		return nil, err
 	}
 	_, _ = fmt.Fprintf(out, "end to end: %d texts, desired count up to %d, %d dead letter, policy from %s\n", result.Texts, result.Desired, result.Dead, system.Policy)
@@ -224,7 +224,7 @@ func provisionSettings(ctx context.Context, config aws.Config, system *harness.S
 	if err != nil {
 		return fmt.Errorf("create the secret: %w", err)
 	}
-	system.Worker = []string{"TWILIO_CREDENTIALS_ARN=" + *twilio.ARN, "TWILIO_AUTH_TOKEN=", "TWILIO_ACCOUNT_SID="}
+	system.Worker = []string{"WORKER_POLICY=" + system.Policy, "TWILIO_CREDENTIALS_ARN=" + *twilio.ARN, "TWILIO_AUTH_TOKEN=", "TWILIO_ACCOUNT_SID="}
 	return provisionMails(ctx, config, system)
 }
 

@@ -1,16 +1,26 @@
 package main
 
-import "github.com/novaura/acs-operator/internal/check/harness"
+import (
+	"slices"
+
+	"github.com/novaura/acs-operator/internal/check/harness"
+)
 
 // neighbours are calls that lie near those that are made and must be denied.
 func neighbours() []call {
-	var (
-		worker      = arn("ecs", "service/"+harness.Cluster+"/"+harness.WorkerService)
-		controller  = arn("ecs", "service/"+harness.Cluster+"/"+harness.ControllerService)
-		sms         = arn("sqs", harness.SMSQueue)
-		deadLetters = arn("sqs", harness.SMSQueue+"-dlq")
-		secret      = arn("secretsmanager", "secret:novaura/")
-	)
+	return slices.Concat(workerNeighbours(), controllerNeighbours(), otherNeighbours())
+}
+
+// Names that the lists share.
+var (
+	worker      = arn("ecs", "service/"+harness.Cluster+"/"+harness.WorkerService)
+	controller  = arn("ecs", "service/"+harness.Cluster+"/"+harness.ControllerService)
+	sms         = arn("sqs", harness.SMSQueue)
+	deadLetters = arn("sqs", harness.SMSQueue+"-dlq")
+	secret      = arn("secretsmanager", "secret:novaura/")
+)
+
+func workerNeighbours() []call {
 	return []call{
 		{"worker", "sqs:PurgeQueue", sms},
 		{"worker", "sqs:DeleteQueue", sms},
@@ -33,7 +43,16 @@ func neighbours() []call {
 		{"worker", "s3:GetObject", "arn:aws:s3:::" + attachments + "/invoices/a.txt"},
 		{"worker", "s3:PutObject", "arn:aws:s3:::" + attachments + "/mails/a.txt"},
 		{"worker", "s3:ListBucket", "arn:aws:s3:::" + attachments},
+		{"worker", "ssm:PutParameter", arn("ssm", "parameter"+harness.PolicyParameter)},
+		{"worker", "ssm:GetParameter", arn("ssm", "parameter/novaura-acs-staging/scaling-policy")},
+		{"worker", "sqs:ReceiveMessage", deadLetters},
+		{"worker", "sqs:ReceiveMessage", arn("sqs", "novaura-acs-staging-sms-events")},
 		{"worker", "iam:PassRole", "arn:aws:iam::" + harness.Account + ":role/novaura-acs-worker-task"},
+	}
+}
+
+func controllerNeighbours() []call {
+	return []call{
 		{"controller", "ecs:UpdateService", controller},
 		{"controller", "ecs:UpdateService", arn("ecs", "service/"+harness.Cluster+"/shop")},
 		{"controller", "ecs:UpdateService", arn("ecs", "service/other-cluster/"+harness.WorkerService)},
@@ -61,6 +80,20 @@ func neighbours() []call {
 		{"controller", "sns:Subscribe", arn("sns", alertTopic)},
 		{"controller", "ses:SendEmail", arn("ses", "identity/"+mailDomain)},
 		{"controller", "ses:SendRawEmail", arn("ses", "identity/"+alertDomain)},
+	}
+}
+
+// otherNeighbours are those of the on-call commands and of the webhooks' API.
+func otherNeighbours() []call {
+	return []call{
+		{"ops", "sqs:ReceiveMessage", sms},
+		{"ops", "sqs:DeleteMessage", sms},
+		{"ops", "sqs:PurgeQueue", deadLetters},
+		{"ops", "sqs:DeleteQueue", deadLetters},
+		{"ops", "sqs:ReceiveMessage", arn("sqs", "novaura-acs-staging-sms-events-dlq")},
+		{"ops", "ecs:UpdateService", worker},
+		{"ops", "ecs:RunTask", arn("ecs", "task-definition/novaura-acs-ops:1")},
+		{"ops", "ssm:GetParameter", arn("ssm", "parameter"+harness.PolicyParameter)},
 		{"webhooks", "sqs:SendMessage", arn("sqs", emailQueue)},
 		{"webhooks", "sqs:ReceiveMessage", sms},
 	}
@@ -81,5 +114,7 @@ var onOurBehalf = map[string]string{
 	"webhooks/sqs:SendMessage":                 "API Gateway, for who posts: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-aws-services.html",
 	"execution/secretsmanager:GetSecretValue":  "ECS, to start a task: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html",
 	"controller/secretsmanager:GetSecretValue": "the controller itself, once a rotated secret is refused (the run rotates none): https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets.html",
+	"ops/secretsmanager:GetSecretValue":        "worker redrive, once a rotated database password is refused: https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets.html",
+	"ops/sqs:ChangeMessageVisibility":          "worker redrive, to show the letters again that it leaves: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html",
 	"worker/secretsmanager:GetSecretValue":     "the worker itself, once a rotated secret is refused (the run rotates none): https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotating-secrets.html",
 }

@@ -106,6 +106,26 @@ spec:
 	return nil
 }
 
+// redrive puts a message on the dead-letter queue, and sends it again as a person
+// on call does.
+func redrive(ctx context.Context, system harness.System, endpoint string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	_, err := sqs.NewFromConfig(harness.Config(system.Direct, "check")).SendMessage(ctx, &sqs.SendMessageInput{
+		QueueUrl:    aws.String(system.QueueURL + "-dlq"),
+		MessageBody: aws.String(`{"id":"check-redrive","channel":"sms","type":"message_send","to":"+14155559997","body":"Again"}`),
+	})
+	if err != nil {
+		return fmt.Errorf("put a dead letter on its queue: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(system.Folder, "bin", "worker"), "redrive")
+	cmd.Env = harness.Environment(endpoint, "ops", "DATABASE_URL=sqlite:"+filepath.Join(system.Folder, "acs.db"), "SMS_QUEUE_URL="+system.QueueURL)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("redrive the dead letter: %w\n%s", err, output)
+	}
+	return nil
+}
+
 // mailsSent waits until both mails are out.
 func mailsSent(ctx context.Context, r *recorder) error {
 	err := harness.Until(ctx, time.Minute, "both mails are out", func() (bool, error) {

@@ -1,8 +1,10 @@
 // Command terraform checks terraform/ as far as a stand-in for AWS goes:
 // formatting, validation, tflint where it is installed, an apply from empty
 // with the predecessor's tfvars, a second plan that must be empty, the shipped
-// programs run against what was applied, a plan from the state of an earlier
-// version that must replace no queue and no service, and a destroy.
+// programs run against what was applied, a second environment beside the first
+// (environments.go), a plan from the state of an earlier version that must
+// replace no queue and no service, and a destroy. The README's tables must list
+// every input and output; -write-readme writes them.
 //
 // It needs terraform (or TERRAFORM=tofu) and moto_server; TF_PLUGIN_DIR names
 // where the provider lies when there is no registry. Run it with:
@@ -41,7 +43,15 @@ var keep = map[string]bool{
 
 func main() {
 	keepState := flag.String("keep-state", "", "write the applied state to this file")
+	writeReadme := flag.Bool("write-readme", false, "write the tables of terraform/README.md, and do nothing else")
 	flag.Parse()
+	if *writeReadme {
+		if err := updateReadme("terraform"); err != nil {
+			_, _ = fmt.Fprintln(os.Stderr, "terraform-check:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	began := time.Now()
 	err := check(ctx, os.Stdout, *keepState)
@@ -61,6 +71,8 @@ type checker struct {
 	vars      string
 	policy    string // the file that is uploaded
 	terraform *harness.Terraform
+	endpoint  string
+	log       io.Writer
 }
 
 func check(ctx context.Context, out io.Writer, keepState string) error {
@@ -78,7 +90,7 @@ func check(ctx context.Context, out io.Writer, keepState string) error {
 		return err
 	}
 	defer stop()
-	c := &checker{ctx: ctx, out: out, folder: folder}
+	c := &checker{ctx: ctx, out: out, folder: folder, endpoint: endpoint, log: log}
 	if c.vars, err = harness.PredecessorVars(folder); err != nil {
 		return err
 	}
@@ -93,12 +105,15 @@ func check(ctx context.Context, out io.Writer, keepState string) error {
 			c.terraform, err = harness.NewTerraform(ctx, folder, endpoint, log)
 			return "", err
 		}},
-		{"fmt", c.format}, {"validate", c.validate}, {"validate examples/complete", c.validateExample}, {"tflint", c.lint},
+		{"readme", c.readme}, {"fmt", c.format}, {"validate", c.validate}, {"validate the examples", c.validateExamples}, {"tflint", c.lint},
+		{"wrong variables", c.wrongVariables},
 		{"plan everything", c.planEverything},
 		{"apply from empty", c.apply}, {"second plan", c.secondPlan}, {"keep the state", func() (string, error) { return c.keepState(keepState) }},
 		{"the programs against it", func() (string, error) { return c.endToEnd(endpoint) }},
 		{"plan after the run", c.secondPlan},
+		{"a second environment", c.secondEnvironment},
 		{"apply the webhooks' API", c.applyWebhooks},
+		{"roll back", c.rollBack},
 		{"destroy", c.destroy}, {"upgrade of a kept state", c.upgrade},
 	}
 	for _, step := range steps {
@@ -122,13 +137,24 @@ func (c *checker) validate() (string, error) {
 	return "valid", err
 }
 
-func (c *checker) validateExample() (string, error) {
-	folder := filepath.Join(c.terraform.Folder, "examples", "complete")
-	if _, err := c.terraform.RunIn(c.ctx, folder, c.terraform.InitArgs()...); err != nil {
+// validateExamples validates each, and plans the one that creates everything:
+// there most values are unknown until the apply.
+func (c *checker) validateExamples() (string, error) {
+	folders, err := filepath.Glob(filepath.Join(c.terraform.Folder, "examples", "*", "main.tf"))
+	if err != nil {
 		return "", err
 	}
-	_, err := c.terraform.RunIn(c.ctx, folder, "validate", "-no-color")
-	return "valid", err
+	for _, file := range folders {
+		folder := filepath.Dir(file)
+		if _, err := c.terraform.RunIn(c.ctx, folder, c.terraform.InitArgs()...); err != nil {
+			return "", err
+		}
+		if _, err := c.terraform.RunIn(c.ctx, folder, "validate", "-no-color"); err != nil {
+			return "", fmt.Errorf("%s: %w", filepath.Base(folder), err)
+		}
+	}
+	_, err = c.terraform.RunIn(c.ctx, filepath.Join(c.terraform.Folder, "examples", "complete"), "plan", "-input=false", "-no-color", "-var=image_tag=v1.0.0")
+	return fmt.Sprintf("%d valid, complete can be planned", len(folders)), err
 }
 
 // lint says so where tflint is not installed, rather than passing silently.
@@ -172,7 +198,12 @@ func (c *checker) applyWebhooks() (string, error) {
 		"-var=webhooks=true", "-target=aws_apigatewayv2_route.twilio", "-target=aws_apigatewayv2_stage.webhooks")
 }
 
+// destroy does as docs/deploy.md says: it gives up the queues first, which
+// stay with their messages.
 func (c *checker) destroy() (string, error) {
+	if _, err := c.terraform.Run(c.ctx, "state", "rm", "-no-color", "aws_sqs_queue.events", "aws_sqs_queue.dlq"); err != nil {
+		return "", err
+	}
 	return c.last("Destroy complete!", "destroy", "-auto-approve", "-input=false", "-no-color", "-var-file="+c.vars, "-var=scaling_policy_file="+c.policy)
 }
 

@@ -246,6 +246,40 @@ func TestANewTaskDefinitionReplacesTheTasks(t *testing.T) {
 	})
 }
 
+func TestAnImageThatIsNotHereRunsTheCommandThatItsTaskDefinitionNames(t *testing.T) {
+	t.Parallel()
+	h := open(t, 0)
+	for family, environment := range map[string][]types.KeyValuePair{
+		"foreign": {{Name: aws.String("LOCAL_COMMAND"), Value: aws.String("sh -c 'echo hello; sleep 600'")}},
+		"unknown": nil,
+	} {
+		_, err := h.RegisterTaskDefinition(t.Context(), &ecs.RegisterTaskDefinitionInput{
+			Family: &family, ContainerDefinitions: []types.ContainerDefinition{{
+				Name: aws.String("w"), Image: aws.String("registry/shop:1"), StopTimeout: aws.Int32(1), Environment: environment,
+			}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = h.RunTask(t.Context(), &ecs.RunTaskInput{Cluster: aws.String("c"), TaskDefinition: &family})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the command runs", func() bool { return h.said() == 1 })
+	stopped, err := h.ListTasks(t.Context(), &ecs.ListTasksInput{Cluster: aws.String("c"), DesiredStatus: types.DesiredStatusStopped})
+	if err != nil || len(stopped.TaskArns) != 1 {
+		t.Fatalf("got %v, %v, want one stopped task", stopped, err)
+	}
+	answer, err := h.DescribeTasks(t.Context(), &ecs.DescribeTasksInput{Cluster: aws.String("c"), Tasks: stopped.TaskArns})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reason := aws.ToString(answer.Tasks[0].StoppedReason); !strings.Contains(reason, "LOCAL_COMMAND") {
+		t.Errorf("got %q, want what to do", reason)
+	}
+}
+
 func TestErrorsAreTypedAsAWSTypesThem(t *testing.T) {
 	h := open(t, 0)
 	_, err := h.DescribeServices(t.Context(), &ecs.DescribeServicesInput{Cluster: aws.String("none"), Services: []string{"s"}})

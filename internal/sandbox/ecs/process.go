@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -52,12 +53,10 @@ func (p *Programs) Close() { close(p.starts) }
 
 // Launch starts a container's program in a process group of its own.
 func (p *Programs) Launch(taskID string, c Container) (Process, error) {
-	image, _, _ := strings.Cut(c.Image[strings.LastIndexByte(c.Image, '/')+1:], ":")
-	program, known := p.images[image]
-	if !known {
-		return nil, fmt.Errorf("pull image %s: not on this machine", c.Image)
+	command, err := p.command(c)
+	if err != nil {
+		return nil, err
 	}
-	command := exec.Command(program, c.Command...)
 	command.Env = append(append([]string{}, p.environment...), c.Environment...)
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	reader, writer, err := os.Pipe()
@@ -71,7 +70,7 @@ func (p *Programs) Launch(taskID string, c Container) (Process, error) {
 	_ = writer.Close()
 	if err != nil {
 		_ = reader.Close()
-		return nil, fmt.Errorf("start %s: %w", program, err)
+		return nil, fmt.Errorf("start %s: %w", command.Path, err)
 	}
 	logged := make(chan struct{})
 	go func() {
@@ -79,6 +78,21 @@ func (p *Programs) Launch(taskID string, c Container) (Process, error) {
 		p.copyLog(taskID, reader)
 	}()
 	return &processHandle{command: command, logged: logged}, nil
+}
+
+// command is the container's program: the one of its image or, for an image that
+// is not on this machine, the command line in its environment's LOCAL_COMMAND.
+func (p *Programs) command(c Container) (*exec.Cmd, error) {
+	image, _, _ := strings.Cut(c.Image[strings.LastIndexByte(c.Image, '/')+1:], ":")
+	if program, known := p.images[image]; known {
+		return exec.Command(program, c.Command...), nil
+	}
+	for _, setting := range slices.Backward(c.Environment) { // the last one counts
+		if line, found := strings.CutPrefix(setting, "LOCAL_COMMAND="); found {
+			return exec.Command("sh", "-c", "exec "+line), nil // exec: signals reach the program
+		}
+	}
+	return nil, fmt.Errorf("pull image %s: not on this machine; to run a command instead, name it in the container's environment variable LOCAL_COMMAND", c.Image)
 }
 
 func (p *Programs) copyLog(taskID string, from io.ReadCloser) {

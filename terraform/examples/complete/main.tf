@@ -1,6 +1,6 @@
-# Everything: network, database, secrets, and novaura-acs in it, with the
-# webhooks, the alarms and Graviton. Apply twice: first with
-# create_services = false, then push the images, then without it.
+# Everything: network, database, secrets and novaura-acs, with webhooks, alarms
+# and Graviton. Apply twice: first with create_services = false, then push the
+# images and set Twilio's secret, then apply without it.
 #
 #   export AWS_REGION=us-east-1
 #   terraform init && terraform apply -var image_tag=v1.0.0 -var create_services=false
@@ -34,14 +34,12 @@ variable "create_services" {
 }
 
 variable "alarm_emails" {
-  description = "Who is mailed when an alarm rings."
+  description = "Addresses that receive the alarms."
   type        = list(string)
   default     = []
 }
 
-
-# The database makes and rotates its password itself; no value is ever seen
-# here.
+# RDS creates and rotates the password itself; Terraform sees its ARN only.
 resource "aws_db_subnet_group" "history" {
   name       = "novaura-acs"
   subnet_ids = module.acs.private_subnet_ids
@@ -64,6 +62,18 @@ resource "aws_vpc_security_group_ingress_rule" "database" {
   referenced_security_group_id = module.acs.security_group_ids[each.value]
 }
 
+# The server rejects connections without TLS. PostgreSQL 15 and newer have this
+# default; stated, it also holds for an older one.
+resource "aws_db_parameter_group" "history" {
+  name   = "novaura-acs"
+  family = "postgres16"
+
+  parameter {
+    name  = "rds.force_ssl"
+    value = "1"
+  }
+}
+
 resource "aws_db_instance" "history" {
   identifier                   = "novaura-acs"
   engine                       = "postgres"
@@ -77,6 +87,8 @@ resource "aws_db_instance" "history" {
   username                     = "novaura"
   manage_master_user_password  = true
   multi_az                     = true
+  parameter_group_name         = aws_db_parameter_group.history.name
+  ca_cert_identifier           = "rds-ca-rsa2048-g1"
   db_subnet_group_name         = aws_db_subnet_group.history.name
   vpc_security_group_ids       = [aws_security_group.database.id]
   publicly_accessible          = false
@@ -103,8 +115,8 @@ module "acs" {
   create_services = var.create_services
 
   db_host                = aws_db_instance.history.address
-  db_name                = aws_db_instance.history.db_name
-  db_user                = aws_db_instance.history.username
+  db_name                = "novaura"
+  db_user                = "novaura"
   db_password_arn        = "${aws_db_instance.history.master_user_secret[0].secret_arn}:password::"
   twilio_credentials_arn = aws_secretsmanager_secret.twilio.arn
 
@@ -118,12 +130,12 @@ module "acs" {
   }
 }
 
-output "queue_urls" {
-  description = "Where applications send to."
-  value       = module.acs.queue_urls
+output "acs" {
+  description = "All outputs of the module."
+  value       = module.acs
 }
 
-output "repository_urls" {
-  description = "Where to push the images."
-  value       = module.acs.repository_urls
+output "database" {
+  description = "The database's host name."
+  value       = aws_db_instance.history.address
 }
