@@ -15,8 +15,8 @@ const (
 func awsIncidents() []Incident {
 	return []Incident{
 		{
-			ID: "cloudwatch-missing", Name: "CloudWatch has no data for 10 min",
-			Cause: standIn("aws", `{"monitoring:GetMetricData":{"noData":true}}`), End: standIn("aws", `{"monitoring:GetMetricData":{}}`), During: 10 * time.Minute,
+			ID: "cloudwatch-missing", Name: "CloudWatch answers no call for 10 min",
+			Cause: standIn("aws", `{"monitoring:GetMetricData":{"errors":{"InternalServiceFault":1}}}`), End: standIn("aws", `{"monitoring:GetMetricData":{}}`), During: 10 * time.Minute,
 			Expect: Expect{Count: NeverIn(), Alerts: []string{"MetricsUnknown"}, Words: []string{"GetMetricData"}, Status: []string{"MetricsStale"}, Resolves: true},
 		},
 		{
@@ -45,7 +45,7 @@ func awsIncidents() []Incident {
 		},
 		{
 			ID: "worker-without-queue-url", Name: "The workers are deployed without one queue's URL", Setup: Setup{Channels: "sms,email"},
-			Cause: deployWith(map[string]string{"EMAIL_QUEUE_URL": ""}), End: deployFirst, During: 3 * time.Minute,
+			Cause: inOrder(deployWith(map[string]string{"EMAIL_QUEUE_URL": ""}), stopRunning), End: deployFirst, During: 3 * time.Minute,
 			Expect: Expect{Count: AtMost(usualTasks + 1), Alerts: []string{"QueueNotReceived"}, Words: []string{emailQueue}, Resolves: true},
 		},
 	}

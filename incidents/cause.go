@@ -115,6 +115,21 @@ func deployWith(changes map[string]string) act {
 	}
 }
 
+// stopRunning ends the tasks that run, so that only what was deployed last is left: busy
+// tasks protect themselves, and would go on.
+func stopRunning(ctx context.Context, s *Stage) error {
+	tasks, err := s.ecs.ListTasks(ctx, &ecs.ListTasksInput{Cluster: aws.String(harness.Cluster), ServiceName: aws.String(harness.WorkerService)})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, arn := range tasks.TaskArns {
+		_, err := s.ecs.StopTask(ctx, &ecs.StopTaskInput{Cluster: aws.String(harness.Cluster), Task: &arn})
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
 // deployFirst rolls back to the first revision.
 func deployFirst(ctx context.Context, s *Stage) error {
 	return s.update(ctx, &ecs.UpdateServiceInput{TaskDefinition: aws.String(family + ":1")})

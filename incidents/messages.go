@@ -16,12 +16,12 @@ func messageIncidents() []Incident {
 			Cause: put(harness.SMSQueue, bodies(20, func(i int) map[string]any {
 				return map[string]any{"id": fmt.Sprint("no-number-", i), "channel": "sms", "type": "message_send", "to": "nobody", "body": "Hello"}
 			})...), End: deadLetters,
-			Expect: Expect{Count: Held(), Alerts: []string{"DeadLetters"}, Words: []string{harness.SMSQueue, "20", "bad_field", "worker deadletters"}, Resolves: true},
+			Expect: Expect{Count: Held(), Alerts: []string{"DeadLetters"}, Words: []string{harness.SMSQueue, "20", "bad_address", "worker deadletters"}, Resolves: true},
 		},
 		{
 			ID: "dead-letters-many-reasons", Name: "24 messages are dead-lettered for many reasons",
 			Cause: put(harness.SMSQueue, manyReasons(6)...), End: deadLetters,
-			Expect: Expect{Count: Held(), Alerts: []string{"DeadLetters"}, Words: []string{harness.SMSQueue, "24", "bad_json", "worker deadletters"}, Resolves: true},
+			Expect: Expect{Count: Held(), Alerts: []string{"DeadLetters"}, Words: []string{harness.SMSQueue, "24", "not_json", "worker deadletters"}, Resolves: true},
 		},
 		{
 			ID: "complaints-above-limit", Name: "5 % of a campaign's mails are complained about",
