@@ -19,7 +19,6 @@ type Input struct {
 	Messages    map[string]Messages // by queue; nil: nothing is known
 	NothingDone map[string]bool     // by queue: there is work, and next to nothing is finished
 	Missing     map[string]bool     // by queue: it does not exist
-	Unread      map[string]bool     // by queue: workers read others of the policy, and none reads it
 	// Reported says that workers share the controller's database, and reported lately.
 	Reported bool
 	// Change is the newest change of the count by someone else, such as "from 4 to 40 at
@@ -110,7 +109,7 @@ func (in *Input) queueValues(common config.Values, i int, now time.Time) config.
 		values["queue.oldestAge"] = 0.0 // an empty queue has no age
 	}
 	values["queue.oldest"] = highest(values["queue.oldestAge"], values["queue.oldestWaiting"], values["queue.oldestUnsettled"])
-	values["queue.nothingDone"], values["queue.missing"], values["queue.unread"] = in.NothingDone[spec.Name], in.Missing[spec.Name], in.Unread[spec.Name]
+	values["queue.nothingDone"], values["queue.missing"], values["queue.unread"] = in.NothingDone[spec.Name], in.Missing[spec.Name], q.Unread
 	in.providerValues(values, q.Providers, now)
 	in.messageValues(values, spec.Name)
 	at := slices.IndexFunc(in.Decision.Queues, func(n scaling.QueueNeed) bool { return n.Queue == spec.Name })

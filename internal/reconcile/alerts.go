@@ -108,7 +108,7 @@ func (r *runner) alert(ctx context.Context, p *config.ScalingPolicy, obs scaling
 	r.readOrders(ctx)
 	r.stepAlerts(ctx, r.options.alerts.get(), alerting.Input{
 		Policy: p, Observation: obs, Decision: d, Controller: r.ourselves(), Messages: r.messages(ctx, p), NothingDone: r.nothingDone(d), Reported: r.options.watch.shared(),
-		Missing: r.missing, Unread: r.options.watch.read(ctx).unread(p), Change: r.change,
+		Missing: r.missing, Change: r.change,
 	}, obs.Time)
 }
 

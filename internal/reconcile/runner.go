@@ -300,10 +300,13 @@ func (r *runner) look(ctx context.Context, p *config.ScalingPolicy) (obs scaling
 	reading.Go(func() { parked = r.parked(bounded, p) })
 	queues, queuesErr := r.options.Metrics.Observe(bounded, p, time.Now())
 	reading.Wait()
+	unread := told.unread(p)
 	obs = scaling.Observation{Time: time.Now().Truncate(time.Millisecond), Queues: make(map[string]scaling.Queue, len(queues))}
 	for name, q := range queues {
 		q.Parked = parked[name]
-		obs.Queues[name] = told.addTo(q, name)
+		q = told.addTo(q, name)
+		q.Unread = unread[name]
+		obs.Queues[name] = q
 	}
 	if serviceErr == nil {
 		obs.Service = &service

@@ -69,8 +69,10 @@ type Queue struct {
 	SlotSeconds *Sample `json:"slotSeconds,omitempty"` // slot-seconds that running workers offered, in Period
 	// OldestUnsettled is the age, in seconds, of the oldest message that workers
 	// claimed and that has no end yet, by the database: in flight, retried or parked.
-	OldestUnsettled *Sample    `json:"oldestUnsettled,omitempty"`
-	Providers       []Provider `json:"providers,omitempty"` // how the providers answered the queue's workers
+	OldestUnsettled *Sample `json:"oldestUnsettled,omitempty"`
+	// Unread says that workers read other queues of the policy, and none reads this one.
+	Unread    bool       `json:"unread,omitempty"`
+	Providers []Provider `json:"providers,omitempty"` // how the providers answered the queue's workers
 }
 
 // Provider describes how one provider answered the workers of a queue, over the last

@@ -111,6 +111,8 @@ func (d *deciding) findStalls() {
 		q := &d.queues[i]
 		q.stalled = q.told.stalledBy(d.now)
 		switch {
+		case q.told.Unread && d.obs.Service.Running > 0:
+			q.stalled = "no worker reads it"
 		case q.stalled != "" || q.told.Works(d.now):
 		case q.standsStill(q.spec, &d.state.Tasks, d.at):
 			q.stalled = "nothing was finished in the newest minute that CloudWatch shows"

@@ -108,3 +108,12 @@ func TestTheQueueInTroubleIsExplainedAndNotTheNeediest(t *testing.T) {
 		t.Error(d.Reason)
 	}
 }
+
+func TestNoTaskIsAddedForAQueueThatNoWorkerReads(t *testing.T) {
+	t.Parallel()
+	unread := func(_ *Observation, q *Queue) { q.Unread = true }
+	d := story(t, policy(), again(4, seen(2, 3_000, 600, unread))...)
+	if d.Desired != 2 || d.LimitedBy != "failing" || !strings.Contains(d.Reason, "no worker reads it") {
+		t.Errorf("%d tasks, limited by %q: %s", d.Desired, d.LimitedBy, d.Reason)
+	}
+}
