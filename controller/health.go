@@ -21,7 +21,8 @@ type metricsFlag struct {
 type healthCommand struct {
 	metricsFlag
 
-	Ready bool `help:"Ask for readiness (policies, database, lease) in place of liveness."`
+	Ready  bool `xor:"what" help:"Ask for readiness (policies, database, lease) instead of liveness."`
+	Status bool `xor:"what" help:"Ask whether every policy is OK or Paused: for monitors, not for the container's health check."`
 }
 
 // Run is for a container's health check, where there is no curl.
@@ -38,6 +39,9 @@ func (c healthCommand) Run(ctx context.Context, streams cli.Streams) error {
 	path := "/healthz"
 	if c.Ready {
 		path = "/readyz"
+	}
+	if c.Status {
+		path = "/statusz"
 	}
 	url := "http://" + net.JoinHostPort(host, port) + path
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

@@ -255,6 +255,7 @@ func TestAControllersDay(t *testing.T) {
 
 	s.set(0, 100_000)
 	s.untilSays("worker is Stopped", "get")
+	s.untilSays("worker is Stopped", "health", "--status")
 	if s.count() != 0 {
 		t.Errorf("the emergency stop was overruled: %d tasks", s.count())
 	}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -36,6 +37,8 @@ type OperationsOptions struct {
 //	GET /healthz 200 while the loop turns: restart the process when not
 //	GET /readyz  200 when policies are loaded, the database answers, and the
 //	             lease is read: leading, or a standby that could
+//	GET /statusz 200 while every policy is OK or Paused: for monitors, never for
+//	             restarts
 //
 // A database that is gone makes a controller unready, never dead: a restart
 // would not bring it back, and would cost the lead.
@@ -46,7 +49,19 @@ func Operations(o OperationsOptions) http.Handler {
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, o.ready(r.Context()), "ready, "+string(o.Health.Standing().Role))
 	})
+	mux.HandleFunc("GET /statusz", func(w http.ResponseWriter, _ *http.Request) { answer(w, o.status(), "every policy is OK") })
 	return mux
+}
+
+// status is an error that names the policies that need somebody, a line each.
+func (o OperationsOptions) status() error {
+	var errs []error
+	for _, v := range o.Health.Views() {
+		if v.Health.Status != "" && !v.Health.OK() {
+			errs = append(errs, fmt.Errorf("%s is %s: %s", v.Policy.Metadata.Name, v.Health.Status, v.Health.Message))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func answer(w http.ResponseWriter, err error, fine string) {
