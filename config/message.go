@@ -61,7 +61,7 @@ func (m *messageTemplate) text(values Values) string {
 	return cut(strings.TrimSpace(out.String()), maxMessageText)
 }
 
-// cut shortens text to so many characters.
+// cut shortens text to a length, in characters.
 func cut(text string, most int) string {
 	if runes := []rune(text); len(runes) > most {
 		return string(runes[:most-1]) + "…"

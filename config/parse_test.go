@@ -203,7 +203,7 @@ spec:
   rules: [{alert: A, expr: "true", receivers: [ops], message: "{{ range 1000000 }}{{ range 1000000 }}{{ end }}{{ end }}"}]
 `
 
-// labels is so many of them.
+// labels returns n labels.
 func labels(count int) string {
 	all := make([]string, count)
 	for i := range all {

@@ -66,7 +66,7 @@ func (d *document) compileRule(path string, rule AlertRule) *Rule {
 	return &Rule{AlertRule: rule, PerQueue: perQueue, condition: condition, message: message}
 }
 
-// short reports a text of more than so many characters. What is too long is not
+// short reports a text that is longer than a number of characters. What is too long is not
 // looked at any further.
 func (d *document) short(path, text string, most int) bool {
 	length := utf8.RuneCountInString(text)

@@ -62,7 +62,7 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 	}{
 		"no notice at all": {
 			func(_ *Incident, f *Facts) { f.Notices = nil }, "no notice of ProviderFailing"},
-		"a notice from before the cause is none of it": {
+		"a notice from before the cause does not count": {
 			func(_ *Incident, f *Facts) { f.Notices[1].Time = at(-1) }, "no notice of ProviderFailing"},
 		"a notice that comes too late": {
 			func(_ *Incident, f *Facts) { f.Notices[1].Time = at(130) }, "ProviderFailing came after 130 s, want 120 s at most"},

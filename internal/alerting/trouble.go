@@ -115,6 +115,8 @@ func doneAt(need scaling.QueueNeed, now time.Time) string {
 	switch {
 	case need.Backlog < 1:
 		return "nothing is left"
+	case need.Drain <= 0 && !need.Stands():
+		return "when the backlog is worked off is not known yet"
 	case need.Drain <= 0:
 		return "the backlog is never worked off at this count"
 	}

@@ -96,7 +96,7 @@ func plain(text string) string {
 	return strings.NewReplacer("→", "->", "≤", "<=", "≥", ">=", "…", "...", "–", "-", "—", "-", "“", `"`, "”", `"`, "’", "'", "·", "-", "\n", " ").Replace(text)
 }
 
-// short cuts text to so many characters.
+// short cuts text to a length, in characters.
 func short(text string, most int) string {
 	text = strings.TrimSpace(text)
 	if utf8.RuneCountInString(text) <= most {

@@ -64,9 +64,14 @@ func TestStatusIsOKOnlyWhileMessagesAreYoungAndWorkGetsDone(t *testing.T) {
 		}, StatusAtMaximum, "50 tasks are needed, and the maximum is 40"},
 		"one queue is worked off at the maximum, and another never is": {func(m *moment, _ *scaling.Queue) {
 			m.decision = scaling.Decision{Need: 50, Desired: 40, LimitedBy: "maxTasks", Queues: []scaling.QueueNeed{
-				{Queue: "mails", Backlog: 3, Drain: 0.2}, {Queue: "texts", Backlog: 26_823},
+				{Queue: "mails", Backlog: 3, Drain: 0.2}, {Queue: "texts", Backlog: 26_823, PerTask: 1},
 			}}
 		}, StatusAtMaximum, "the backlog of texts is never worked off"},
+		"nothing is promised at the maximum before a task's rate is known": {func(m *moment, _ *scaling.Queue) {
+			m.decision = scaling.Decision{Need: 50, Desired: 40, LimitedBy: "maxTasks", Queues: []scaling.QueueNeed{
+				{Queue: "mails", Backlog: 3, Drain: 0.2}, {Queue: "texts", Backlog: 26_823, PerTask: 1, AtLeast: true},
+			}}
+		}, StatusAtMaximum, "the maximum is 40"},
 		"the count cannot be written": {func(m *moment, _ *scaling.Queue) {
 			m.conditions = []Condition{{Type: TargetWritable, Status: False, Message: "ecs:UpdateService denied"}}
 		}, StatusCountNotWritable, "UpdateService"},
@@ -86,6 +91,9 @@ func TestStatusIsOKOnlyWhileMessagesAreYoungAndWorkGetsDone(t *testing.T) {
 			tc.change(&m, &q)
 			m.obs.Queues = map[string]scaling.Queue{"q": q}
 			got := healthOf(judgeHealth(m), Health{}, now)
+			if strings.HasPrefix(name, "nothing is promised") && strings.Contains(got.Message, "worked off") {
+				t.Errorf("got %q", got.Message)
+			}
 			if got.Status != tc.want || !strings.Contains(got.Message, tc.says) {
 				t.Errorf("%s: %q; want %s and %q", got.Status, got.Message, tc.want, tc.says)
 			}

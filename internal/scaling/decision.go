@@ -45,6 +45,7 @@ type QueueNeed struct {
 	Surge        bool    `json:"surge,omitempty"`    // Arrival is of a surge, which may be over
 	PerTask      float64 `json:"perTask"`            // messages/s a task, estimated or told
 	Learned      bool    `json:"learned"`            // PerTask comes from observations
+	AtLeast      bool    `json:"atLeast,omitempty"`  // PerTask is a lower bound: a task may do far more
 	Foreseen     float64 `json:"foreseen,omitempty"` // messages of the dump that the calendar expects
 	Drain        float64 `json:"drain"`              // seconds until the backlog is gone with Desired tasks; 0: empty or never
 	Why          string  `json:"why"`                // half a sentence: what set Need
@@ -61,15 +62,24 @@ func (d *Decision) AtMaximum() bool {
 
 // LastDone returns the queue whose backlog is worked off last at the desired count, and
 // when, from the decision on. 0 with a queue: its backlog never is. 0 without one: there
-// is no backlog.
+// is no backlog, or its end is not known.
 func (d *Decision) LastDone() (queue string, after time.Duration) {
 	for i := range d.Queues {
-		if d.Queues[i].Backlog >= 1 && d.Queues[i].Drain <= 0 {
+		switch {
+		case d.Queues[i].Stands():
 			return d.Queues[i].Queue, 0
+		case d.Queues[i].Backlog >= 1 && d.Queues[i].Drain <= 0:
+			return "", 0
 		}
 		if drain := time.Duration(d.Queues[i].Drain * float64(time.Second)); drain > after {
 			queue, after = d.Queues[i].Queue, drain
 		}
 	}
 	return queue, after
+}
+
+// Stands reports whether the backlog is known not to be worked off at the desired count.
+// While nobody knows what a task does, that is not known.
+func (q QueueNeed) Stands() bool {
+	return q.Backlog >= 1 && q.Drain <= 0 && q.PerTask > 0 && !q.AtLeast
 }

@@ -65,7 +65,7 @@ func (q *queueMemory) needOf(spec *config.QueueSpec, o Queue, tasks *taskMemory,
 	q.push(&need, view, o, f)
 	need.Queue, need.Backlog, need.InFlight = spec.Name, view.waiting+view.inFlight-q.held(view.perTask, f.serving), view.inFlight
 	need.Age, need.Arrival, need.ArrivalKnown, need.Surge = view.age, e.Rate, q.Arrival.known(), e.plan(f.lag) < e.Rate
-	need.PerTask, need.Learned = view.perTask, view.learned
+	need.PerTask, need.Learned, need.AtLeast = view.perTask, view.learned, view.atLeast && view.perTask > 0
 	need.Known = o.Visible.fresh(now, after) != nil
 	if held == "" {
 		held = q.unknown(o, now, after)

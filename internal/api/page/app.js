@@ -133,6 +133,9 @@ function drawPolicy(view) {
   const { policy, observation, decision } = view;
   const service = observation.service;
   $("target").textContent = `${policy.spec.target.cluster} / ${policy.spec.target.service}`;
+  const health = view.health || {};
+  $("status").replaceChildren(node("b", { class: health.status === "OK" ? "good" : health.status === "Paused" ? "warn" : "bad" }, health.status || "not known yet"),
+    health.message ? ` since ${when(health.since)}: ${health.message}` : "");
   if (decision) {
     $("reason").textContent = decision.reason;
     $("steps").replaceChildren(...(decision.steps || []).map((s) => node("span", { class: "step", title: s.reason || "" }, `${s.rule}: ${s.from} → ${s.to}`)));
@@ -170,13 +173,18 @@ function drawConditions(conditions) {
     cell(c.type), cell(c.status, healthy(c) ? "good" : "warn"), cell(c.reason), cell(when(c.lastTransitionTime)), cell(c.message, "wide"))));
 }
 
-// drawAlerts lists what fires, is pending, or was resolved of late; what cannot be judged is one line.
+// muted says why nobody is notified of an alert.
+function muted(a) {
+  return [["silenced by ", a.silencedBy], ["explained by ", a.inhibitedBy]].filter(([, names]) => (names || []).length).map(([words, names]) => words + names.join(", ")).join("; ");
+}
+
+// drawAlerts lists alerts that fire, are pending, or were resolved recently; those that cannot be judged are one line.
 function drawAlerts(policies) {
   const alerts = policies.flatMap((view) => view.alerts || []), unknown = alerts.filter((a) => a.state === "unknown");
   const tones = { firing: "bad", pending: "warn", resolved: "good" };
   const body = alerts.filter((a) => a.state !== "unknown").map((a) => node("tr", {},
     cell(a.state, tones[a.state]), cell(a.severity), cell(a.alert), ...(policies.length > 1 ? [cell(a.policy)] : []), cell(a.queue || ""), cell(when(a.state === "resolved" ? a.resolvedAt : a.since)),
-    cell((a.message || "") + (a.unknown ? ` (now ${a.unknown})` : ""), "wide"), cell((a.silencedBy || []).length ? "silenced by " + a.silencedBy.join(", ") : "", "muted")));
+    cell((a.message || "") + (a.unknown ? ` (now ${a.unknown})` : ""), "wide"), cell(muted(a), "muted")));
   if (unknown.length) {
     const names = [...new Set(unknown.map((a) => a.alert))].join(", ");
     body.push(node("tr", {}, node("td", { class: "wide muted", colspan: "8", title: unknown.map((a) => `${a.alert} ${a.queue || ""}: ${a.unknown}`).join("\n") }, `cannot be judged now: ${names}`)));
